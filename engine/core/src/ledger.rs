@@ -1,0 +1,446 @@
+//! The port of the durable record: runs, their steps, contents by digest, placements and cursors.
+//!
+//! Every call takes a slice, so that one transaction serves many. Steps are leased with an expiry and
+//! an attempt number; an outcome is accepted only from the attempt that holds the lease, so a worker
+//! that was presumed dead cannot overwrite its successor. A step whose leases keep getting lost is not
+//! handed out for ever: after a number of them it has failed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::asset::{AssetId, AssetPath, Cursor, Revision};
+use crate::digest::{Blake3, ContentHash, Digests};
+use crate::error::{Kind, Result};
+use crate::plan::Action;
+use crate::ports::Placed;
+
+/// Names one run. Sorts by time of start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub Uuid);
+
+impl RunId {
+    /// A fresh id.
+    pub fn fresh() -> Self {
+        RunId(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Names one step; unique in its ledger, ascending in the order of insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub i64);
+
+/// Names one process that takes steps. Fresh at every start, so a restarted worker never inherits a
+/// lease by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WorkerId(pub Arc<str>);
+
+impl WorkerId {
+    /// A fresh id.
+    pub fn fresh() -> Self {
+        WorkerId(Uuid::now_v7().to_string().into())
+    }
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Its steps are being written; without this mark a half-written plan would look complete.
+    Planning,
+    /// Steps are open or being worked on.
+    Running,
+    /// Every step has ended.
+    Finished,
+    /// It was stopped and can be resumed.
+    Stopped,
+    /// Its plan was never completely written; nothing of it ran and nothing will.
+    Abandoned,
+}
+
+impl RunState {
+    const ALL: [RunState; 5] = [
+        RunState::Planning,
+        RunState::Running,
+        RunState::Finished,
+        RunState::Stopped,
+        RunState::Abandoned,
+    ];
+
+    /// The word used in JSON and the ledger.
+    pub fn word(self) -> &'static str {
+        match self {
+            RunState::Planning => "planning",
+            RunState::Running => "running",
+            RunState::Finished => "finished",
+            RunState::Stopped => "stopped",
+            RunState::Abandoned => "abandoned",
+        }
+    }
+
+    /// The state of a word written by [`RunState::word`].
+    pub fn from_word(word: &str) -> Option<RunState> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+
+    /// True while steps of the run may be taken: not before its plan is complete, and never when it
+    /// was given up before.
+    pub fn gives_steps(self) -> bool {
+        !matches!(self, RunState::Planning | RunState::Abandoned)
+    }
+
+    /// True while steps may be added to the run.
+    pub fn takes_steps(self) -> bool {
+        !matches!(self, RunState::Finished | RunState::Abandoned)
+    }
+}
+
+/// One run of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunRecord {
+    /// Its name.
+    pub id: RunId,
+    /// The flow's name in the configuration.
+    pub flow: String,
+    /// How it stands.
+    pub state: RunState,
+    /// When it began.
+    pub started: Timestamp,
+    /// When its last step ended.
+    pub finished: Option<Timestamp>,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// Waits to be taken.
+    Open,
+    /// A worker has it.
+    Leased,
+    /// Did what it was to do.
+    Done,
+    /// Nothing was to be done.
+    Skipped,
+    /// A person must settle something first.
+    Held,
+    /// Gave up; the message says why.
+    Failed,
+}
+
+impl StepState {
+    const ALL: [StepState; 6] = [
+        StepState::Open,
+        StepState::Leased,
+        StepState::Done,
+        StepState::Skipped,
+        StepState::Held,
+        StepState::Failed,
+    ];
+
+    /// The word used in JSON and the ledger.
+    pub fn word(self) -> &'static str {
+        match self {
+            StepState::Open => "open",
+            StepState::Leased => "leased",
+            StepState::Done => "done",
+            StepState::Skipped => "skipped",
+            StepState::Held => "held",
+            StepState::Failed => "failed",
+        }
+    }
+
+    /// The state of a word written by [`StepState::word`].
+    pub fn from_word(word: &str) -> Option<StepState> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+
+    /// True when no worker will touch the step again in this run.
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, StepState::Open | StepState::Leased)
+    }
+}
+
+/// A step to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewStep {
+    /// What it does.
+    pub action: Action,
+    /// Why, in one sentence without a full stop.
+    pub reason: String,
+    /// [`StepState::Open`] for steps that act, a terminal state for skips and holds.
+    pub state: StepState,
+    /// The endpoint the asset is at, by its name in the configuration.
+    pub endpoint: String,
+    /// The asset there.
+    pub asset: AssetId,
+    /// At which revision.
+    pub revision: Revision,
+    /// Where it is shown.
+    pub path: AssetPath,
+    /// Number of bytes.
+    pub size: u64,
+    /// Everything the flow needs to run the step, as JSON.
+    pub payload: String,
+}
+
+/// A step that this worker holds until the lease expires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeasedStep {
+    /// Which step.
+    pub id: StepId,
+    /// The fencing number: outcomes of older attempts are refused.
+    pub attempt: u32,
+    /// What it does.
+    pub action: Action,
+    /// Number of bytes.
+    pub size: u64,
+    /// What [`NewStep::payload`] said.
+    pub payload: String,
+}
+
+/// What is known about one content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentRecord {
+    /// The block hash that sources state in listings.
+    pub content_hash: ContentHash,
+    /// The digest we trust.
+    pub blake3: Blake3,
+    /// Number of bytes.
+    pub size: u64,
+}
+
+/// Where Windlass put an asset: the memory that makes a second run empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The flow that did it.
+    pub flow: String,
+    /// The endpoint it came from, by its name in the configuration.
+    pub source: String,
+    /// The asset there.
+    pub source_asset: AssetId,
+    /// The revision that was taken.
+    pub source_revision: Revision,
+    /// Where the source showed it then.
+    pub source_path: AssetPath,
+    /// The endpoint it went to.
+    pub sink: String,
+    /// What the sink holds.
+    pub placed: Placed,
+    /// Digests of the bytes.
+    pub digests: Digests,
+    /// Digest of the draft that was applied, to see when metadata must be updated.
+    pub draft_digest: Blake3,
+}
+
+/// How a leased step ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It is done; the placement, and with it the content, is recorded in the same transaction.
+    Done {
+        /// What is now where; `None` for steps that place nothing.
+        placement: Option<Box<Placement>>,
+        /// Bytes that really moved.
+        bytes_moved: u64,
+    },
+    /// It cannot go on without a person.
+    Held {
+        /// What must be settled.
+        reason: String,
+    },
+    /// It is over for this run.
+    Failed {
+        /// What went wrong.
+        kind: Kind,
+        /// Why, with context.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// It goes back to the queue, not before the delay is over.
+    Retry {
+        /// How long to leave it alone.
+        after: Duration,
+        /// Why this attempt did not end it.
+        message: String,
+    },
+}
+
+/// How many lost leases a step survives before it counts as what kills its workers. Five, because a
+/// machine that restarts a few times must not fail steps that merely were in flight.
+pub const LOST_LEASES_MAX: u32 = 5;
+
+impl Outcome {
+    /// What becomes of a step whose lease was lost for the `times`th time, the limit: its worker
+    /// vanished each time, so the step itself is the likeliest cause.
+    pub fn lost(times: u32) -> Outcome {
+        Outcome::Failed {
+            kind: Kind::Unexpected,
+            message: format!(
+                "given up: {times} times a worker took it and vanished before it ended"
+            ),
+            hint: Some(
+                "look at this asset and at the log of those runs, then run the flow again"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// One leased step and how it ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Which step.
+    pub id: StepId,
+    /// The attempt that ended it.
+    pub attempt: u32,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// A step as a report shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepRecord {
+    /// Which step.
+    pub id: StepId,
+    /// What it does.
+    pub action: Action,
+    /// Why.
+    pub reason: String,
+    /// How it stands.
+    pub state: StepState,
+    /// How often it was taken.
+    pub attempt: u32,
+    /// The endpoint the asset is at.
+    pub endpoint: String,
+    /// The asset there.
+    pub asset: AssetId,
+    /// At which revision.
+    pub revision: Revision,
+    /// Where it is shown.
+    pub path: AssetPath,
+    /// Number of bytes.
+    pub size: u64,
+    /// Bytes that really moved.
+    pub bytes_moved: u64,
+    /// Why it failed, was held or is being retried.
+    pub message: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The stable code of a failure's kind.
+    pub error: Option<String>,
+    /// What is now at the sink.
+    pub placed: Option<Placed>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// The durable record.
+///
+/// Calls return when what they wrote survives a power cut. All but [`Ledger::add_steps`] are safe to
+/// repeat; a run whose steps could not be added is planned anew.
+#[async_trait]
+pub trait Ledger: Send + Sync + fmt::Debug {
+    /// Records a run in state [`RunState::Planning`]. A run that is there already stays as it is;
+    /// `Conflict` when it belongs to another flow.
+    async fn begin_run(&self, run: RunId, flow: &str) -> Result<()>;
+
+    /// Records steps of a run, in order; all of them or none.
+    ///
+    /// Errors: `NotFound` without the run, `Conflict` when it is finished or abandoned,
+    /// `InvalidInput` for a step that says it is leased.
+    async fn add_steps(&self, run: RunId, steps: &[NewStep]) -> Result<()>;
+
+    /// Moves a run to another state; `Finished` also records the time, once. `NotFound` without the
+    /// run.
+    async fn set_run_state(&self, run: RunId, state: RunState) -> Result<()>;
+
+    /// The newest runs first, at most `limit`; of one flow or of all.
+    async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>>;
+
+    /// Takes up to `limit` open steps that are due, those due longest first, for `ttl`. Nothing of a
+    /// run that does not give steps ([`RunState::gives_steps`]) or is not there.
+    async fn lease(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        limit: u32,
+        ttl: Duration,
+    ) -> Result<Vec<LeasedStep>>;
+
+    /// Extends all leases of this worker by `ttl` from now.
+    async fn renew(&self, worker: &WorkerId, ttl: Duration) -> Result<()>;
+
+    /// Ends leases that expired; answers how many. Their steps go to the end of the queue, or have
+    /// failed ([`Outcome::lost`]) when they were lost too often.
+    async fn reap(&self, run: RunId) -> Result<u64>;
+
+    /// Puts every leased step of this worker back at once: an orderly stop, which does not count as
+    /// a lost lease. Answers how many.
+    async fn release(&self, worker: &WorkerId) -> Result<u64>;
+
+    /// Records outcomes. Answers for each whether it was accepted; a stale attempt or a step that is
+    /// not leased is not, and nothing of it is recorded. The first record of a content stays.
+    async fn finish(&self, reports: &[StepReport]) -> Result<Vec<bool>>;
+
+    /// How long until the next open step of the run is due: zero when one is due now, `None` when
+    /// none may be taken.
+    async fn next_due(&self, run: RunId) -> Result<Option<Duration>>;
+
+    /// The steps of a run after `after`, ascending, at most `limit`.
+    async fn steps(&self, run: RunId, after: Option<StepId>, limit: u32)
+    -> Result<Vec<StepRecord>>;
+
+    /// How many steps of a run stand in each state, with their bytes and the bytes that moved.
+    async fn tally(&self, run: RunId) -> Result<Vec<(StepState, Action, Tally)>>;
+
+    /// What is known of each content, in the same order.
+    async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>>;
+
+    /// What the flow placed of each source asset, in the same order.
+    async fn placements(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Placement>>>;
+
+    /// The cursor kept under a name.
+    async fn cursor(&self, name: &str) -> Result<Option<Cursor>>;
+
+    /// Keeps a cursor under a name; `None` forgets it.
+    async fn set_cursor(&self, name: &str, cursor: Option<&Cursor>) -> Result<()>;
+
+    /// Writes what is pending and closes. Later calls fail, except to close again.
+    async fn close(&self) -> Result<()>;
+}
+
+/// Sums over steps of one state and action.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Number of steps.
+    pub steps: u64,
+    /// Bytes of their assets.
+    pub bytes: u64,
+    /// Bytes that really moved.
+    pub bytes_moved: u64,
+}

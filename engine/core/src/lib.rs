@@ -1,0 +1,45 @@
+//! The words and ports of Windlass. No I/O and no runtime live here.
+//!
+//! Everything that two crates must agree on is in this one: what an asset is, what a field value is,
+//! how an error speaks, and the traits ("ports") through which flows reach services, the ledger and
+//! plugins. Crates above exchange these values and `dyn` ports; they never name each other's types.
+
+mod asset;
+mod bytesize;
+mod clock;
+pub mod digest;
+mod error;
+mod hooks;
+mod ledger;
+pub mod memory;
+mod metadata;
+mod names;
+mod plan;
+mod ports;
+mod secret;
+
+pub use asset::{
+    Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Folder, Readable, Revision,
+};
+pub use bytesize::{ByteSize, ParseByteSizeError};
+pub use clock::{Clock, SystemClock};
+pub use digest::{Blake3, ContentHash, Digests};
+pub use error::{Error, Kind, Result, Status};
+pub use hooks::{AssetView, Finding, HookIdentity, Hooks, Mapping, Verdict};
+pub use ledger::{
+    ContentRecord, LOST_LEASES_MAX, LeasedStep, Ledger, NewStep, Outcome, Placement, RunId,
+    RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
+};
+pub use metadata::{
+    Assigned, Availability, Correlation, Destination, Draft, Fault, Value, ValueKind,
+};
+pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
+pub use plan::Action;
+pub use ports::{
+    Capabilities, CheckItem, Endpoint, Evidence, Expected, Placed, Scope, Sink, Source,
+    UploadOrder, UploadSession,
+};
+pub use secret::Secret;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! A place that holds assets in memory, and the handles by which a test arranges and disturbs it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::store::{Refusal, Store, gone};
+use crate::asset::{Asset, AssetId, AssetPath, Readable};
+use crate::error::{Error, Kind, Result};
+use crate::metadata::Draft;
+use crate::ports::{Capabilities, CheckItem, Endpoint, UploadOrder};
+
+/// What a memory endpoint can be told to get wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// [`Source::changes`](crate::Source::changes).
+    Changes,
+    /// [`Source::stat`](crate::Source::stat).
+    Stat,
+    /// [`Source::tags`](crate::Source::tags).
+    Tags,
+    /// [`Source::read`](crate::Source::read).
+    Read,
+    /// [`Sink::check_drafts`](crate::Sink::check_drafts).
+    CheckDrafts,
+    /// [`Sink::begin`](crate::Sink::begin).
+    Begin,
+    /// [`UploadSession::append`](crate::UploadSession::append).
+    Append,
+    /// [`UploadSession::commit`](crate::UploadSession::commit), before anything is placed.
+    Commit,
+    /// The answer of a commit: the asset is placed, the caller is not told.
+    CommitAnswer,
+    /// [`Sink::find`](crate::Sink::find).
+    Find,
+    /// [`Sink::set_metadata`](crate::Sink::set_metadata).
+    SetMetadata,
+    /// [`Sink::remove`](crate::Sink::remove).
+    Remove,
+}
+
+/// What happens to an asset behind its reader's back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// Other bytes of the same length.
+    Change,
+    /// Half of its bytes.
+    Shrink,
+    /// One byte more.
+    Grow,
+    /// It is removed.
+    Vanish,
+}
+
+/// A [`Source`](crate::Source) and [`Sink`](crate::Sink) in memory. Clones share the content.
+///
+/// Ids survive renames, revisions are immutable, cursors track every change, collections are folders.
+/// It obeys its own capability sheet strictly: chunks in the wrong order or of a wrong length are
+/// refused. Ids and revisions are counted, so that equal histories give equal names.
+#[derive(Clone)]
+pub struct MemoryEndpoint {
+    name: Arc<str>,
+    capabilities: Arc<Capabilities>,
+    store: Arc<Mutex<Store>>,
+}
+
+impl fmt::Debug for MemoryEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryEndpoint")
+            .field("name", &self.name)
+            .field("assets", &self.lock().files().count())
+            .finish()
+    }
+}
+
+impl MemoryEndpoint {
+    /// An empty endpoint that can do everything and takes chunks of any length up to 64 MiB.
+    pub fn new(name: &str) -> Self {
+        MemoryEndpoint::with_capabilities(
+            name,
+            Capabilities {
+                range_reads: true,
+                lists_content_hash: true,
+                tags: true,
+                metadata: true,
+                upload_order: UploadOrder::Any,
+                chunk_multiple: 1,
+                chunk_bytes_max: 64 << 20,
+                asset_bytes_max: None,
+                name_units_max: 255,
+                folds_names: true,
+                states_content_hash: true,
+            },
+        )
+    }
+
+    /// An empty endpoint that can do exactly what the sheet says.
+    pub fn with_capabilities(name: &str, capabilities: Capabilities) -> Self {
+        let store = Store::new(capabilities.folds_names, capabilities.lists_content_hash);
+        MemoryEndpoint {
+            name: name.into(),
+            capabilities: Arc::new(capabilities),
+            store: Arc::new(Mutex::new(store)),
+        }
+    }
+
+    /// Puts bytes at a path: a new asset, or a new revision of the one that is there.
+    ///
+    /// Errors: `Conflict` when a folder is there, or a file where a folder must be.
+    pub fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<Asset> {
+        let path = AssetPath::new(path);
+        let mut store = self.lock();
+        let there = store.at(&path).map(|file| file.asset.id.clone());
+        let file = match there {
+            Some(id) => store.new_version(&id, bytes.into())?,
+            None => store.add_file(&path, bytes.into())?,
+        };
+        Ok(file.asset.clone())
+    }
+
+    /// Makes a folder and those above it.
+    pub fn create_folder(&self, path: &str) -> Result<()> {
+        self.lock().add_folder(&AssetPath::new(path))
+    }
+
+    /// Moves an asset; its id and revision stay. `NotFound` and `Conflict` as one expects.
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let mut store = self.lock();
+        let from = AssetPath::new(from);
+        let id = match store.at(&from) {
+            Some(file) => file.asset.id.clone(),
+            None => return Err(nothing_at(&from)),
+        };
+        store.move_file(&id, &AssetPath::new(to))
+    }
+
+    /// Removes whatever is at a path, a folder with everything below. True when something was.
+    pub fn delete(&self, path: &str) -> bool {
+        self.lock().remove_path(&AssetPath::new(path))
+    }
+
+    /// Sets an asset's tags; they are kept lower-cased.
+    pub fn set_tags(&self, path: &str, tags: &[&str]) -> Result<()> {
+        let tags = tags.iter().map(|tag| tag.to_lowercase()).collect();
+        self.with_file(path, |file| file.tags = tags)
+    }
+
+    /// Says whether an asset's bytes may be read. The listing shows it.
+    pub fn set_readable(&self, path: &str, readable: Readable) -> Result<()> {
+        self.with_file(path, |file| file.asset.readable = readable)
+    }
+
+    /// The asset at a path.
+    pub fn asset_at(&self, path: &str) -> Option<Asset> {
+        let store = self.lock();
+        store
+            .at(&AssetPath::new(path))
+            .map(|file| file.asset.clone())
+    }
+
+    /// All assets, sorted by path.
+    pub fn assets(&self) -> Vec<Asset> {
+        let store = self.lock();
+        let mut assets: Vec<Asset> = store.files().map(|file| file.asset.clone()).collect();
+        assets.sort_by(|a, b| a.path.cmp(&b.path));
+        assets
+    }
+
+    /// All folders, sorted by path, without the root.
+    pub fn folders(&self) -> Vec<AssetPath> {
+        let store = self.lock();
+        let mut folders: Vec<AssetPath> =
+            store.folders().map(|folder| folder.path.clone()).collect();
+        folders.sort();
+        folders
+    }
+
+    /// The bytes of an asset as it is now.
+    pub fn bytes(&self, asset: &AssetId) -> Option<Bytes> {
+        self.lock().file(asset).map(|file| file.bytes.clone())
+    }
+
+    /// What an asset was made by the drafts that were applied to it.
+    pub fn draft(&self, asset: &AssetId) -> Option<Draft> {
+        self.lock().file(asset)?.draft.clone()
+    }
+
+    /// Sets how many entries a page of a listing holds at most; at least 1.
+    pub fn set_page_entries(&self, entries: usize) {
+        self.lock().page_entries = entries.max(1);
+    }
+
+    /// Makes every cursor that was given out so far invalid.
+    pub fn reset_cursors(&self) {
+        self.lock().epoch += 1;
+    }
+
+    /// Lets something happen to an asset after `reads` more reads of it were served.
+    pub fn disturb(&self, asset: &AssetId, reads: u32, what: Disturbance) {
+        self.lock()
+            .disturbances
+            .insert(asset.clone(), (reads, what));
+    }
+
+    /// Lets the next call of an operation fail; several pile up and are used one by one.
+    pub fn inject(&self, operation: Operation, kind: Kind) {
+        let mut store = self.lock();
+        store.injected.entry(operation).or_default().push_back(kind);
+    }
+
+    /// Refuses every draft that assigns a field, and says so before bytes move.
+    pub fn refuse_field(&self, field: &str, message: &str) {
+        self.refuse(field, message, true);
+    }
+
+    /// Refuses every draft that assigns a field, but only when it is committed.
+    pub fn refuse_field_late(&self, field: &str, message: &str) {
+        self.refuse(field, message, false);
+    }
+
+    /// How often an operation was called, failures included.
+    pub fn calls(&self, operation: Operation) -> u64 {
+        self.lock().calls.get(&operation).copied().unwrap_or(0)
+    }
+
+    fn refuse(&self, field: &str, message: &str, told_early: bool) {
+        let refusal = Refusal {
+            message: message.to_owned(),
+            told_early,
+        };
+        self.lock().refused.insert(field.to_owned(), refusal);
+    }
+
+    fn with_file(&self, path: &str, change: impl FnOnce(&mut super::store::File)) -> Result<()> {
+        let path = AssetPath::new(path);
+        let mut store = self.lock();
+        let id = store.at(&path).map(|file| file.asset.id.clone());
+        let id = id.ok_or_else(|| nothing_at(&path))?;
+        change(store.file_mut(&id).ok_or_else(|| gone(&id))?);
+        store.touch(&id);
+        Ok(())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call and fails it if a test asked for that.
+    pub(super) fn enter(&self, operation: Operation) -> Result<MutexGuard<'_, Store>> {
+        let mut store = self.lock();
+        *store.calls.entry(operation).or_default() += 1;
+        let kind = store
+            .injected
+            .get_mut(&operation)
+            .and_then(std::collections::VecDeque::pop_front);
+        match kind {
+            None => Ok(store),
+            Some(kind) => {
+                let message = format!("{operation:?} failed on request");
+                Err(Error::new(kind, message).with_context("endpoint", &self.name))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Endpoint for MemoryEndpoint {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>> {
+        Ok(vec![CheckItem {
+            subject: "memory".to_owned(),
+            finding: format!("{} assets are held in memory", self.lock().files().count()),
+            ok: true,
+            hint: None,
+        }])
+    }
+}
+
+fn nothing_at(path: &AssetPath) -> Error {
+    Error::new(Kind::NotFound, "nothing is there").with_context("path", path)
+}

@@ -1,0 +1,482 @@
+//! A ledger without a file: the reference that the durable one is compared with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::asset::{AssetId, Cursor};
+use crate::clock::{Clock, SystemClock};
+use crate::digest::ContentHash;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{
+    ContentRecord, LOST_LEASES_MAX, LeasedStep, Ledger, NewStep, Outcome, Placement, RunId,
+    RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
+};
+use crate::plan::Action;
+
+/// A [`Ledger`] that lives as long as the value. Clones share it.
+#[derive(Clone, Debug)]
+pub struct MemoryLedger {
+    clock: Arc<dyn Clock>,
+    lost_leases_max: u32,
+    book: Arc<Mutex<Book>>,
+}
+
+impl Default for MemoryLedger {
+    fn default() -> Self {
+        MemoryLedger::new(Arc::new(SystemClock))
+    }
+}
+
+impl MemoryLedger {
+    /// An empty ledger that reads the time from `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        MemoryLedger {
+            clock,
+            lost_leases_max: LOST_LEASES_MAX,
+            book: Arc::default(),
+        }
+    }
+
+    /// Sets how many lost leases a step survives; at least 1.
+    #[must_use]
+    pub fn with_lost_leases_max(mut self, max: u32) -> Self {
+        self.lost_leases_max = max.max(1);
+        self
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.clock.now().as_millisecond()
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Book>> {
+        let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        if book.closed {
+            return Err(Error::new(Kind::Unexpected, "the ledger is closed"));
+        }
+        Ok(book)
+    }
+}
+
+/// Everything that is recorded. Times are epoch milliseconds.
+#[derive(Debug, Default)]
+struct Book {
+    closed: bool,
+    /// In the order of their start.
+    runs: Vec<RunRecord>,
+    steps: BTreeMap<StepId, Entry>,
+    /// Steps that wait, by run, due time and id: the order in which they are taken.
+    queue: BTreeSet<(RunId, i64, StepId)>,
+    leased: BTreeSet<StepId>,
+    contents: BTreeMap<ContentHash, ContentRecord>,
+    placements: BTreeMap<(String, String, AssetId), Placement>,
+    cursors: BTreeMap<String, Cursor>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    run: RunId,
+    record: StepRecord,
+    payload: String,
+    due: i64,
+    worker: Option<WorkerId>,
+    lease_until: i64,
+    lost: u32,
+}
+
+impl Book {
+    fn run(&mut self, run: RunId) -> Result<&mut RunRecord> {
+        self.runs
+            .iter_mut()
+            .find(|record| record.id == run)
+            .ok_or_else(|| Error::new(Kind::NotFound, format!("the ledger has no run {run}")))
+    }
+
+    fn gives_steps(&self, run: RunId) -> bool {
+        self.runs
+            .iter()
+            .any(|record| record.id == run && record.state.gives_steps())
+    }
+
+    fn add(&mut self, run: RunId, step: &NewStep, now: i64) {
+        let id = StepId(
+            self.steps
+                .last_key_value()
+                .map_or(1, |(last, _)| last.0 + 1),
+        );
+        let record = StepRecord {
+            id,
+            action: step.action,
+            reason: step.reason.clone(),
+            state: step.state,
+            attempt: 0,
+            endpoint: step.endpoint.clone(),
+            asset: step.asset.clone(),
+            revision: step.revision.clone(),
+            path: step.path.clone(),
+            size: step.size,
+            bytes_moved: 0,
+            message: None,
+            hint: None,
+            error: None,
+            placed: None,
+            ended: step.state.is_terminal().then(|| instant(now)),
+        };
+        if step.state == StepState::Open {
+            self.queue.insert((run, now, id));
+        }
+        let entry = Entry {
+            run,
+            record,
+            payload: step.payload.clone(),
+            due: now,
+            worker: None,
+            lease_until: 0,
+            lost: 0,
+        };
+        self.steps.insert(id, entry);
+    }
+
+    /// Takes the lease away from a step; what comes next is the caller's to say.
+    fn unlease(&mut self, id: StepId) -> Option<&mut Entry> {
+        self.leased.remove(&id);
+        let entry = self.steps.get_mut(&id)?;
+        entry.lease_until = 0;
+        Some(entry)
+    }
+
+    fn requeue(&mut self, id: StepId, due: i64) {
+        if let Some(entry) = self.unlease(id) {
+            entry.record.state = StepState::Open;
+            entry.due = due;
+            let key = (entry.run, due, id);
+            self.queue.insert(key);
+        }
+    }
+
+    /// Records an outcome of a step that is known to be leased by the right attempt.
+    fn settle(&mut self, id: StepId, outcome: &Outcome, now: i64) {
+        let Some(entry) = self.unlease(id) else {
+            return;
+        };
+        let record = &mut entry.record;
+        (record.message, record.hint, record.error) = (None, None, None);
+        record.ended = Some(instant(now));
+        match outcome {
+            Outcome::Done {
+                placement,
+                bytes_moved,
+            } => {
+                record.state = StepState::Done;
+                record.bytes_moved = *bytes_moved;
+                record.placed = placement.as_ref().map(|placement| placement.placed.clone());
+                if let Some(placement) = placement {
+                    self.place(placement);
+                }
+            }
+            Outcome::Held { reason } => {
+                record.state = StepState::Held;
+                record.message = Some(reason.clone());
+            }
+            Outcome::Failed {
+                kind,
+                message,
+                hint,
+            } => {
+                record.state = StepState::Failed;
+                record.message = Some(message.clone());
+                record.hint.clone_from(hint);
+                record.error = Some(kind.code().to_owned());
+            }
+            Outcome::Retry { after, message } => {
+                record.ended = None;
+                record.message = Some(message.clone());
+                self.requeue(id, later(now, *after));
+            }
+        }
+    }
+
+    fn place(&mut self, placement: &Placement) {
+        let digests = &placement.digests;
+        if let Some(content_hash) = digests.content_hash {
+            self.contents.entry(content_hash).or_insert(ContentRecord {
+                content_hash,
+                blake3: digests.blake3,
+                size: digests.size,
+            });
+        }
+        let key = (
+            placement.flow.clone(),
+            placement.source.clone(),
+            placement.source_asset.clone(),
+        );
+        self.placements.insert(key, placement.clone());
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn begin_run(&self, run: RunId, flow: &str) -> Result<()> {
+        let started = instant(self.now_ms());
+        let mut book = self.open()?;
+        match book.run(run) {
+            Ok(there) if there.flow == flow => Ok(()),
+            Ok(there) => Err(Error::new(
+                Kind::Conflict,
+                format!("run {run} belongs to flow {}", there.flow),
+            )),
+            Err(_) => {
+                book.runs.push(RunRecord {
+                    id: run,
+                    flow: flow.to_owned(),
+                    state: RunState::Planning,
+                    started,
+                    finished: None,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    async fn add_steps(&self, run: RunId, steps: &[NewStep]) -> Result<()> {
+        let now = self.now_ms();
+        let mut book = self.open()?;
+        let state = book.run(run)?.state;
+        if !state.takes_steps() {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("run {run} is {} and takes no steps", state.word()),
+            ));
+        }
+        if steps.iter().any(|step| step.state == StepState::Leased) {
+            return Err(Error::new(
+                Kind::InvalidInput,
+                "a new step cannot be leased already",
+            ));
+        }
+        for step in steps {
+            book.add(run, step, now);
+        }
+        Ok(())
+    }
+
+    async fn set_run_state(&self, run: RunId, state: RunState) -> Result<()> {
+        let now = instant(self.now_ms());
+        let mut book = self.open()?;
+        let record = book.run(run)?;
+        record.state = state;
+        record.finished = match state {
+            RunState::Finished => record.finished.or(Some(now)),
+            _ => None,
+        };
+        Ok(())
+    }
+
+    async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
+        let book = self.open()?;
+        let of_flow = |record: &&RunRecord| flow.is_none_or(|flow| record.flow == flow);
+        let newest = book.runs.iter().rev().filter(of_flow);
+        Ok(newest.take(limit as usize).cloned().collect())
+    }
+
+    async fn lease(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        limit: u32,
+        ttl: Duration,
+    ) -> Result<Vec<LeasedStep>> {
+        let now = self.now_ms();
+        let mut book = self.open()?;
+        if !book.gives_steps(run) {
+            return Ok(Vec::new());
+        }
+        let first = (run, i64::MIN, StepId(i64::MIN));
+        let last = (run, now, StepId(i64::MAX));
+        let due = book.queue.range(first..=last).take(limit as usize);
+        let due: Vec<_> = due.copied().collect();
+        let mut leased = Vec::with_capacity(due.len());
+        for key in due {
+            book.queue.remove(&key);
+            book.leased.insert(key.2);
+            if let Some(entry) = book.steps.get_mut(&key.2) {
+                entry.worker = Some(worker.clone());
+                entry.lease_until = later(now, ttl);
+                entry.record.state = StepState::Leased;
+                entry.record.attempt += 1;
+                leased.push(LeasedStep {
+                    id: key.2,
+                    attempt: entry.record.attempt,
+                    action: entry.record.action,
+                    size: entry.record.size,
+                    payload: entry.payload.clone(),
+                });
+            }
+        }
+        Ok(leased)
+    }
+
+    async fn renew(&self, worker: &WorkerId, ttl: Duration) -> Result<()> {
+        let until = later(self.now_ms(), ttl);
+        let book = &mut *self.open()?;
+        for id in &book.leased {
+            if let Some(entry) = book.steps.get_mut(id)
+                && entry.worker.as_ref() == Some(worker)
+            {
+                entry.lease_until = until;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reap(&self, run: RunId) -> Result<u64> {
+        let now = self.now_ms();
+        let mut book = self.open()?;
+        let expired = |id: &&StepId| {
+            let entry = book.steps.get(id);
+            entry.is_some_and(|entry| entry.run == run && entry.lease_until <= now)
+        };
+        let expired: Vec<StepId> = book.leased.iter().filter(expired).copied().collect();
+        for id in &expired {
+            let lost = book.steps.get_mut(id).map_or(0, |entry| {
+                entry.lost += 1;
+                entry.lost
+            });
+            if lost >= self.lost_leases_max {
+                book.settle(*id, &Outcome::lost(lost), now);
+            } else {
+                book.requeue(*id, now);
+            }
+        }
+        Ok(expired.len() as u64)
+    }
+
+    async fn release(&self, worker: &WorkerId) -> Result<u64> {
+        let mut book = self.open()?;
+        let held = |id: &&StepId| {
+            let entry = book.steps.get(id);
+            entry.is_some_and(|entry| entry.worker.as_ref() == Some(worker))
+        };
+        let held: Vec<StepId> = book.leased.iter().filter(held).copied().collect();
+        for id in &held {
+            let due = book.steps.get(id).map_or(0, |entry| entry.due);
+            book.requeue(*id, due);
+        }
+        Ok(held.len() as u64)
+    }
+
+    async fn finish(&self, reports: &[StepReport]) -> Result<Vec<bool>> {
+        let now = self.now_ms();
+        let mut book = self.open()?;
+        let mut accepted = Vec::with_capacity(reports.len());
+        for report in reports {
+            let current = book.leased.contains(&report.id)
+                && book
+                    .steps
+                    .get(&report.id)
+                    .is_some_and(|entry| entry.record.attempt == report.attempt);
+            if current {
+                book.settle(report.id, &report.outcome, now);
+            }
+            accepted.push(current);
+        }
+        Ok(accepted)
+    }
+
+    async fn next_due(&self, run: RunId) -> Result<Option<Duration>> {
+        let now = self.now_ms();
+        let book = self.open()?;
+        if !book.gives_steps(run) {
+            return Ok(None);
+        }
+        let first = (run, i64::MIN, StepId(i64::MIN));
+        let last = (run, i64::MAX, StepId(i64::MAX));
+        let next = book.queue.range(first..=last).next();
+        Ok(next.map(|(_, due, _)| {
+            Duration::from_millis(u64::try_from(due.saturating_sub(now)).unwrap_or(0))
+        }))
+    }
+
+    async fn steps(
+        &self,
+        run: RunId,
+        after: Option<StepId>,
+        limit: u32,
+    ) -> Result<Vec<StepRecord>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let book = self.open()?;
+        let rest = book
+            .steps
+            .range((after.map_or(Unbounded, Excluded), Unbounded));
+        let of_run = rest.filter(|(_, entry)| entry.run == run);
+        let records = of_run.map(|(_, entry)| entry.record.clone());
+        Ok(records.take(limit as usize).collect())
+    }
+
+    async fn tally(&self, run: RunId) -> Result<Vec<(StepState, Action, Tally)>> {
+        let book = self.open()?;
+        let mut sums: BTreeMap<(StepState, Action), Tally> = BTreeMap::new();
+        for entry in book.steps.values().filter(|entry| entry.run == run) {
+            let sum = sums
+                .entry((entry.record.state, entry.record.action))
+                .or_default();
+            sum.steps += 1;
+            sum.bytes += entry.record.size;
+            sum.bytes_moved += entry.record.bytes_moved;
+        }
+        Ok(sums
+            .into_iter()
+            .map(|((state, action), tally)| (state, action, tally))
+            .collect())
+    }
+
+    async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>> {
+        let book = self.open()?;
+        let known = |hash| book.contents.get(hash).cloned();
+        Ok(hashes.iter().map(known).collect())
+    }
+
+    async fn placements(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Placement>>> {
+        let book = self.open()?;
+        let known = |asset: &AssetId| {
+            let key = (flow.to_owned(), source.to_owned(), asset.clone());
+            book.placements.get(&key).cloned()
+        };
+        Ok(assets.iter().map(known).collect())
+    }
+
+    async fn cursor(&self, name: &str) -> Result<Option<Cursor>> {
+        Ok(self.open()?.cursors.get(name).cloned())
+    }
+
+    async fn set_cursor(&self, name: &str, cursor: Option<&Cursor>) -> Result<()> {
+        let mut book = self.open()?;
+        match cursor {
+            Some(cursor) => book.cursors.insert(name.to_owned(), cursor.clone()),
+            None => book.cursors.remove(name),
+        };
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        book.closed = true;
+        Ok(())
+    }
+}
+
+fn later(now_ms: i64, by: Duration) -> i64 {
+    now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn instant(epoch_ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(epoch_ms).unwrap_or(Timestamp::MAX)
+}

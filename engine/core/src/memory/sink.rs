@@ -1,0 +1,304 @@
+//! Writing into memory: sessions that hold their chunks, and commits that appear all at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use super::endpoint::{MemoryEndpoint, Operation};
+use super::store::{File, Store, gone};
+use crate::asset::{AssetId, AssetPath};
+use crate::digest::{Blake3, ContentHash, Digests};
+use crate::error::{Error, Kind, Result};
+use crate::metadata::{Correlation, Destination, Draft, Fault};
+use crate::names::preflight_name;
+use crate::ports::{
+    Capabilities, Endpoint, Evidence, Expected, Placed, Sink, UploadOrder, UploadSession,
+};
+
+#[async_trait]
+impl Sink for MemoryEndpoint {
+    async fn check_drafts(&self, drafts: &[Draft]) -> Result<Vec<Vec<Fault>>> {
+        let store = self.enter(Operation::CheckDrafts)?;
+        let limit = self.capabilities().name_units_max;
+        let faults = |draft: &Draft| faults(&store, draft, limit, false);
+        Ok(drafts.iter().map(faults).collect())
+    }
+
+    async fn begin(
+        &self,
+        destination: &Destination,
+        size: u64,
+        correlation: &Correlation,
+    ) -> Result<Box<dyn UploadSession>> {
+        let store = self.enter(Operation::Begin)?;
+        if let Some(max) = self
+            .capabilities()
+            .asset_bytes_max
+            .filter(|max| size > *max)
+        {
+            let message = format!("the asset has {size} bytes; {max} are allowed");
+            return Err(Error::new(Kind::InvalidInput, message));
+        }
+        if let Destination::Version { asset, .. } = destination
+            && store.file(asset).is_none()
+        {
+            return Err(gone(asset));
+        }
+        Ok(Box::new(MemorySession {
+            endpoint: self.clone(),
+            destination: destination.clone(),
+            correlation: correlation.clone(),
+            size,
+            chunks: Mutex::default(),
+        }))
+    }
+
+    async fn find(
+        &self,
+        destination: &Destination,
+        correlation: &Correlation,
+        expected: &Expected,
+    ) -> Result<Option<Placed>> {
+        let store = self.enter(Operation::Find)?;
+        let same_place = |file: &&File| match destination {
+            Destination::New { .. } => true,
+            Destination::Version { asset, .. } => file.asset.id == *asset,
+        };
+        let same_bytes = |file: &&File| {
+            file.asset.size == expected.size
+                && expected
+                    .content_hash
+                    .is_none_or(|hash| ContentHash::of(&file.bytes) == hash)
+        };
+        let mine = store
+            .files()
+            .filter(|file| file.correlation.as_ref() == Some(correlation))
+            .filter(same_place)
+            .find(same_bytes);
+        Ok(mine.map(|file| placed(file, self.capabilities())))
+    }
+
+    async fn set_metadata(&self, asset: &AssetId, draft: &Draft) -> Result<()> {
+        let mut store = self.enter(Operation::SetMetadata)?;
+        refuse(faults(
+            &store,
+            draft,
+            self.capabilities().name_units_max,
+            true,
+        ))?;
+        apply(&mut store, asset, draft)
+    }
+
+    async fn remove(&self, placed: &Placed) -> Result<()> {
+        let mut store = self.enter(Operation::Remove)?;
+        let current = store
+            .file(&placed.asset)
+            .is_some_and(|file| file.asset.revision == placed.revision);
+        if current && !store.restore_previous(&placed.asset) {
+            store.remove_file(&placed.asset);
+        }
+        Ok(())
+    }
+}
+
+/// An upload whose chunks wait for the commit.
+struct MemorySession {
+    endpoint: MemoryEndpoint,
+    destination: Destination,
+    correlation: Correlation,
+    size: u64,
+    /// Chunks by their offset; they never overlap.
+    chunks: Mutex<BTreeMap<u64, Bytes>>,
+}
+
+impl std::fmt::Debug for MemorySession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemorySession")
+            .field("correlation", &self.correlation)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl UploadSession for MemorySession {
+    async fn append(&self, offset: u64, chunk: Bytes) -> Result<()> {
+        drop(self.endpoint.enter(Operation::Append)?);
+        let sheet = self.endpoint.capabilities();
+        let end = offset.saturating_add(chunk.len() as u64);
+        let refuse = |what: &str| {
+            let message = format!("the chunk {offset}..{end} of {} bytes {what}", self.size);
+            Err(Error::new(Kind::InvalidInput, message))
+        };
+        if chunk.is_empty() || end > self.size {
+            return refuse("is empty or ends behind the asset");
+        }
+        if chunk.len() as u64 > sheet.chunk_bytes_max {
+            return refuse("is larger than the sheet allows");
+        }
+        let multiple = sheet.chunk_multiple.max(1);
+        let whole = offset.is_multiple_of(multiple)
+            && (end == self.size || (chunk.len() as u64).is_multiple_of(multiple));
+        if !whole {
+            return refuse("is not a multiple of the sheet's");
+        }
+        let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        // A chunk that is sent again replaces itself; any other overlap is a caller's mistake.
+        let before = chunks.range(..offset).next_back();
+        let overlaps = before.is_some_and(|(at, chunk)| at + chunk.len() as u64 > offset)
+            || chunks
+                .range(offset..end)
+                .any(|(at, other)| *at != offset || other.len() != chunk.len());
+        if overlaps {
+            return refuse("overlaps another one");
+        }
+        let in_order = offset <= gapless(&chunks);
+        if sheet.upload_order == UploadOrder::InOrder && !in_order {
+            return refuse("is out of order");
+        }
+        chunks.insert(offset, chunk);
+        Ok(())
+    }
+
+    fn acknowledged_end(&self) -> u64 {
+        gapless(&self.chunks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn commit(self: Box<Self>, digests: &Digests) -> Result<Placed> {
+        let mut store = self.endpoint.enter(Operation::Commit)?;
+        let sheet = self.endpoint.capabilities();
+        let draft = self.destination.draft();
+        refuse(faults(&store, draft, sheet.name_units_max, true))?;
+        let bytes = self.content(digests)?;
+        let id = match &self.destination {
+            Destination::New { draft } => {
+                let path = target(draft);
+                store.add_file(&path, bytes)?.asset.id.clone()
+            }
+            Destination::Version { asset, draft } => {
+                // First what can be refused, so that a refusal leaves the old version alone.
+                store.move_file(asset, &target(draft))?;
+                store.new_version(asset, bytes)?;
+                asset.clone()
+            }
+        };
+        apply(&mut store, &id, draft)?;
+        let file = store.file_mut(&id).ok_or_else(|| gone(&id))?;
+        file.correlation = Some(self.correlation.clone());
+        let placed = placed(file, sheet);
+        drop(store);
+        drop(self.endpoint.enter(Operation::CommitAnswer)?);
+        Ok(placed)
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl MemorySession {
+    /// The whole content, if it is complete and is what the digests say.
+    fn content(&self, digests: &Digests) -> Result<Bytes> {
+        let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = gapless(&chunks);
+        if end != self.size {
+            let message = format!("{end} of {} bytes were appended", self.size);
+            return Err(Error::new(Kind::InvalidInput, message));
+        }
+        let mut content = BytesMut::new();
+        for chunk in chunks.values() {
+            content.extend_from_slice(chunk);
+        }
+        let content = content.freeze();
+        let same = digests.size == self.size
+            && digests.blake3 == Blake3::of(&content)
+            && digests
+                .content_hash
+                .is_none_or(|hash| hash == ContentHash::of(&content));
+        if !same {
+            return Err(Error::new(
+                Kind::Integrity,
+                "the bytes that arrived are not the ones that were sent; nothing was placed",
+            ));
+        }
+        Ok(content)
+    }
+}
+
+/// The end of the gapless prefix.
+fn gapless(chunks: &BTreeMap<u64, Bytes>) -> u64 {
+    let mut end = 0;
+    for (offset, chunk) in chunks {
+        if *offset != end {
+            break;
+        }
+        end += chunk.len() as u64;
+    }
+    end
+}
+
+fn target(draft: &Draft) -> AssetPath {
+    draft.collection.join(&draft.file_name)
+}
+
+/// What the endpoint refuses of a draft; `late` adds what it would not have told beforehand.
+fn faults(store: &Store, draft: &Draft, name_units_max: usize, late: bool) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if let Err(problem) = preflight_name(&draft.file_name, name_units_max) {
+        faults.push(Fault {
+            field: None,
+            message: problem.to_string(),
+            hint: Some("rename the file".to_owned()),
+        });
+    }
+    for assigned in &draft.fields {
+        let refusal = store.refused.get(&assigned.field);
+        if let Some(refusal) = refusal.filter(|refusal| refusal.told_early || late) {
+            faults.push(Fault {
+                field: Some(assigned.field.clone()),
+                message: refusal.message.clone(),
+                hint: None,
+            });
+        }
+    }
+    faults
+}
+
+fn refuse(faults: Vec<Fault>) -> Result<()> {
+    match faults.first() {
+        None => Ok(()),
+        Some(fault) => Err(Error::new(Kind::InvalidInput, fault.to_string())),
+    }
+}
+
+/// Makes an asset what a draft says; fields that the draft does not name stay.
+fn apply(store: &mut Store, id: &AssetId, draft: &Draft) -> Result<()> {
+    store.move_file(id, &target(draft))?;
+    let file = store.file_mut(id).ok_or_else(|| gone(id))?;
+    let mut now = draft.clone();
+    if let Some(before) = file.draft.take() {
+        for assigned in before.fields {
+            if !now.fields.iter().any(|field| field.field == assigned.field) {
+                now.fields.push(assigned);
+            }
+        }
+        now.asset_type = now.asset_type.or(before.asset_type);
+        now.availability = now.availability.or(before.availability);
+    }
+    now.fields.sort_by(|a, b| a.field.cmp(&b.field));
+    file.draft = Some(now);
+    Ok(())
+}
+
+fn placed(file: &File, sheet: &Capabilities) -> Placed {
+    let states = sheet.states_content_hash;
+    Placed {
+        asset: file.asset.id.clone(),
+        revision: file.asset.revision.clone(),
+        size: file.asset.size,
+        content_hash: states.then(|| ContentHash::of(&file.bytes)),
+        evidence: if states { Evidence::E2 } else { Evidence::E0 },
+    }
+}

@@ -1,0 +1,224 @@
+//! Reading from memory: pages of a listing that turn into deltas, and reads of a pinned revision.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::endpoint::{Disturbance, MemoryEndpoint, Operation};
+use super::store::Store;
+use crate::asset::{Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Readable};
+use crate::error::{Error, Kind, Result, Status};
+use crate::ports::{Endpoint, Scope, Source};
+
+/// What a cursor says. Its text is `epoch|scope|since|after`, the last part only within a listing.
+struct Position {
+    /// Where in the log the listing began, or the delta goes on.
+    since: u64,
+    /// The last key of the listing so far; `None` once the listing is complete.
+    after: Option<String>,
+}
+
+#[async_trait]
+impl Source for MemoryEndpoint {
+    async fn changes(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<ChangePage> {
+        let store = self.enter(Operation::Changes)?;
+        if !store.is_folder(&scope.root) {
+            return Err(Error::new(Kind::NotFound, "the folder is not there")
+                .with_context("endpoint", self.name())
+                .with_context("path", &scope.root));
+        }
+        let root = store.key(&scope.root);
+        let position = match cursor {
+            Some(cursor) => read_cursor(cursor, store.epoch, &root)?,
+            None => Position {
+                since: store.log_end(),
+                after: Some(String::new()),
+            },
+        };
+        match position.after {
+            Some(after) => Ok(list(&store, &root, position.since, &after)),
+            None => delta(&store, &root, position.since),
+        }
+    }
+
+    async fn stat(&self, asset: &AssetId) -> Result<Option<Asset>> {
+        let store = self.enter(Operation::Stat)?;
+        Ok(store.file(asset).map(|file| file.asset.clone()))
+    }
+
+    async fn tags(&self, assets: &[Asset]) -> Result<Vec<Vec<String>>> {
+        let store = self.enter(Operation::Tags)?;
+        let tags = |asset: &Asset| match store.file(&asset.id) {
+            Some(file) if self.capabilities().tags => file.tags.clone(),
+            _ => Vec::new(),
+        };
+        Ok(assets.iter().map(tags).collect())
+    }
+
+    async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {
+        let mut store = self.enter(Operation::Read)?;
+        disturb(&mut store, &asset.id);
+        let Some(file) = store.file(&asset.id) else {
+            return Err(changed(asset, "vanished"));
+        };
+        if file.asset.revision != asset.revision {
+            return Err(changed(
+                asset,
+                match file.asset.size.cmp(&asset.size) {
+                    std::cmp::Ordering::Less => "shrank",
+                    std::cmp::Ordering::Greater => "grew",
+                    std::cmp::Ordering::Equal => "changed",
+                },
+            ));
+        }
+        if file.asset.readable != Readable::Yes {
+            return Err(Error::new(Kind::Restricted, "its bytes may not be read")
+                .with_context("path", &asset.path));
+        }
+        let whole = range.start == 0 && range.end == file.asset.size;
+        if !whole && !self.capabilities().range_reads {
+            return Err(Error::new(
+                Kind::Unsupported,
+                "only whole assets can be read",
+            ));
+        }
+        let wanted = usize::try_from(range.start)
+            .ok()
+            .zip(usize::try_from(range.end).ok())
+            .and_then(|(start, end)| file.bytes.get(start..end));
+        let Some(bytes) = wanted else {
+            let message = format!("the range {range:?} is outside of the asset");
+            return Err(Error::new(Kind::InvalidInput, message).with_context("path", &asset.path));
+        };
+        into.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn list(store: &Store, root: &str, since: u64, after: &str) -> ChangePage {
+    let mut entries = store.listing(root, after);
+    let complete = entries.len() <= store.page_entries;
+    entries.truncate(store.page_entries);
+    let after = match entries.last() {
+        Some((key, _)) if !complete => Some(key.clone()),
+        _ => None,
+    };
+    ChangePage {
+        cursor: write_cursor(store.epoch, root, since, after.as_deref()),
+        // What happened while it was listed is told by the log, from where the listing began.
+        more: !complete || since < store.log_end(),
+        changes: entries.into_iter().map(|(_, change)| change).collect(),
+    }
+}
+
+fn delta(store: &Store, root: &str, since: u64) -> Result<ChangePage> {
+    let Some(log) = store.log_from(since) else {
+        return Err(reset("it is older than the log of changes"));
+    };
+    let mut next = since;
+    let mut changes = Vec::new();
+    // A page looks at a bounded part of the log, so it may be empty while more waits: callers must
+    // loop on `more`.
+    for change in log.take(store.page_entries) {
+        next += 1;
+        if in_scope(store, root, change) {
+            changes.push(change.clone());
+        }
+    }
+    Ok(ChangePage {
+        changes,
+        cursor: write_cursor(store.epoch, root, next, None),
+        more: next < store.log_end(),
+    })
+}
+
+fn in_scope(store: &Store, root: &str, change: &Change) -> bool {
+    let path: &AssetPath = match change {
+        Change::Asset(asset) => &asset.path,
+        Change::Folder(folder) => &folder.path,
+        Change::Removed(path) => path,
+    };
+    let key = store.key(path);
+    let below = key
+        .strip_prefix(root)
+        .is_some_and(|rest| rest.starts_with('/'));
+    // When the root or a folder above it was removed, and made again since, all below is gone.
+    let above = key == root
+        || root
+            .strip_prefix(key.as_str())
+            .is_some_and(|rest| rest.starts_with('/'));
+    below || (above && matches!(change, Change::Removed(_)))
+}
+
+fn write_cursor(epoch: u64, root: &str, since: u64, after: Option<&str>) -> Cursor {
+    let scope = crate::digest::Blake3::of(root.as_bytes()).to_hex();
+    let mut text = format!("{epoch}|{}|{since}", &scope[..16]);
+    if let Some(after) = after {
+        text.push('|');
+        text.push_str(after);
+    }
+    Cursor::new(text)
+}
+
+fn read_cursor(cursor: &Cursor, epoch: u64, root: &str) -> Result<Position> {
+    let mut parts = cursor.as_str().splitn(4, '|');
+    let stated_epoch = parts.next().and_then(|text| text.parse::<u64>().ok());
+    let scope = parts.next();
+    let since = parts.next().and_then(|text| text.parse::<u64>().ok());
+    let after = parts.next().map(str::to_owned);
+    let expected = crate::digest::Blake3::of(root.as_bytes()).to_hex();
+    match (stated_epoch, scope, since) {
+        (Some(stated), _, Some(_)) if stated != epoch => {
+            Err(reset("the endpoint asks to list again"))
+        }
+        (Some(_), Some(scope), Some(since)) if expected.starts_with(scope) && scope.len() == 16 => {
+            Ok(Position { since, after })
+        }
+        _ => Err(reset("it is not one of this endpoint and scope")),
+    }
+}
+
+fn reset(why: &str) -> Error {
+    Error::new(
+        Kind::CursorReset,
+        format!("the cursor is no longer valid: {why}"),
+    )
+}
+
+/// Lets happen what a test has planned for this read.
+fn disturb(store: &mut Store, id: &AssetId) {
+    let what = match store.disturbances.get_mut(id) {
+        None => return,
+        Some((0, what)) => *what,
+        Some((reads, _)) => {
+            *reads -= 1;
+            return;
+        }
+    };
+    store.disturbances.remove(id);
+    let Some(bytes) = store.file(id).map(|file| file.bytes.clone()) else {
+        return;
+    };
+    let bytes: Bytes = match what {
+        Disturbance::Vanish => {
+            store.remove_file(id);
+            return;
+        }
+        Disturbance::Change => bytes.iter().map(|byte| !byte).collect(),
+        Disturbance::Shrink => bytes.slice(..bytes.len() / 2),
+        Disturbance::Grow => bytes.iter().copied().chain([0]).collect(),
+    };
+    // The file was there a moment ago and the lock is held, so this finds it.
+    store.new_version(id, bytes).map(drop).ok();
+}
+
+fn changed(asset: &Asset, how: &str) -> Error {
+    Error::new(
+        Kind::SourceChanged,
+        format!("the asset {how} while it was read"),
+    )
+    .with_context("path", &asset.path)
+    .with_status(Status::Permanent)
+    .with_hint("the next run plans it again")
+}

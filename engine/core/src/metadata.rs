@@ -1,0 +1,219 @@
+//! Metadata as flows, plugins and sinks exchange it: by technical names, with types, with reasons.
+//!
+//! A draft says what an asset shall become at a sink. Names are resolved to the sink's own ids by the
+//! sink; nothing above it knows those ids.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::asset::{AssetId, AssetPath};
+use crate::digest::Blake3;
+
+/// The value of one field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type", content = "value")]
+pub enum Value {
+    /// One text.
+    Text(String),
+    /// One text a locale, keyed by short locale codes such as `de`.
+    LocalizedText(BTreeMap<String, String>),
+    /// A whole number.
+    Number(i64),
+    /// A number with a fraction.
+    Decimal(f64),
+    /// A calendar day.
+    Date(jiff::civil::Date),
+    /// Yes or no.
+    Boolean(bool),
+    /// Free keywords, by name.
+    Keywords(Vec<String>),
+    /// Entries of a controlled vocabulary or a taxonomy, by name or `/`-separated path.
+    References(Vec<String>),
+}
+
+/// The type of a [`Value`], to say what a field wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(
+    missing_docs,
+    reason = "each is the type of the value of the same name"
+)]
+pub enum ValueKind {
+    Text,
+    LocalizedText,
+    Number,
+    Decimal,
+    Date,
+    Boolean,
+    Keywords,
+    References,
+}
+
+impl Value {
+    /// The type of this value.
+    pub fn kind(&self) -> ValueKind {
+        match self {
+            Value::Text(_) => ValueKind::Text,
+            Value::LocalizedText(_) => ValueKind::LocalizedText,
+            Value::Number(_) => ValueKind::Number,
+            Value::Decimal(_) => ValueKind::Decimal,
+            Value::Date(_) => ValueKind::Date,
+            Value::Boolean(_) => ValueKind::Boolean,
+            Value::Keywords(_) => ValueKind::Keywords,
+            Value::References(_) => ValueKind::References,
+        }
+    }
+}
+
+impl fmt::Display for ValueKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ValueKind::Text => "a text",
+            ValueKind::LocalizedText => "a text per language",
+            ValueKind::Number => "a whole number",
+            ValueKind::Decimal => "a number",
+            ValueKind::Date => "a date",
+            ValueKind::Boolean => "yes or no",
+            ValueKind::Keywords => "keywords",
+            ValueKind::References => "references",
+        })
+    }
+}
+
+/// A field, its value, and the rule that gave it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The field's technical name at the sink.
+    pub field: String,
+    /// What it becomes.
+    pub value: Value,
+    /// Which rule said so, in the words of who assigned it: `template 1, {campaign}`.
+    pub rule: String,
+}
+
+/// From when to when an asset may be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Availability {
+    /// Switched on or off by hand.
+    Direct {
+        /// Whether it may be used.
+        available: bool,
+    },
+    /// Within a span of time; an open side has no bound.
+    Dated {
+        /// First instant.
+        from: Option<Timestamp>,
+        /// Last instant, inclusive.
+        to: Option<Timestamp>,
+    },
+}
+
+/// A mark that lets a lost answer be told from a failure: "was that mine?".
+///
+/// Derived from what is to be placed and by which flow, so that a second try derives the same one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Correlation(String);
+
+impl Correlation {
+    /// Derives the mark of one asset revision in one flow. 32 hex digits.
+    pub fn derive(flow: &str, source: &str, asset: &str, revision: &str) -> Self {
+        // Each part is preceded by its length, so that no two lists of parts read the same.
+        let mut text = Vec::new();
+        for part in [flow, source, asset, revision] {
+            text.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            text.extend_from_slice(part.as_bytes());
+        }
+        Correlation(Blake3::of(&text).to_hex()[..32].to_owned())
+    }
+
+    /// The mark as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Correlation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Correlation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an asset shall become at a sink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// The asset's display name at the sink.
+    pub name: String,
+    /// The name of the file that carries its bytes.
+    pub file_name: String,
+    /// The folder or collection that holds it, as a path of names from a root.
+    pub collection: AssetPath,
+    /// The asset type's technical name, where the sink has types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset_type: Option<String>,
+    /// Field values, each field at most once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Assigned>,
+    /// When it may be used, where the sink can say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
+}
+
+/// Where the bytes of a transfer go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "as")]
+pub enum Destination {
+    /// A new asset.
+    New {
+        /// What it shall be.
+        draft: Draft,
+    },
+    /// A new version of an asset that is there.
+    Version {
+        /// The asset that gets it.
+        asset: AssetId,
+        /// What the asset shall be afterwards.
+        draft: Draft,
+    },
+}
+
+impl Destination {
+    /// What the asset shall be.
+    pub fn draft(&self) -> &Draft {
+        match self {
+            Destination::New { draft } | Destination::Version { draft, .. } => draft,
+        }
+    }
+}
+
+/// Why a sink would refuse a draft. Found before bytes move wherever the sink can know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The field it is about, by technical name; `None` for the asset as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "field {field:?}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}

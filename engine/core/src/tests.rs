@@ -1,0 +1,6 @@
+mod bytesize;
+mod digest;
+mod error;
+mod memory;
+mod names;
+mod words;
