@@ -1,0 +1,25 @@
+//! The network as one function: a request goes in, a response comes out.
+//!
+//! [`Transport`] is that function; the reqwest implementation is the only code that names reqwest.
+//! [`Client`] adds what every service call needs: authorization with single-flight refresh, the retry
+//! table of four cases, waits that the service asked for, a concurrency limit, and redaction.
+
+mod auth;
+mod client;
+mod limit;
+mod options;
+pub mod redact;
+mod reqwest;
+mod retry;
+mod transport;
+mod tries;
+
+pub use auth::{Anonymous, Authorizer, OAuth2Options, OAuth2Refresh, StaticHeader};
+pub use client::{Answer, Call, Client, Judge, Judged, Reply, Whole};
+pub use options::ClientOptions;
+pub use reqwest::{Proxy, ReqwestTransport, TransportOptions};
+pub use retry::{Jitter, Repeat, retry_after};
+pub use transport::{Body, ByteStream, Request, Response, SendError, Sent, Transport};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The network as one function, behind a small trait.
+//!
+//! The real client, an emulator called in process, a fault injector and a recorder are all
+//! implementations of [`Transport`], so the code under test is the code that ships.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use http::{HeaderMap, Method, StatusCode};
+use url::Url;
+
+use crate::redact::{self, SafeHeaders};
+
+/// Bytes that arrive in pieces.
+pub type ByteStream = BoxStream<'static, Result<Bytes, SendError>>;
+
+/// What a request carries.
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// Bytes that are all here; cloning them is free, so the request can be repeated.
+    Bytes(Bytes),
+    /// Exactly `length` bytes that arrive in pieces; such a request is sent once.
+    Stream {
+        /// How many bytes the stream yields in all.
+        length: u64,
+        /// The bytes, in order. An error aborts the request.
+        stream: BoxStream<'static, std::io::Result<Bytes>>,
+    },
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Body::Empty => f.write_str("Empty"),
+            Body::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Body::Stream { length, .. } => write!(f, "Stream({length})"),
+        }
+    }
+}
+
+/// One HTTP request. Redirects are never followed: a redirect is an answer like any other.
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Headers without `Host` and `Content-Length`, which follow from the rest.
+    pub headers: HeaderMap,
+    /// What it carries.
+    pub body: Body,
+    /// The longest wait from the end of the body to the head of the answer.
+    pub answer_timeout: Duration,
+    /// The longest silence while a body moves in either direction.
+    pub idle_timeout: Duration,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &redact::url(&self.url))
+            .field("headers", &SafeHeaders(&self.headers))
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Request {
+    /// A request without headers or body, with timeouts that fit ordinary calls.
+    pub fn new(method: Method, url: Url) -> Self {
+        Request {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+            answer_timeout: Duration::from_secs(100),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// A copy to send again, or `None` for a streamed body.
+    pub fn try_clone(&self) -> Option<Request> {
+        let body = match &self.body {
+            Body::Empty => Body::Empty,
+            Body::Bytes(bytes) => Body::Bytes(bytes.clone()),
+            Body::Stream { .. } => return None,
+        };
+        Some(Request {
+            method: self.method.clone(),
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            body,
+            answer_timeout: self.answer_timeout,
+            idle_timeout: self.idle_timeout,
+        })
+    }
+}
+
+/// The answer to a request, its body still arriving.
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body. An error means that it broke off.
+    pub body: ByteStream,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Response {
+    /// Reads the whole body, refusing more than `limit` bytes.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, SendError> {
+        let mut all = BytesMut::new();
+        while let Some(piece) = self.body.next().await {
+            let piece = piece?;
+            if all.len() + piece.len() > limit {
+                return Err(SendError::answered(format!(
+                    "the answer is longer than {limit} bytes"
+                )));
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.freeze())
+    }
+}
+
+/// Whether a failed request can have had an effect at the far side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It never left: no connection was made, or not a byte of it was written.
+    No,
+    /// Some of it left, and no complete answer came back.
+    Maybe,
+}
+
+/// Why there is no complete response.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SendError {
+    /// Whether it can have had an effect.
+    pub sent: Sent,
+    /// What happened, without the URL's query or any credential.
+    pub message: String,
+    /// The cause in the library's words.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl SendError {
+    /// A request of which nothing left.
+    pub fn unsent(message: impl Into<String>) -> Self {
+        SendError {
+            sent: Sent::No,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// A request that may have had its effect.
+    pub fn answered(message: impl Into<String>) -> Self {
+        SendError {
+            sent: Sent::Maybe,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+/// Sends one request, once.
+#[async_trait]
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// Sends it and waits for the head of the answer. Dropping the future stops the request.
+    async fn send(&self, request: Request) -> Result<Response, SendError>;
+}
