@@ -1,0 +1,146 @@
+//! The folder itself: its name, its capability sheet, and whether it can be used.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use windlass_core::{Capabilities, CheckItem, Endpoint, Error, Kind, Result, UploadOrder};
+
+/// What the configuration says about a folder.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// The endpoint's name.
+    pub name: String,
+    /// The folder; it must exist.
+    pub root: PathBuf,
+}
+
+/// A folder as source and sink.
+#[derive(Debug)]
+pub struct LocalEndpoint {
+    name: String,
+    pub(crate) root: PathBuf,
+    capabilities: Capabilities,
+}
+
+impl LocalEndpoint {
+    /// Opens a folder. Errors: `NotFound` when it is not there, `Config` when it is not a folder.
+    pub fn open(options: LocalOptions) -> Result<Self> {
+        let root = options.root.canonicalize().map_err(|error| {
+            Error::new(
+                Kind::NotFound,
+                "the folder does not exist or cannot be reached",
+            )
+            .with_context("endpoint", &options.name)
+            .with_context("root", options.root.display())
+            .with_source(error)
+            .with_hint("create it, or correct `root` of the endpoint")
+        })?;
+        if !root.is_dir() {
+            return Err(Error::new(Kind::Config, "the root is not a folder")
+                .with_context("endpoint", &options.name)
+                .with_context("root", root.display()));
+        }
+        Ok(LocalEndpoint {
+            name: options.name,
+            root,
+            capabilities: capabilities(),
+        })
+    }
+
+    /// The folder, as an absolute path without links.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities {
+        range_reads: true,
+        lists_content_hash: false,
+        tags: false,
+        metadata: false,
+        upload_order: UploadOrder::Any,
+        chunk_multiple: 1,
+        // Positioned writes take any size; this only bounds one blocking call.
+        chunk_bytes_max: 256 << 20,
+        asset_bytes_max: None,
+        // The limit of common file systems is 255 bytes; names are measured again in bytes.
+        name_units_max: 255,
+        folds_names: false,
+        states_content_hash: false,
+    }
+}
+
+#[async_trait]
+impl Endpoint for LocalEndpoint {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>> {
+        let readable = tokio::fs::read_dir(&self.root).await;
+        let writable = tokio::fs::metadata(&self.root)
+            .await
+            .is_ok_and(|metadata| !metadata.permissions().readonly());
+        Ok(vec![
+            CheckItem {
+                subject: "folder".into(),
+                ok: readable.is_ok(),
+                finding: match &readable {
+                    Ok(_) => format!("{} can be listed", self.root.display()),
+                    Err(error) => format!("{} cannot be listed: {error}", self.root.display()),
+                },
+                hint: readable
+                    .is_err()
+                    .then(|| "give the user that runs windlass read access".into()),
+            },
+            CheckItem {
+                subject: "writing".into(),
+                ok: true,
+                finding: match writable {
+                    true => "files may be written".into(),
+                    false => "read-only: usable as a source".into(),
+                },
+                hint: None,
+            },
+        ])
+    }
+}
+
+/// Turns an I/O error into the shared one.
+pub(crate) fn io_error(action: &'static str, path: &Path, error: std::io::Error) -> Error {
+    use std::io::ErrorKind as Io;
+    let kind = match error.kind() {
+        Io::NotFound => Kind::NotFound,
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => Kind::Denied,
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => Kind::Capacity,
+        Io::AlreadyExists => Kind::Conflict,
+        Io::Interrupted | Io::TimedOut | Io::ResourceBusy => Kind::Unavailable,
+        _ => Kind::Unexpected,
+    };
+    let hint = match kind {
+        Kind::Capacity => Some("free space on the disk, then run again: finished files are kept"),
+        Kind::Denied => Some("give the user that runs windlass access to the file"),
+        _ => None,
+    };
+    let shared = Error::new(kind, format!("cannot {action}"))
+        .with_context("path", path.display())
+        .with_source(error);
+    match hint {
+        Some(hint) => shared.with_hint(hint),
+        None => shared,
+    }
+}
+
+/// Runs blocking file work away from the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Error::new(Kind::Unexpected, "file work ended abnormally").with_source(error)
+    })?
+}
