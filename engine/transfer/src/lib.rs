@@ -1,0 +1,32 @@
+//! The data plane: one file, one direction, within everyone's memory budget.
+//!
+//! [`Engine::transfer`] reads a pinned revision from a source in ranges, several at once, hashes the
+//! chunks beside the loop, hands them to a sink's upload session in the order that the sink wants,
+//! and commits only when the digests agree. This crate knows no service: what a source or a sink can
+//! do is on its capability sheet. It keeps nothing on disk; what survives a crash is the caller's
+//! ledger and what the sink can still find.
+
+mod budget;
+mod discard;
+mod engine;
+mod faults;
+mod gauge;
+pub mod hash;
+mod intake;
+pub mod lane;
+mod layout;
+mod pool;
+mod progress;
+pub mod ring;
+mod single_flight;
+mod transfer;
+mod window;
+
+pub use engine::{Engine, EngineOptions, Gauges};
+pub use layout::{ChunkLayout, LayoutError};
+pub use progress::{Phase, Progress, Snapshot};
+pub use single_flight::{SingleFlight, Turn};
+pub use transfer::{TransferRequest, Transferred};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Models of the ring, the window, the progress and the single flight.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use proptest::prelude::*;
+
+use crate::ring::{OrderRing, RingError};
+use crate::window::Window;
+use crate::{Phase, Progress, SingleFlight};
+
+proptest! {
+    #[test]
+    fn the_ring_behaves_like_a_sorted_map_with_bounds(
+        capacity in 1u64..9,
+        steps in prop::collection::vec((any::<bool>(), 0u64..24), 0..80),
+    ) {
+        let mut ring = OrderRing::new(capacity);
+        let mut model = BTreeMap::new();
+        let mut next = 0;
+        for (insert, index) in steps {
+            if insert {
+                let expected = if index >= next + capacity {
+                    Err(RingError::Beyond { index, end: next + capacity })
+                } else if index < next || model.contains_key(&index) {
+                    Err(RingError::Twice { index })
+                } else {
+                    model.insert(index, index * 10);
+                    Ok(())
+                };
+                prop_assert_eq!(ring.reaches(index), index < next + capacity);
+                prop_assert_eq!(ring.insert(index, index * 10), expected);
+            } else {
+                let expected = model.remove_entry(&next);
+                next += u64::from(expected.is_some());
+                prop_assert_eq!(ring.next_is_here(), expected.is_some());
+                prop_assert_eq!(ring.pop(), expected);
+            }
+            prop_assert_eq!(ring.len(), model.len());
+            prop_assert_eq!(ring.is_empty(), model.is_empty());
+            prop_assert_eq!(ring.next_index(), next);
+        }
+    }
+}
+
+#[test]
+fn a_chunk_leaves_the_window_when_it_is_both_hashed_and_pushed() {
+    let mut window = Window::new(20);
+    assert!(window.has_room(100), "an empty window lets any chunk in");
+    window.open(0, 8);
+    window.open(1, 8);
+    assert!(!window.has_room(8) && window.has_room(4));
+    window.pushed(1);
+    window.pushed(1);
+    assert_eq!(window.bytes(), 16);
+    window.hashed(1);
+    assert_eq!(window.bytes(), 8);
+    window.hashed(0);
+    window.hashed(7);
+    window.pushed(0);
+    assert_eq!(window.bytes(), 0);
+}
+
+#[test]
+fn every_phase_is_read_as_it_was_written_and_has_its_own_reason() {
+    let phases = [
+        Phase::Queued,
+        Phase::Opening,
+        Phase::Reading,
+        Phase::Pushing,
+        Phase::Hashing,
+        Phase::Starved,
+        Phase::Committing,
+        Phase::Looking,
+        Phase::Undoing,
+        Phase::Ended,
+    ];
+    let progress = Progress::new();
+    let mut reasons = std::collections::BTreeSet::new();
+    for phase in phases {
+        progress.enter(phase);
+        assert_eq!(progress.snapshot().phase, phase);
+        assert!(reasons.insert(phase.reason()));
+    }
+}
+
+#[tokio::test]
+async fn the_second_flight_of_a_content_waits_for_the_first() {
+    let flights = SingleFlight::new();
+    let first = flights.turn("abc").await;
+    assert!(!first.waited());
+    let other = flights.turn("xyz").await;
+    assert!(!other.waited(), "other contents do not wait");
+    let mut second = Box::pin(flights.turn("abc"));
+    let mut third = Box::pin(flights.turn("abc"));
+    assert!(second.as_mut().now_or_never().is_none());
+    assert!(third.as_mut().now_or_never().is_none());
+    drop(first);
+    assert!(
+        third.as_mut().now_or_never().is_none(),
+        "in the order of asking"
+    );
+    let turn = second.await;
+    assert!(turn.waited());
+    drop(third);
+    drop((turn, other));
+    assert!(flights.is_empty());
+}
+
+#[tokio::test]
+async fn a_flight_that_fails_or_panics_lets_the_next_one_go() {
+    let flights: SingleFlight<u8> = SingleFlight::new();
+    let theirs = flights.clone();
+    let flying = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&flying);
+    let task = tokio::spawn(async move {
+        let _turn = theirs.turn(1).await;
+        told.notify_one();
+        tokio::task::yield_now().await;
+        panic!("the first flight was told to panic");
+    });
+    flying.notified().await;
+    let turn = flights.turn(1).await;
+    assert!(task.await.is_err());
+    drop(turn);
+    assert_eq!(flights.len(), 0);
+}
