@@ -1,0 +1,287 @@
+//! One instance at work: what it may ask of the host, what it may use up, and why it was stopped.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use wasmtime::{ResourceLimiter, Trap};
+use windlass_core::Verdict;
+
+use crate::bindings::windlass::hooks::{host, types};
+use crate::options::{
+    HOST_CALLS_BASE, HOST_CALLS_PER_ASSET, HostOptions, LOG_LINE_BYTES_MAX, LOG_LINES_MAX,
+};
+use crate::tables::Tables;
+
+/// The state of one instance's store.
+pub(crate) struct Guest {
+    limits: Limits,
+    tables: Arc<Tables>,
+    today: Date,
+    plugin: Arc<str>,
+    calls_left: u64,
+    lines: u32,
+    dropped_lines: u64,
+    /// The last line logged as an error: where the SDK puts a panic's message.
+    last_error: Option<String>,
+}
+
+impl Guest {
+    /// The state for a batch of `assets`.
+    pub(crate) fn new(
+        options: &HostOptions,
+        tables: Arc<Tables>,
+        today: Date,
+        plugin: Arc<str>,
+        assets: usize,
+    ) -> Self {
+        Guest {
+            limits: Limits {
+                memory_bytes: options.memory_bytes,
+                table_elements: options.table_elements,
+            },
+            tables,
+            today,
+            plugin,
+            calls_left: HOST_CALLS_BASE + HOST_CALLS_PER_ASSET * assets as u64,
+            lines: 0,
+            dropped_lines: 0,
+            last_error: None,
+        }
+    }
+
+    pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.limits
+    }
+
+    /// Says how much of the log was dropped, once, at the end of a batch.
+    pub(crate) fn report_dropped_lines(&self) {
+        if self.dropped_lines > 0 {
+            let (plugin, dropped) = (&*self.plugin, self.dropped_lines);
+            tracing::warn!(
+                plugin,
+                dropped,
+                "the plugin logs too much; lines were dropped"
+            );
+        }
+    }
+
+    /// Turns what stopped the guest into a [`Stop`].
+    pub(crate) fn stopped_by(&self, error: &wasmtime::Error, options: &HostOptions) -> Stop {
+        if let Some(stop) = error.downcast_ref::<Stop>() {
+            return stop.clone();
+        }
+        let text = error.root_cause().to_string();
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => Stop::Fuel,
+            Some(Trap::Interrupt) => Stop::WallClock {
+                limit: options.wall_clock,
+            },
+            Some(Trap::UnreachableCodeReached) => Stop::Trapped {
+                message: self.last_error.clone().unwrap_or(text),
+            },
+            Some(trap) => Stop::Trapped {
+                message: trap.to_string(),
+            },
+            // The type of this one is private to wasmtime; a test holds the text.
+            None if text.contains("hostcalls has been exhausted") => Stop::Output {
+                limit_bytes: options.output_bytes,
+            },
+            None => Stop::Unreadable { message: text },
+        }
+    }
+
+    fn count_call(&mut self) -> wasmtime::Result<()> {
+        self.calls_left = self.calls_left.checked_sub(1).ok_or(Stop::HostCalls)?;
+        Ok(())
+    }
+}
+
+impl types::Host for Guest {}
+
+impl host::Host for Guest {
+    fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
+        self.count_call()?;
+        let line = one_line(&message, LOG_LINE_BYTES_MAX);
+        if level == host::Level::Error {
+            self.last_error = Some(line.clone());
+        }
+        if self.lines >= LOG_LINES_MAX {
+            self.dropped_lines += 1;
+            return Ok(());
+        }
+        self.lines += 1;
+        let plugin = &*self.plugin;
+        match level {
+            host::Level::Debug => tracing::debug!(plugin, "{line}"),
+            host::Level::Info => tracing::info!(plugin, "{line}"),
+            host::Level::Warn => tracing::warn!(plugin, "{line}"),
+            host::Level::Error => tracing::error!(plugin, "{line}"),
+        }
+        Ok(())
+    }
+
+    fn lookup(
+        &mut self,
+        table: String,
+        key: String,
+        column: Option<String>,
+    ) -> wasmtime::Result<Result<Option<String>, host::LookupError>> {
+        self.count_call()?;
+        let Some(table) = self.tables.get(&table) else {
+            return Ok(Err(host::LookupError::UnknownTable));
+        };
+        let cell = table.cell(&key, column.as_deref());
+        Ok(cell
+            .map(|cell| cell.map(str::to_owned))
+            .map_err(|_| host::LookupError::UnknownColumn))
+    }
+
+    fn today(&mut self) -> wasmtime::Result<types::Date> {
+        self.count_call()?;
+        Ok(types::Date {
+            year: self.today.year().into(),
+            month: self.today.month().unsigned_abs(),
+            day: self.today.day().unsigned_abs(),
+        })
+    }
+}
+
+/// Cuts a guest's text to `bytes_max` and to one line, so that it cannot forge lines of a log.
+pub(crate) fn one_line(text: &str, bytes_max: usize) -> String {
+    let end = text.floor_char_boundary(bytes_max);
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = text[..end].chars().map(plain).collect();
+    if end < text.len() {
+        line.push('…');
+    }
+    line
+}
+
+/// Memory and tables of one store. What goes beyond traps, with the limit in the message.
+struct Limits {
+    memory_bytes: usize,
+    table_elements: usize,
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.memory_bytes {
+            return Err(Stop::Memory {
+                limit_bytes: self.memory_bytes,
+            }
+            .into());
+        }
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.table_elements {
+            return Err(Stop::Table {
+                limit: self.table_elements,
+            }
+            .into());
+        }
+        Ok(true)
+    }
+}
+
+/// Why a guest did not finish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Trapped {
+        message: String,
+    },
+    Fuel,
+    WallClock {
+        limit: Duration,
+    },
+    Memory {
+        limit_bytes: usize,
+    },
+    Table {
+        limit: usize,
+    },
+    Output {
+        limit_bytes: usize,
+    },
+    HostCalls,
+    /// The wrong number of answers.
+    Count {
+        asked: usize,
+        answered: usize,
+    },
+    /// Answers that break the component model's own rules: bad text, bad pointers.
+    Unreadable {
+        message: String,
+    },
+}
+
+impl Stop {
+    /// The limit or rule that was broken, in the words that reports show.
+    fn rule(&self) -> &'static str {
+        match self {
+            Stop::Trapped { .. } => "plugin trapped",
+            Stop::Fuel => "limit: work",
+            Stop::WallClock { .. } => "limit: wall clock",
+            Stop::Memory { .. } => "limit: memory",
+            Stop::Table { .. } => "limit: table",
+            Stop::Output { .. } => "limit: output",
+            Stop::HostCalls => "limit: host calls",
+            Stop::Count { .. } => "contract: one verdict an asset",
+            Stop::Unreadable { .. } => "contract: readable answers",
+        }
+    }
+
+    /// The verdict on the asset that made a plugin fail.
+    pub(crate) fn verdict<T>(&self) -> Verdict<T> {
+        Verdict::Held {
+            reason: self.to_string(),
+            rule: self.rule().to_owned(),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Trapped { message } => write!(f, "the plugin failed: {message}"),
+            Stop::Fuel => f.write_str("the plugin used up the work that it is allowed"),
+            Stop::WallClock { limit } => write!(f, "the plugin took longer than {limit:?}"),
+            Stop::Memory { limit_bytes } => {
+                let mib = limit_bytes >> 20;
+                write!(
+                    f,
+                    "the plugin wants more than the {mib} MiB of memory that it is allowed"
+                )
+            }
+            Stop::Table { limit } => {
+                write!(f, "the plugin wants a table of more than {limit} elements")
+            }
+            Stop::Output { limit_bytes } => {
+                let kib = limit_bytes >> 10;
+                write!(f, "the plugin handed over more than {kib} KiB at once")
+            }
+            Stop::HostCalls => f.write_str("the plugin called the host more often than allowed"),
+            Stop::Count { asked, answered } => {
+                write!(f, "the plugin gave {answered} verdicts for {asked} assets")
+            }
+            Stop::Unreadable { message } => {
+                write!(f, "the plugin's answer is unreadable: {message}")
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The plugin host: a customer's rules run as WebAssembly components behind the `Hooks` port.
+//!
+//! A guest is a component of `windlass:hooks@1` (`wit/v1`) with no other import: it sees descriptions of
+//! assets, never bytes, sockets, files, credentials, a clock or the ledger. It is compiled once, its
+//! machine code is kept by digest, and every batch gets a fresh instance with little memory, little
+//! work and a bounded answer. A batch that fails is halved until the asset at fault is found; that one
+//! is held with the plugin's message and the others go on.
+//!
+//! [`PluginHost`] loads and inspects components, [`Plugin`] is a loaded one, [`build`] makes one from a
+//! crate. This is the only crate that names wasmtime.
+
+mod artefacts;
+mod bindings;
+pub mod build;
+mod convert;
+mod guest;
+mod host;
+mod inspect;
+mod options;
+mod plugin;
+mod shape;
+mod tables;
+
+pub use host::PluginHost;
+pub use inspect::Inspection;
+pub use options::{HostOptions, LoadOptions};
+pub use plugin::Plugin;
+pub use shape::{API_VERSION, Shape};
+pub use tables::{Table, Tables};
+
+#[cfg(test)]
+mod tests;
