@@ -1,0 +1,24 @@
+//! The control plane: what shall be where, decided first, then done.
+//!
+//! A flow lists its source, lets the customer's hooks speak, asks the ledger what is already placed
+//! and the sink what it would refuse, and decides a [`Plan`]: a plain value in which every asset has
+//! one step with a reason, skips included. [`Runner`] writes the plan's steps to the ledger and works
+//! them off; a run that was killed goes on from there. No service is known here by name.
+
+mod discover;
+mod flows;
+mod observe;
+mod plan;
+mod report;
+mod run;
+mod select;
+
+pub use flows::ingest::{Ingest, IngestOptions};
+pub use observe::{Event, Observer, Silent};
+pub use plan::{Plan, PlannedStep, Work};
+pub use report::{AssetLine, Report};
+pub use run::{RunOptions, RunOutcome, Runner, next_run_to_resume};
+pub use select::{Approval, Pick, Selection, Selector};
+
+#[cfg(test)]
+mod tests;
