@@ -158,7 +158,8 @@ impl UploadSession for MemorySession {
         if sheet.upload_order == UploadOrder::InOrder && !in_order {
             return refuse("is out of order");
         }
-        chunks.insert(offset, chunk);
+        // A copy: the chunk itself is paid from its sender's budget.
+        chunks.insert(offset, Bytes::copy_from_slice(&chunk));
         Ok(())
     }
 

@@ -1,0 +1,170 @@
+//! What every ledger must do, whatever it is made of. One function a fact; [`conformance_suite`] makes
+//! a test of each.
+//!
+//! [`conformance_suite`]: crate::conformance_suite
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use windlass_core::memory::ManualClock;
+use windlass_core::{
+    Action, AssetId, AssetPath, Blake3, ContentHash, Cursor, Digests, Evidence, Kind, LeasedStep,
+    Ledger, NewStep, Outcome, Placed, Placement, Revision, RunId, RunState, StepReport, StepState,
+    Tally, WorkerId,
+};
+
+/// A ledger under test. Its lost-lease limit is the default one.
+pub struct Fixture {
+    /// The ledger, empty.
+    pub ledger: Arc<dyn Ledger>,
+    /// The clock that it reads.
+    pub clock: Arc<ManualClock>,
+    /// Whatever must live as long as the test: a folder, a server.
+    pub keep: Box<dyn Any + Send>,
+}
+
+impl fmt::Debug for Fixture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fixture")
+            .field("ledger", &self.ledger)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a test of every fact, for ledgers that `$make` makes: an `async fn() -> Fixture`.
+#[macro_export]
+macro_rules! conformance_suite {
+    ($make:path) => {
+        $crate::conformance_suite! { $make =>
+            a_run_is_recorded_once_and_listed_newest_first
+            a_run_keeps_the_time_it_first_finished
+            what_cannot_be_recorded_is_refused_by_kind
+            nothing_is_taken_from_a_plan_that_is_not_complete
+            steps_are_taken_once_in_order_and_no_more_than_asked
+            steps_of_other_runs_are_left_alone
+            a_retry_comes_due_after_its_delay
+            an_expired_lease_goes_back_and_its_late_outcome_is_refused
+            a_renewed_lease_does_not_expire
+            a_released_step_is_open_at_once_and_does_not_count_as_lost
+            a_step_that_keeps_being_lost_fails_in_the_end
+            what_was_placed_is_found_again
+            a_newer_placement_replaces_the_older_one
+            the_first_record_of_a_content_stays
+            a_stale_outcome_records_nothing
+            a_report_that_is_repeated_counts_once
+            a_call_with_thousands_of_reports_counts_each
+            outcomes_are_told_in_full_by_the_report
+            steps_are_read_in_pages
+            sums_follow_every_step_through_its_states
+            look_ups_keep_the_order_of_their_keys
+            a_cursor_is_kept_until_it_is_forgotten
+            any_text_survives
+            a_closed_ledger_refuses_to_go_on
+        }
+    };
+    ($make:path => $($fact:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $fact() {
+                let fixture = $make().await;
+                $crate::conformance::$fact(&*fixture.ledger, &fixture.clock).await;
+            }
+        )*
+    };
+}
+
+mod outcomes;
+mod queue;
+mod runs;
+
+pub use outcomes::*;
+pub use queue::*;
+pub use runs::*;
+
+/// How long leases last here.
+const TTL: Duration = Duration::from_secs(60);
+
+/// A step that creates asset number `n`, of `n` bytes.
+pub fn step(n: u64) -> NewStep {
+    NewStep {
+        action: Action::Create,
+        reason: "new, never placed before".to_owned(),
+        state: StepState::Open,
+        endpoint: "dropbox".to_owned(),
+        asset: AssetId::new(format!("id:{n}")),
+        revision: Revision::new(format!("rev-{n}")),
+        path: AssetPath::new(&format!("/in/{n}.tif")),
+        size: n,
+        payload: format!("{{\"n\":{n}}}"),
+    }
+}
+
+/// A placement of asset number `n` with bytes of its own.
+pub fn placement(n: u64) -> Placement {
+    let bytes = n.to_le_bytes();
+    Placement {
+        flow: "ingest".to_owned(),
+        source: "dropbox".to_owned(),
+        source_asset: AssetId::new(format!("id:{n}")),
+        source_revision: Revision::new(format!("rev-{n}")),
+        source_path: AssetPath::new(&format!("/in/{n}.tif")),
+        sink: "celum".to_owned(),
+        placed: Placed {
+            asset: AssetId::new(format!("{n}")),
+            revision: Revision::new("1"),
+            size: 8,
+            content_hash: None,
+            evidence: Evidence::E1,
+        },
+        digests: Digests {
+            size: 8,
+            blake3: Blake3::of(&bytes),
+            content_hash: Some(ContentHash::of(&bytes)),
+        },
+        draft_digest: Blake3::of(b"draft"),
+    }
+}
+
+/// The outcome of a step that placed something.
+pub fn done(placement: Placement) -> Outcome {
+    Outcome::Done {
+        bytes_moved: placement.digests.size,
+        placement: Some(Box::new(placement)),
+    }
+}
+
+/// A report of a leased step.
+pub fn report(step: &LeasedStep, outcome: Outcome) -> StepReport {
+    StepReport {
+        id: step.id,
+        attempt: step.attempt,
+        outcome,
+    }
+}
+
+fn held() -> Outcome {
+    Outcome::Held {
+        reason: "somebody must look".to_owned(),
+    }
+}
+
+/// A running run with `count` open steps.
+async fn running(ledger: &dyn Ledger, count: u64) -> RunId {
+    let run = RunId::fresh();
+    ledger.begin_run(run, "ingest").await.unwrap();
+    let steps: Vec<NewStep> = (1..=count).map(step).collect();
+    ledger.add_steps(run, &steps).await.unwrap();
+    ledger.set_run_state(run, RunState::Running).await.unwrap();
+    run
+}
+
+async fn take(ledger: &dyn Ledger, run: RunId, worker: &WorkerId, limit: u32) -> Vec<LeasedStep> {
+    ledger.lease(run, worker, limit, TTL).await.unwrap()
+}
+
+async fn states(ledger: &dyn Ledger, run: RunId) -> Vec<StepState> {
+    let steps = ledger.steps(run, None, 100).await.unwrap();
+    steps.iter().map(|step| step.state).collect()
+}

@@ -1,0 +1,29 @@
+//! The durable record: runs, steps, contents, placements and cursors in one SQLite file.
+//!
+//! One task writes. It takes as many waiting calls as there are, runs them in one transaction and
+//! answers them after its commit, so that a single `fsync` serves many and an answer always means that
+//! what was written survives a power cut. Reads have connections of their own and never wait for it.
+//! Statements are set-based: a call with a thousand steps is a handful of statements.
+//!
+//! The file belongs to one process at a time; a lock file beside it says so. Steps that were leased
+//! when that process died go back to the queue when the ledger is opened again.
+
+mod backup;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod error;
+mod ledger;
+mod lock;
+mod open;
+mod options;
+mod read;
+mod rows;
+mod settle;
+mod write;
+mod writer;
+
+pub use ledger::SqlLedger;
+pub use options::LedgerOptions;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! What the ledger answers without writing. Every statement is one snapshot.
+
+use std::time::Duration;
+
+use sqlx::AnyPool;
+use windlass_core::{
+    Action, AssetId, ContentHash, ContentRecord, Cursor, Placement, Result, RunId, RunRecord,
+    StepId, StepRecord, StepState, Tally,
+};
+
+use crate::error::explain;
+use crate::open::Target;
+use crate::rows::{Columns, set};
+
+/// How many keys one statement looks up: bounds the JSON text that SQLite spreads.
+const KEYS_A_STATEMENT: usize = 1_000;
+
+const RUNS: &str = "SELECT id, flow, state, started, finished FROM run \
+     WHERE ($1 IS NULL OR flow = $1) ORDER BY key DESC LIMIT $2";
+
+pub(crate) const NEXT_DUE: &str = "SELECT MIN(due) AS due FROM step WHERE state = 'open' AND run = \
+     (SELECT key FROM run WHERE id = $1 AND state NOT IN ('planning', 'abandoned'))";
+
+pub(crate) const STEPS: &str = "SELECT id, action, reason, state, attempt, endpoint, asset, revision, \
+     path, size, bytes_moved, message, hint, error, placed, ended FROM step \
+     WHERE run = (SELECT key FROM run WHERE id = $1) AND id > $2 ORDER BY id LIMIT $3";
+
+const TALLY: &str = "SELECT state, action, steps, bytes, bytes_moved FROM tally \
+     WHERE run = (SELECT key FROM run WHERE id = $1) AND steps <> 0";
+
+// CROSS JOIN keeps the order of the tables: driven from the set, one look-up a key. The other way
+// round the set would be parsed again for every row of the table.
+pub(crate) const CONTENTS: &str = "SELECT wanted.key AS position, content_hash, blake3, size \
+     FROM json_each($1) AS wanted CROSS JOIN content \
+     WHERE content.content_hash = unhex(wanted.value)";
+
+pub(crate) const PLACEMENTS: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
+     source_revision, source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, \
+     evidence, size, blake3, content_hash, draft_digest \
+     FROM json_each($3) AS wanted CROSS JOIN placement \
+     WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
+
+const CURSOR: &str = "SELECT value FROM cursor WHERE name = $1";
+
+/// The reads of one ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    pub(crate) target: Target,
+    pub(crate) pool: AnyPool,
+}
+
+impl Reader {
+    pub(crate) async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
+        let rows = sqlx::query(RUNS)
+            .bind(flow.map(str::to_owned))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await;
+        let rows = self.told(rows)?;
+        rows.iter()
+            .map(|row| self.columns(row).run_record())
+            .collect()
+    }
+
+    pub(crate) async fn next_due(&self, run: RunId) -> Result<Option<Duration>> {
+        let row = sqlx::query(NEXT_DUE)
+            .bind(run.to_string())
+            .fetch_one(&self.pool)
+            .await;
+        let row = self.told(row)?;
+        let due = self.columns(&row).maybe_number("due")?;
+        let now = self.target.now_ms();
+        // A due time that has passed is a negative wait: due now.
+        let wait = |due: i64| u64::try_from(due.saturating_sub(now)).unwrap_or(0);
+        Ok(due.map(|due| Duration::from_millis(wait(due))))
+    }
+
+    pub(crate) async fn steps(
+        &self,
+        run: RunId,
+        after: Option<StepId>,
+        limit: u32,
+    ) -> Result<Vec<StepRecord>> {
+        let rows = sqlx::query(STEPS)
+            .bind(run.to_string())
+            .bind(after.map_or(i64::MIN, |step| step.0))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await;
+        let rows = self.told(rows)?;
+        rows.iter()
+            .map(|row| self.columns(row).step_record())
+            .collect()
+    }
+
+    pub(crate) async fn tally(&self, run: RunId) -> Result<Vec<(StepState, Action, Tally)>> {
+        let rows = sqlx::query(TALLY)
+            .bind(run.to_string())
+            .fetch_all(&self.pool)
+            .await;
+        let mut tallies = Vec::new();
+        for row in self.told(rows)? {
+            let columns = self.columns(&row);
+            let tally = Tally {
+                steps: columns.size("steps")?,
+                bytes: columns.size("bytes")?,
+                bytes_moved: columns.size("bytes_moved")?,
+            };
+            tallies.push((columns.step_state()?, columns.action()?, tally));
+        }
+        tallies.sort_by_key(|(state, action, _)| (*state, *action));
+        Ok(tallies)
+    }
+
+    pub(crate) async fn contents(
+        &self,
+        hashes: &[ContentHash],
+    ) -> Result<Vec<Option<ContentRecord>>> {
+        let mut found = Vec::with_capacity(hashes.len());
+        for part in hashes.chunks(KEYS_A_STATEMENT) {
+            let rows = sqlx::query(CONTENTS)
+                .bind(set(part)?)
+                .fetch_all(&self.pool)
+                .await;
+            let records = self.told(rows)?;
+            self.in_order(&mut found, part.len(), &records, |row| row.content_record())?;
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn placements(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Placement>>> {
+        let mut found = Vec::with_capacity(assets.len());
+        for part in assets.chunks(KEYS_A_STATEMENT) {
+            let rows = sqlx::query(PLACEMENTS)
+                .bind(flow.to_owned())
+                .bind(source.to_owned())
+                .bind(set(part)?)
+                .fetch_all(&self.pool)
+                .await;
+            let placements = self.told(rows)?;
+            self.in_order(&mut found, part.len(), &placements, |row| row.placement())?;
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn cursor(&self, name: &str) -> Result<Option<Cursor>> {
+        let row = sqlx::query(CURSOR)
+            .bind(name.to_owned())
+            .fetch_optional(&self.pool)
+            .await;
+        match self.told(row)? {
+            None => Ok(None),
+            Some(row) => Ok(Some(Cursor::new(self.columns(&row).text("value")?))),
+        }
+    }
+
+    /// Appends one answer for each of `count` keys; rows say which key they belong to.
+    fn in_order<T: Clone>(
+        &self,
+        found: &mut Vec<Option<T>>,
+        count: usize,
+        rows: &[sqlx::any::AnyRow],
+        decode: impl Fn(&Columns<'_>) -> Result<T>,
+    ) -> Result<()> {
+        let start = found.len();
+        found.resize(start + count, None);
+        for row in rows {
+            let columns = self.columns(row);
+            let position = usize::try_from(columns.number("position")?).unwrap_or(usize::MAX);
+            if let Some(slot) = found[start..].get_mut(position) {
+                *slot = Some(decode(&columns)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn columns<'a>(&'a self, row: &'a sqlx::any::AnyRow) -> Columns<'a> {
+        Columns {
+            file: &self.target.file,
+            row,
+        }
+    }
+
+    fn told<T>(&self, result: Result<T, sqlx::Error>) -> Result<T> {
+        result.map_err(|error| explain(&self.target.file, "read", error))
+    }
+}

@@ -1,0 +1,433 @@
+//! How leases end: with an outcome that the current attempt reports, or with a worker that vanished.
+//!
+//! What an outcome changes (the step, the content, the placement, the sums, the audit row) is written
+//! in one transaction and only for attempts that hold the lease.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sqlx::Any;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use windlass_core::{Action, Blake3, Error, Outcome, Placement, StepReport, StepState};
+
+use crate::error::Failure;
+use crate::rows::{Columns, evidence_word, json, set, signed};
+use crate::write::later;
+use crate::writer::Transaction;
+
+// The step is found by its id; `state` only confirms. Naming `owner` here would let SQLite drive from
+// an index of leased steps and parse the set again for each of them.
+pub(crate) const SETTLE: &str = "WITH report AS (SELECT CAST(value->>'id' AS BIGINT) AS id, \
+     CAST(value->>'attempt' AS BIGINT) AS attempt, value->>'state' AS state, \
+     CAST(value->>'due' AS BIGINT) AS due, CAST(value->>'bytes_moved' AS BIGINT) AS bytes_moved, \
+     value->>'message' AS message, value->>'hint' AS hint, value->>'error' AS error, \
+     value->>'placed' AS placed FROM json_each($1)) \
+     UPDATE step SET state = report.state, due = COALESCE(report.due, step.due), lease_until = NULL, \
+     bytes_moved = report.bytes_moved, message = report.message, hint = report.hint, \
+     error = report.error, placed = report.placed, \
+     ended = CASE WHEN report.state = 'open' THEN NULL ELSE $2 END \
+     FROM report WHERE step.id = report.id AND step.attempt = report.attempt \
+     AND step.state = 'leased' \
+     RETURNING step.id, step.run, step.attempt, step.action, step.size, step.owner, step.state";
+
+/// Ends the leases of one run ($1) that expired; see [`lose`] for the rest of its parameters.
+pub(crate) const REAP: &str = "UPDATE step SET lost = lost + 1, due = $2, lease_until = NULL, \
+     state = CASE WHEN lost + 1 >= $3 THEN 'failed' ELSE 'open' END, \
+     ended = CASE WHEN lost + 1 >= $3 THEN $2 END, \
+     message = CASE WHEN lost + 1 >= $3 THEN $4 ELSE message END, \
+     hint = CASE WHEN lost + 1 >= $3 THEN $5 ELSE hint END, \
+     error = CASE WHEN lost + 1 >= $3 THEN $6 ELSE error END \
+     WHERE state = 'leased' AND run = $1 AND lease_until <= $2 \
+     RETURNING id, run, attempt, action, size, owner, state";
+
+/// The same for every lease there is.
+pub(crate) const RECLAIM: &str = "UPDATE step SET lost = lost + 1, due = $1, lease_until = NULL, \
+     state = CASE WHEN lost + 1 >= $2 THEN 'failed' ELSE 'open' END, \
+     ended = CASE WHEN lost + 1 >= $2 THEN $1 END, \
+     message = CASE WHEN lost + 1 >= $2 THEN $3 ELSE message END, \
+     hint = CASE WHEN lost + 1 >= $2 THEN $4 ELSE hint END, \
+     error = CASE WHEN lost + 1 >= $2 THEN $5 ELSE error END \
+     WHERE state = 'leased' RETURNING id, run, attempt, action, size, owner, state";
+
+const CUSTODY: &str = "INSERT INTO custody (at, run, step, attempt, worker, event, bytes_moved, \
+     blake3, evidence, sink_asset, message) SELECT $2, CAST(value->>'run' AS BIGINT), \
+     CAST(value->>'step' AS BIGINT), CAST(value->>'attempt' AS BIGINT), value->>'worker', \
+     value->>'event', CAST(value->>'bytes_moved' AS BIGINT), unhex(value->>'blake3'), \
+     value->>'evidence', value->>'sink_asset', value->>'message' FROM json_each($1) ORDER BY key";
+
+pub(crate) const ADD_CONTENTS: &str = "INSERT INTO content (content_hash, blake3, size) \
+     SELECT unhex(value->>0), unhex(value->>1), CAST(value->>2 AS BIGINT) \
+     FROM json_each($1) WHERE true ON CONFLICT (content_hash) DO NOTHING";
+
+pub(crate) const PLACE: &str = "INSERT INTO placement (flow, source, source_asset, source_revision, \
+     source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, evidence, size, \
+     blake3, content_hash, draft_digest, step, at) \
+     SELECT value->>'flow', value->>'source', value->>'source_asset', value->>'source_revision', \
+     value->>'source_path', value->>'sink', value->>'sink_asset', value->>'sink_revision', \
+     CAST(value->>'sink_size' AS BIGINT), unhex(value->>'sink_content_hash'), value->>'evidence', \
+     CAST(value->>'size' AS BIGINT), unhex(value->>'blake3'), unhex(value->>'content_hash'), \
+     unhex(value->>'draft_digest'), CAST(value->>'step' AS BIGINT), $2 \
+     FROM json_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
+     source_revision = excluded.source_revision, source_path = excluded.source_path, \
+     sink = excluded.sink, sink_asset = excluded.sink_asset, \
+     sink_revision = excluded.sink_revision, sink_size = excluded.sink_size, \
+     sink_content_hash = excluded.sink_content_hash, evidence = excluded.evidence, \
+     size = excluded.size, blake3 = excluded.blake3, content_hash = excluded.content_hash, \
+     draft_digest = excluded.draft_digest, step = excluded.step, at = excluded.at";
+
+/// A row of the audit trail, as [`CUSTODY`] reads it.
+#[derive(Serialize)]
+struct Custody<'a> {
+    run: i64,
+    step: i64,
+    attempt: i64,
+    worker: Option<&'a str>,
+    event: &'static str,
+    bytes_moved: i64,
+    blake3: Option<Blake3>,
+    evidence: Option<&'static str>,
+    sink_asset: Option<&'a str>,
+    message: Option<&'a str>,
+}
+
+impl<'a> Custody<'a> {
+    /// What every row says of a step whose lease ended.
+    fn of(step: &'a Ended, event: &'static str) -> Self {
+        Custody {
+            run: step.run,
+            step: step.id,
+            attempt: step.attempt,
+            worker: step.owner.as_deref(),
+            event,
+            bytes_moved: 0,
+            blake3: None,
+            evidence: None,
+            sink_asset: None,
+            message: None,
+        }
+    }
+}
+
+/// A step whose lease just ended.
+struct Ended {
+    id: i64,
+    run: i64,
+    attempt: i64,
+    action: Action,
+    size: i64,
+    owner: Option<String>,
+    state: StepState,
+}
+
+/// How many reports one statement settles: bounds the JSON text that SQLite spreads.
+const REPORTS_A_STATEMENT: usize = 1_000;
+
+/// Records outcomes, several callers' at once. Answers for each report, in order, whether it counted.
+pub(crate) async fn settle(
+    transaction: &mut Transaction<'_>,
+    calls: &[&[StepReport]],
+) -> Result<Vec<bool>, Failure> {
+    let reports: Vec<&StepReport> = calls.iter().copied().flatten().collect();
+    // Everything that can be refused comes before the first statement that writes.
+    for report in &reports {
+        representable(&report.outcome).map_err(Failure::Refused)?;
+    }
+    let mut accepted = Vec::with_capacity(reports.len());
+    for part in reports.chunks(REPORTS_A_STATEMENT) {
+        accepted.extend(settle_part(transaction, part).await?);
+    }
+    Ok(accepted)
+}
+
+async fn settle_part(
+    transaction: &mut Transaction<'_>,
+    reports: &[&StepReport],
+) -> Result<Vec<bool>, Failure> {
+    let mut first = BTreeMap::new();
+    let mut rows = Vec::with_capacity(reports.len());
+    for (index, report) in reports.iter().enumerate() {
+        let attempt = (report.id.0, i64::from(report.attempt));
+        // A report that is repeated counts once: the first one.
+        if let Entry::Vacant(slot) = first.entry(attempt) {
+            slot.insert(index);
+            rows.push(report_row(report, transaction.now)?);
+        }
+    }
+    let returned = sqlx::query(SETTLE)
+        .bind(set(&rows)?)
+        .bind(transaction.now)
+        .fetch_all(&mut *transaction.connection)
+        .await?;
+    let mut settled = BTreeMap::new();
+    for step in ended(transaction, &returned)? {
+        if let Some(index) = first.get(&(step.id, step.attempt)) {
+            settled.insert(*index, step);
+        }
+    }
+    let mut accepted = vec![false; reports.len()];
+    for index in settled.keys() {
+        accepted[*index] = true;
+    }
+    let in_order: Vec<(Ended, &Outcome)> = settled
+        .into_iter()
+        .map(|(index, step)| (step, &reports[index].outcome))
+        .collect();
+    record(transaction, &in_order).await?;
+    Ok(accepted)
+}
+
+/// Refuses sizes that the database cannot count.
+fn representable(outcome: &Outcome) -> Result<(), Error> {
+    if let Outcome::Done {
+        placement,
+        bytes_moved,
+    } = outcome
+    {
+        signed(*bytes_moved)?;
+        if let Some(placement) = placement {
+            signed(placement.placed.size)?;
+            signed(placement.digests.size)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a report makes of its step, as [`SETTLE`] reads it.
+#[derive(Serialize)]
+struct ReportRow<'a> {
+    id: i64,
+    attempt: u32,
+    state: &'static str,
+    /// `None` leaves the due time as it is.
+    due: Option<i64>,
+    bytes_moved: i64,
+    message: Option<&'a str>,
+    hint: Option<&'a str>,
+    error: Option<&'static str>,
+    /// JSON within JSON: the column holds it as text.
+    placed: Option<String>,
+}
+
+fn report_row(report: &StepReport, now: i64) -> Result<ReportRow<'_>, Error> {
+    let mut row = ReportRow {
+        id: report.id.0,
+        attempt: report.attempt,
+        state: StepState::Done.word(),
+        due: None,
+        bytes_moved: 0,
+        message: None,
+        hint: None,
+        error: None,
+        placed: None,
+    };
+    match &report.outcome {
+        Outcome::Done {
+            placement,
+            bytes_moved,
+        } => {
+            row.bytes_moved = signed(*bytes_moved)?;
+            if let Some(placement) = placement {
+                row.placed = Some(json(&placement.placed)?);
+            }
+        }
+        Outcome::Held { reason } => {
+            row.state = StepState::Held.word();
+            row.message = Some(reason);
+        }
+        Outcome::Failed {
+            kind,
+            message,
+            hint,
+        } => {
+            row.state = StepState::Failed.word();
+            row.message = Some(message);
+            row.hint = hint.as_deref();
+            row.error = Some(kind.code());
+        }
+        Outcome::Retry { after, message } => {
+            row.state = StepState::Open.word();
+            row.due = Some(later(now, *after));
+            row.message = Some(message);
+        }
+    }
+    Ok(row)
+}
+
+/// Writes what follows from accepted outcomes: contents, placements, audit rows and sums.
+async fn record(
+    transaction: &mut Transaction<'_>,
+    settled: &[(Ended, &Outcome)],
+) -> Result<(), Failure> {
+    let mut custody = Vec::with_capacity(settled.len());
+    let mut placements = BTreeMap::new();
+    for (step, outcome) in settled {
+        let mut row = Custody::of(step, "done");
+        match outcome {
+            Outcome::Done {
+                placement,
+                bytes_moved,
+            } => {
+                row.bytes_moved = signed(*bytes_moved)?;
+                if let Some(placement) = placement.as_deref() {
+                    row.blake3 = Some(placement.digests.blake3);
+                    row.evidence = Some(evidence_word(placement.placed.evidence));
+                    row.sink_asset = Some(placement.placed.asset.as_str());
+                    let key = (&placement.flow, &placement.source, &placement.source_asset);
+                    placements.insert(key, (placement, step.id));
+                }
+            }
+            Outcome::Held { reason } => {
+                row.event = "held";
+                row.message = Some(reason);
+            }
+            Outcome::Failed { message, .. } => {
+                row.event = "failed";
+                row.message = Some(message);
+            }
+            Outcome::Retry { message, .. } => {
+                row.event = "retry";
+                row.message = Some(message);
+            }
+        }
+        let way = (Some(StepState::Leased), step.state);
+        transaction.moved(step.run, step.action, way, step.size, row.bytes_moved);
+        custody.push(row);
+    }
+    let placements: Vec<_> = placements.into_values().collect();
+    add_contents(transaction, &placements).await?;
+    place(transaction, &placements).await?;
+    write_custody(transaction, &custody).await
+}
+
+async fn add_contents(
+    transaction: &mut Transaction<'_>,
+    placements: &[(&Placement, i64)],
+) -> Result<(), Failure> {
+    let mut rows = BTreeSet::new();
+    for (placement, _) in placements {
+        let digests = &placement.digests;
+        if let Some(content_hash) = digests.content_hash {
+            let size = signed(digests.size)?;
+            rows.insert((content_hash, digests.blake3, size));
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = rows.into_iter().collect();
+    sqlx::query(ADD_CONTENTS)
+        .bind(set(&rows)?)
+        .execute(&mut *transaction.connection)
+        .await?;
+    Ok(())
+}
+
+async fn place(
+    transaction: &mut Transaction<'_>,
+    placements: &[(&Placement, i64)],
+) -> Result<(), Failure> {
+    if placements.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Vec::with_capacity(placements.len());
+    for (placement, step) in placements {
+        let (placed, digests) = (&placement.placed, &placement.digests);
+        rows.push(serde_json::json!({
+            "flow": placement.flow,
+            "source": placement.source,
+            "source_asset": placement.source_asset,
+            "source_revision": placement.source_revision,
+            "source_path": placement.source_path,
+            "sink": placement.sink,
+            "sink_asset": placed.asset,
+            "sink_revision": placed.revision,
+            "sink_size": signed(placed.size)?,
+            "sink_content_hash": placed.content_hash,
+            "evidence": evidence_word(placed.evidence),
+            "size": signed(digests.size)?,
+            "blake3": digests.blake3,
+            "content_hash": digests.content_hash,
+            "draft_digest": placement.draft_digest,
+            "step": step,
+        }));
+    }
+    sqlx::query(PLACE)
+        .bind(set(&rows)?)
+        .bind(transaction.now)
+        .execute(&mut *transaction.connection)
+        .await?;
+    Ok(())
+}
+
+async fn write_custody(
+    transaction: &mut Transaction<'_>,
+    rows: &[Custody<'_>],
+) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(CUSTODY)
+        .bind(set(rows)?)
+        .bind(transaction.now)
+        .execute(&mut *transaction.connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends leases whose worker vanished; `query` is [`REAP`] with its run bound, or [`RECLAIM`]. Answers
+/// how many.
+pub(crate) async fn lose<'q>(
+    transaction: &mut Transaction<'_>,
+    query: Query<'q, Any, AnyArguments>,
+    lost_leases_max: u32,
+) -> Result<u64, Failure> {
+    let limit = lost_leases_max.max(1);
+    // The outcome that a step gets when it was lost once too often.
+    let Outcome::Failed {
+        kind,
+        message,
+        hint,
+    } = Outcome::lost(limit)
+    else {
+        return Ok(0);
+    };
+    let returned = query
+        .bind(transaction.now)
+        .bind(i64::from(limit))
+        .bind(message)
+        .bind(hint)
+        .bind(kind.code().to_owned())
+        .fetch_all(&mut *transaction.connection)
+        .await?;
+    let ended = ended(transaction, &returned)?;
+    let mut custody = Vec::with_capacity(ended.len());
+    for step in &ended {
+        let way = (Some(StepState::Leased), step.state);
+        transaction.moved(step.run, step.action, way, step.size, 0);
+        custody.push(Custody::of(step, "lost"));
+    }
+    write_custody(transaction, &custody).await?;
+    Ok(ended.len() as u64)
+}
+
+fn ended(transaction: &Transaction<'_>, rows: &[AnyRow]) -> Result<Vec<Ended>, Failure> {
+    let read = |row: &AnyRow| {
+        let columns = Columns {
+            file: &transaction.target.file,
+            row,
+        };
+        Ok(Ended {
+            id: columns.number("id")?,
+            run: columns.number("run")?,
+            attempt: columns.number("attempt")?,
+            action: columns.action()?,
+            size: columns.number("size")?,
+            owner: columns.maybe_text("owner")?,
+            state: columns.step_state()?,
+        })
+    };
+    let steps: windlass_core::Result<Vec<Ended>> = rows.iter().map(read).collect();
+    Ok(steps?)
+}

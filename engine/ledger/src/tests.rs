@@ -1,0 +1,33 @@
+mod conformance;
+mod damage;
+mod durability;
+mod interleavings;
+mod plans;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use windlass_core::memory::ManualClock;
+use windlass_core::{Clock, Error};
+
+use crate::{LedgerOptions, SqlLedger};
+
+/// Options that read the time from a clock of the test and do not wait for locks.
+fn options(clock: &Arc<ManualClock>) -> LedgerOptions {
+    LedgerOptions {
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        lock_wait: std::time::Duration::ZERO,
+        ..LedgerOptions::default()
+    }
+}
+
+async fn open(file: &Path) -> Result<Arc<SqlLedger>, Error> {
+    SqlLedger::open(file, options(&Arc::default())).await
+}
+
+impl SqlLedger {
+    /// Closes a ledger that a test needs only to exist.
+    async fn close_now(&self) {
+        windlass_core::Ledger::close(self).await.unwrap();
+    }
+}

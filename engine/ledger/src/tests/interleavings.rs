@@ -1,0 +1,254 @@
+//! Random interleavings of everything workers do, on the durable ledger and the one in memory at once:
+//! they answer alike, every step ends at most once, and none is lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use windlass_core::memory::{ManualClock, MemoryLedger};
+use windlass_core::{
+    Clock, LeasedStep, Ledger, Outcome, RunId, RunState, StepId, StepReport, StepState, WorkerId,
+};
+
+use crate::SqlLedger;
+use crate::conformance::{done, placement, report, step};
+use crate::tests::options;
+
+const WORKERS: usize = 3;
+const STEPS: u64 = 6;
+const TTL: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+enum Move {
+    Lease {
+        worker: usize,
+        limit: u32,
+    },
+    Wait {
+        seconds: u64,
+    },
+    Renew {
+        worker: usize,
+    },
+    Reap,
+    Release {
+        worker: usize,
+    },
+    /// Reports of attempts that were taken at some time, however stale.
+    Finish {
+        picks: Vec<(usize, u8)>,
+    },
+    /// The process dies and another one opens the ledger.
+    Restart,
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    let worker = 0..WORKERS;
+    prop_oneof![
+        4 => (worker.clone(), 0..4_u32).prop_map(|(worker, limit)| Move::Lease { worker, limit }),
+        3 => (1..8_u64).prop_map(|seconds| Move::Wait { seconds }),
+        1 => worker.clone().prop_map(|worker| Move::Renew { worker }),
+        2 => Just(Move::Reap),
+        1 => worker.prop_map(|worker| Move::Release { worker }),
+        4 => prop::collection::vec((0..64_usize, 0..5_u8), 0..4)
+            .prop_map(|picks| Move::Finish { picks }),
+        1 => Just(Move::Restart),
+    ]
+}
+
+struct Pair {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    sql: Arc<SqlLedger>,
+    memory: MemoryLedger,
+    run: RunId,
+    workers: Vec<WorkerId>,
+    /// Every attempt that was ever handed out.
+    taken: Vec<LeasedStep>,
+    /// How often an outcome that ends a step was accepted.
+    ended: BTreeMap<StepId, u32>,
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let memory = MemoryLedger::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let file = folder.path().join("windlass.db");
+        let sql = SqlLedger::open(&file, options(&clock)).await.unwrap();
+        let run = RunId::fresh();
+        let steps: Vec<_> = (1..=STEPS).map(step).collect();
+        let both: [&dyn Ledger; 2] = [&*sql, &memory];
+        for ledger in both {
+            ledger.begin_run(run, "ingest").await.unwrap();
+            ledger.add_steps(run, &steps).await.unwrap();
+            ledger.set_run_state(run, RunState::Running).await.unwrap();
+        }
+        Pair {
+            folder,
+            clock,
+            sql,
+            memory,
+            run,
+            workers: (0..WORKERS).map(|_| WorkerId::fresh()).collect(),
+            taken: Vec::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    async fn play(&mut self, what: &Move) {
+        let (sql, memory, run) = (&*self.sql, &self.memory, self.run);
+        match what {
+            Move::Lease { worker, limit } => {
+                let worker = &self.workers[*worker];
+                let leased = sql.lease(run, worker, *limit, TTL).await.unwrap();
+                assert_eq!(
+                    leased,
+                    memory.lease(run, worker, *limit, TTL).await.unwrap()
+                );
+                self.taken.extend(leased);
+            }
+            Move::Wait { seconds } => self.clock.advance(Duration::from_secs(*seconds)),
+            Move::Renew { worker } => {
+                let worker = &self.workers[*worker];
+                sql.renew(worker, TTL).await.unwrap();
+                memory.renew(worker, TTL).await.unwrap();
+            }
+            Move::Reap => {
+                assert_eq!(
+                    sql.reap(run).await.unwrap(),
+                    memory.reap(run).await.unwrap()
+                );
+            }
+            Move::Release { worker } => {
+                let worker = &self.workers[*worker];
+                let released = sql.release(worker).await.unwrap();
+                assert_eq!(released, memory.release(worker).await.unwrap());
+            }
+            Move::Finish { picks } => self.finish(picks).await,
+            Move::Restart => self.restart().await,
+        }
+    }
+
+    async fn finish(&mut self, picks: &[(usize, u8)]) {
+        if self.taken.is_empty() {
+            return;
+        }
+        let reports: Vec<StepReport> = picks
+            .iter()
+            .map(|(pick, how)| {
+                let step = &self.taken[pick % self.taken.len()];
+                report(step, outcome(step.size, *how))
+            })
+            .collect();
+        let accepted = self.sql.finish(&reports).await.unwrap();
+        assert_eq!(accepted, self.memory.finish(&reports).await.unwrap());
+        for (report, accepted) in reports.iter().zip(accepted) {
+            if accepted && !matches!(report.outcome, Outcome::Retry { .. }) {
+                *self.ended.entry(report.id).or_default() += 1;
+            }
+        }
+    }
+
+    /// Opening ends all leases, which in memory is the same as all of them expiring and a reap; the
+    /// clock must not move for the others, so it moves for both.
+    async fn restart(&mut self) {
+        self.sql.close().await.unwrap();
+        self.clock.advance(TTL * 2);
+        let file = self.folder.path().join("windlass.db");
+        self.sql = SqlLedger::open(&file, options(&self.clock)).await.unwrap();
+        self.memory.reap(self.run).await.unwrap();
+    }
+
+    async fn compare(&self) {
+        let run = self.run;
+        let both: [&dyn Ledger; 2] = [&*self.sql, &self.memory];
+        let [sql, memory] = both;
+        let steps = sql.steps(run, None, 100).await.unwrap();
+        assert_eq!(steps, memory.steps(run, None, 100).await.unwrap());
+        assert_eq!(steps.len() as u64, STEPS, "a step was lost");
+        assert_eq!(
+            sql.tally(run).await.unwrap(),
+            memory.tally(run).await.unwrap()
+        );
+        assert_eq!(
+            sql.next_due(run).await.unwrap(),
+            memory.next_due(run).await.unwrap()
+        );
+        for step in &steps {
+            let ended = self.ended.get(&step.id).copied().unwrap_or(0);
+            assert!(ended <= 1, "{:?} ended {ended} times", step.id);
+            assert!(ended == 0 || step.state.is_terminal(), "{step:?} came back");
+        }
+        let ids: Vec<_> = (1..=STEPS).map(|n| placement(n).source_asset).collect();
+        let placed = sql.placements("ingest", "dropbox", &ids).await.unwrap();
+        assert_eq!(
+            placed,
+            memory.placements("ingest", "dropbox", &ids).await.unwrap()
+        );
+        for (placed, step) in placed.iter().zip(&steps) {
+            assert_eq!(placed.is_some(), step.state == StepState::Done);
+        }
+    }
+
+    /// Works off what is left: everything that is open can still be done.
+    async fn drain(&mut self) {
+        for _ in 0..100 {
+            self.clock.advance(TTL);
+            self.play(&Move::Reap).await;
+            self.play(&Move::Lease {
+                worker: 0,
+                limit: 4,
+            })
+            .await;
+            let start = self.taken.len().saturating_sub(4);
+            let picks: Vec<_> = (start..self.taken.len()).map(|pick| (pick, 0)).collect();
+            self.finish(&picks).await;
+        }
+        self.compare().await;
+        let steps = self.sql.steps(self.run, None, 100).await.unwrap();
+        assert!(
+            steps.iter().all(|step| step.state.is_terminal()),
+            "{steps:#?}"
+        );
+        self.sql.close().await.unwrap();
+    }
+}
+
+fn outcome(n: u64, how: u8) -> Outcome {
+    match how {
+        0 | 1 => done(placement(n)),
+        2 => Outcome::Held {
+            reason: "look".to_owned(),
+        },
+        3 => Outcome::Failed {
+            kind: windlass_core::Kind::Denied,
+            message: "no".to_owned(),
+            hint: None,
+        },
+        _ => Outcome::Retry {
+            after: Duration::from_secs(3),
+            message: "again".to_owned(),
+        },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_step_ends_at_most_once_and_none_is_lost(
+        script in prop::collection::vec(moves(), 1..50),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut pair = Pair::new().await;
+            for what in &script {
+                pair.play(what).await;
+            }
+            pair.compare().await;
+            pair.drain().await;
+        });
+    }
+}

@@ -1,0 +1,140 @@
+//! How SQLite runs the statements that grow with the ledger. A plan that parses a set again for every
+//! row, or walks a whole table, is a hundred times slower and looks the same in every other test.
+
+use sqlx::{Connection, Row};
+
+use crate::open::Target;
+use crate::read::{CONTENTS, NEXT_DUE, PLACEMENTS, STEPS};
+use crate::settle::{ADD_CONTENTS, PLACE, REAP, RECLAIM, SETTLE};
+use crate::tests::{open, options};
+use crate::write::{ADD_STEPS, LEASE, RELEASE, RENEW};
+
+/// The plan of a statement, one line a step, without node numbers.
+async fn plan(sql: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("windlass.db");
+    open(&file).await.unwrap().close_now().await;
+    let target = Target {
+        file,
+        options: options(&std::sync::Arc::default()),
+    };
+    let mut connection = target.connect().await.unwrap();
+    let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+    let rows = sqlx::raw_sql(explain)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let mut plan: Vec<String> = rows
+        .iter()
+        // Whether the table is looked at too does not matter here.
+        .map(|row| row.get::<String, _>("detail").replace("COVERING ", ""))
+        .collect();
+    // A detail of how a list of ids is kept, which SQLite may choose either way.
+    plan.retain(|line| line != "CREATE BLOOM FILTER");
+    connection.close().await.unwrap();
+    plan
+}
+
+async fn runs_as(sql: &str, expected: &[&str]) {
+    assert_eq!(plan(sql).await, expected, "{sql}");
+}
+
+#[tokio::test]
+async fn outcomes_are_driven_by_the_set_and_find_steps_by_id() {
+    runs_as(
+        SETTLE,
+        &[
+            "SCAN json_each VIRTUAL TABLE INDEX 1:",
+            "SEARCH step USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn leasing_walks_the_queue_in_order_and_sorts_nothing() {
+    runs_as(
+        LEASE,
+        &[
+            "SEARCH step USING INTEGER PRIMARY KEY (rowid=?)",
+            "LIST SUBQUERY 1",
+            "SEARCH step USING INDEX step_open (run=? AND due<?)",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_next_due_time_is_one_look_at_the_queue() {
+    runs_as(
+        NEXT_DUE,
+        &[
+            "SEARCH step USING INDEX step_open (run=?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH run USING INDEX sqlite_autoindex_run_1 (id=?)",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_workers_steps_are_found_among_the_leased_ones() {
+    for sql in [RENEW, RELEASE] {
+        runs_as(sql, &["SEARCH step USING INDEX step_owner (owner=?)"]).await;
+    }
+}
+
+#[tokio::test]
+async fn expired_leases_are_looked_for_only_among_the_leased_steps() {
+    let expired = "SEARCH step USING INDEX step_leased (run=? AND lease_until<?)";
+    runs_as(REAP, &[expired]).await;
+    let all = plan(RECLAIM).await;
+    // Both indexes hold nothing but leased steps.
+    assert_eq!(all.len(), 1);
+    assert!(
+        all[0].ends_with("INDEX step_leased") || all[0].ends_with("INDEX step_owner"),
+        "{all:?}"
+    );
+}
+
+#[tokio::test]
+async fn look_ups_are_driven_by_the_set_of_keys() {
+    runs_as(
+        CONTENTS,
+        &[
+            "SCAN wanted VIRTUAL TABLE INDEX 1:",
+            "SEARCH content USING PRIMARY KEY (content_hash=?)",
+        ],
+    )
+    .await;
+    runs_as(
+        PLACEMENTS,
+        &[
+            "SCAN wanted VIRTUAL TABLE INDEX 1:",
+            "SEARCH placement USING PRIMARY KEY (flow=? AND source=? AND source_asset=?)",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_of_steps_starts_where_the_last_one_ended() {
+    runs_as(
+        STEPS,
+        &[
+            "SEARCH step USING INDEX step_run (run=? AND rowid>?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH run USING INDEX sqlite_autoindex_run_1 (id=?)",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn sets_are_inserted_in_one_pass() {
+    for sql in [ADD_CONTENTS, PLACE] {
+        runs_as(sql, &["SCAN json_each VIRTUAL TABLE INDEX 1:"]).await;
+    }
+    let add = plan(ADD_STEPS).await;
+    assert_eq!(add[0], "SCAN json_each VIRTUAL TABLE INDEX 1:");
+}
