@@ -336,6 +336,13 @@ impl Client {
             body,
         } = response;
         let request_id = self.request_id(&headers);
+        tracing::debug!(
+            service = self.name(),
+            route = tries.route(),
+            status = status.as_u16(),
+            request_id,
+            "answered"
+        );
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             return Err(tries.redirected(status, &headers, request_id));
         }
@@ -427,7 +434,15 @@ impl Client {
         let wait = asked
             .filter(|wait| !wait.is_zero())
             .unwrap_or_else(|| self.shared.backoff.after_busy(times));
-        tracing::debug!(status = %reply.status, ?wait, lane_only, "the service asked to wait");
+        tracing::info!(
+            service = self.name(),
+            route = tries.route(),
+            status = reply.status.as_u16(),
+            request_id = reply.request_id,
+            ?wait,
+            lane_only,
+            "the service asked to wait"
+        );
         match lane_only {
             true => self.lane_pause.extend(wait),
             false => self.shared.pause.extend(wait),

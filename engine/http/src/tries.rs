@@ -46,6 +46,11 @@ impl<'a> Tries<'a> {
         }
     }
 
+    /// The route's name.
+    pub(crate) fn route(&self) -> &'static str {
+        self.route
+    }
+
     /// How many sends failed.
     pub(crate) fn made(&self) -> u32 {
         self.failures

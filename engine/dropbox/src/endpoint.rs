@@ -1,0 +1,259 @@
+//! The account itself: connecting, the capability sheet, and whether it can be used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use unicode_normalization::UnicodeNormalization;
+use windlass_core::digest::BLOCK_BYTES;
+use windlass_core::{
+    Asset, AssetId, AssetPath, Capabilities, CheckItem, Cursor, Endpoint, Error, Kind, Readable,
+    Result, Revision, Scope, UploadOrder,
+};
+use windlass_http::Transport;
+
+use crate::client::Api;
+use crate::errors::{
+    CreateFolderError, DownloadError, Failure, LookupError, WriteConflict, WriteError,
+};
+use crate::options::{DropboxOptions, PathRoot};
+use crate::wire::{Account, FileMetadata, PathRootHeader};
+
+/// The largest chunk: the last multiple of a block below the documented 150 MiB a call.
+const CHUNK_BYTES_MAX: u64 = 148 << 20;
+
+/// The largest file, as documented: 2 TiB less one block.
+const ASSET_BYTES_MAX: u64 = (1 << 41) - (1 << 22);
+
+/// The longest name, as documented; an emoji counts as two.
+pub(crate) const NAME_UNITS_MAX: usize = 255;
+
+/// A revision that nobody has, to see whether reading is allowed without reading anything.
+const NO_REVISION: &str = "rev:000000000000000";
+
+/// A Dropbox account as source and sink.
+#[derive(Debug)]
+pub struct DropboxEndpoint {
+    name: String,
+    pub(crate) api: Api,
+    capabilities: Capabilities,
+    root: Option<PathRootHeader>,
+}
+
+/// What a wait for changes came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// Something may have changed: ask for changes. It may also turn out that nothing did.
+    pub changed: bool,
+    /// How long Dropbox wants no further wait to begin.
+    pub stay_away: Option<Duration>,
+}
+
+impl DropboxEndpoint {
+    /// Connects an account. With [`PathRoot::Detect`] this asks Dropbox for the account's root; with the
+    /// others it sends nothing.
+    ///
+    /// Errors: those of the credential, and `Config` for options that cannot be sent.
+    pub async fn connect(
+        transport: Arc<dyn Transport>,
+        options: DropboxOptions,
+    ) -> Result<Arc<Self>> {
+        let mut api = Api::new(transport, &options)?;
+        let root = match &options.path_root {
+            PathRoot::Home => Some(PathRootHeader::Home),
+            PathRoot::Namespace(id) => Some(PathRootHeader::NamespaceId {
+                namespace_id: id.clone(),
+            }),
+            PathRoot::Detect => detect(&api.account().await.map_err(|failure| {
+                let error: Error = failure.into();
+                error.with_context("endpoint", &options.name)
+            })?),
+        };
+        if let Some(root) = &root {
+            api.set_root(root)?;
+        }
+        Ok(Arc::new(DropboxEndpoint {
+            name: options.name,
+            api,
+            capabilities: capabilities(),
+            root,
+        }))
+    }
+
+    /// Where a listing of the scope stands now, without listing it: for those who only want to know
+    /// what changes from here on.
+    pub async fn latest_cursor(&self, scope: &Scope) -> Result<Cursor> {
+        let path = wire_path(&scope.root);
+        let latest = self.api.latest_cursor(&path).await.map_err(Error::from);
+        latest
+            .map(|latest| Cursor::new(latest.cursor))
+            .map_err(|error| error.with_context("path", &scope.root))
+    }
+
+    /// Waits until something below the cursor may have changed, for `timeout` (30 s to 480 s; others
+    /// are brought into that range) plus up to 90 s that Dropbox adds.
+    ///
+    /// Errors: `CursorReset` when the cursor is no longer valid. Cancel by dropping the future.
+    pub async fn wait_for_changes(&self, cursor: &Cursor, timeout: Duration) -> Result<Waited> {
+        let timeout = timeout.clamp(Duration::from_secs(30), Duration::from_secs(480));
+        let waited = self.api.longpoll(cursor.as_str(), timeout).await;
+        waited
+            .map(|answer| Waited {
+                changed: answer.changes,
+                stay_away: answer.backoff.map(Duration::from_secs),
+            })
+            .map_err(Error::from)
+    }
+
+    /// Creates a folder with its parents. One that is there is fine.
+    pub async fn create_folder(&self, path: &AssetPath) -> Result<()> {
+        match self.api.create_folder(&wire_path(path)).await {
+            Ok(_)
+            | Err(Failure::Route(
+                CreateFolderError::Path(WriteError::Conflict(WriteConflict::Folder)),
+                _,
+            )) => Ok(()),
+            Err(other) => Err(Error::from(other).with_context("path", path)),
+        }
+    }
+
+    /// How many requests are under way, bodies included. Zero at rest.
+    pub fn in_flight(&self) -> usize {
+        self.api.in_flight()
+    }
+
+    async fn check_account(&self) -> Result<CheckItem> {
+        let account = self.api.account().await.map_err(Error::from);
+        item("account", account, |account| {
+            let root = match &self.root {
+                Some(PathRootHeader::Root { root }) => format!("team space {root}"),
+                Some(PathRootHeader::NamespaceId { namespace_id }) => {
+                    format!("namespace {namespace_id}")
+                }
+                Some(PathRootHeader::Home) | None => "home folder".to_owned(),
+            };
+            format!("{}, paths start at the {root}", account.email)
+        })
+    }
+
+    async fn check_reading(&self) -> Result<CheckItem> {
+        let probe = match self.api.download(NO_REVISION, None).await {
+            // That there is no such revision is the expected answer: it was looked for.
+            Ok(_)
+            | Err(Failure::Route(
+                DownloadError::Path(LookupError::NotFound | LookupError::MalformedPath(_)),
+                _,
+            )) => Ok(()),
+            Err(other) => Err(Error::from(other)),
+        };
+        item("reading", probe, |()| {
+            "file contents may be read".to_owned()
+        })
+    }
+}
+
+#[async_trait]
+impl Endpoint for DropboxEndpoint {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>> {
+        let credential = self.api.check_user().await.map_err(Error::from);
+        let echoed = credential.and_then(|echo| match echo.result.as_str() {
+            "windlass" => Ok(()),
+            _ => Err(Error::new(
+                Kind::Unexpected,
+                "the service does not answer as Dropbox does",
+            )
+            .with_hint("check the endpoint's URLs")),
+        });
+        let credential = item("credential", echoed, |()| "Dropbox accepts it".to_owned())?;
+        if !credential.ok {
+            return Ok(vec![credential]);
+        }
+        let listing = self.api.latest_cursor("").await.map_err(Error::from);
+        // An empty session is the smallest thing that needs the permission; it expires by itself.
+        let session = self.api.start().await.map_err(Error::from);
+        Ok(vec![
+            credential,
+            self.check_account().await?,
+            item("listing", listing, |_| "folders may be listed".to_owned())?,
+            self.check_reading().await?,
+            item("writing", session, |_| "files may be written".to_owned())?,
+        ])
+    }
+}
+
+/// A finding. What says that Dropbox cannot be asked at all is an error.
+fn item<T>(subject: &str, looked: Result<T>, found: impl FnOnce(T) -> String) -> Result<CheckItem> {
+    let (ok, finding, hint) = match looked {
+        Ok(value) => (true, found(value), None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                Kind::Unavailable | Kind::Limited | Kind::Cancelled
+            ) =>
+        {
+            return Err(error);
+        }
+        Err(error) => (false, error.to_string(), error.hint().map(str::to_owned)),
+    };
+    Ok(CheckItem {
+        subject: subject.to_owned(),
+        finding,
+        ok,
+        hint,
+    })
+}
+
+/// Where team folders are visible: the team's root, if it is not the member's home.
+fn detect(account: &Account) -> Option<PathRootHeader> {
+    let info = &account.root_info;
+    (info.root_namespace_id != info.home_namespace_id).then(|| PathRootHeader::Root {
+        root: info.root_namespace_id.clone(),
+    })
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities {
+        range_reads: true,
+        lists_content_hash: true,
+        tags: true,
+        metadata: false,
+        upload_order: UploadOrder::InOrder,
+        chunk_multiple: BLOCK_BYTES as u64,
+        chunk_bytes_max: CHUNK_BYTES_MAX,
+        asset_bytes_max: Some(ASSET_BYTES_MAX),
+        name_units_max: NAME_UNITS_MAX,
+        folds_names: true,
+        states_content_hash: true,
+    }
+}
+
+/// A path as Dropbox compares it: composed, because a lookup in another normal form may find nothing.
+pub(crate) fn wire_path(path: &AssetPath) -> String {
+    path.as_str().nfc().collect()
+}
+
+/// A file as the rest of Windlass sees it. `None` for one that is mounted nowhere: it has no path.
+pub(crate) fn asset(file: FileMetadata) -> Option<Asset> {
+    let path = file.path_display.or(file.path_lower)?;
+    Some(Asset {
+        id: AssetId::new(file.id),
+        path: AssetPath::new(&path),
+        revision: Revision::new(file.rev),
+        size: file.size,
+        modified: Some(file.client_modified),
+        content_hash: file.content_hash,
+        tags: Vec::new(),
+        readable: match file.is_downloadable {
+            true => Readable::Yes,
+            false => Readable::NeedsExport,
+        },
+    })
+}

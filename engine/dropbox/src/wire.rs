@@ -1,0 +1,313 @@
+//! Arguments and results as they are on the wire.
+//!
+//! Arguments leave out fields that equal their default, as the service documents. Results ignore fields
+//! that are not listed here, because structs gain fields over time.
+
+use http::HeaderValue;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use windlass_core::ContentHash;
+
+/// JSON for a header: every character from U+007F up is written as `\uXXXX`, one for each UTF-16 unit,
+/// so that a character outside the basic plane becomes a surrogate pair.
+pub(crate) fn header_json(value: &impl Serialize) -> serde_json::Result<HeaderValue> {
+    let plain = serde_json::to_string(value)?;
+    let mut safe = String::with_capacity(plain.len());
+    for c in plain.chars() {
+        if c < '\u{7f}' {
+            safe.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            safe.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    // What is left is printable ASCII: the serializer escapes control characters itself.
+    HeaderValue::from_str(&safe).map_err(serde::ser::Error::custom)
+}
+
+/// The root of all paths, as the path-root header says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = ".tag", rename_all = "snake_case")]
+pub(crate) enum PathRootHeader {
+    Home,
+    Root { root: String },
+    NamespaceId { namespace_id: String },
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EchoArg<'a> {
+    pub(crate) query: &'a str,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Echo {
+    pub(crate) result: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) email: String,
+    pub(crate) root_info: RootInfo,
+}
+
+/// `user` or `team`; both carry the same ids.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RootInfo {
+    pub(crate) root_namespace_id: String,
+    pub(crate) home_namespace_id: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct FileMetadata {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) path_lower: Option<String>,
+    pub(crate) path_display: Option<String>,
+    pub(crate) client_modified: Timestamp,
+    pub(crate) rev: String,
+    pub(crate) size: u64,
+    #[serde(default = "yes")]
+    pub(crate) is_downloadable: bool,
+    pub(crate) content_hash: Option<ContentHash>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct FolderMetadata {
+    pub(crate) id: String,
+    pub(crate) path_lower: Option<String>,
+    pub(crate) path_display: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct DeletedMetadata {
+    pub(crate) path_lower: Option<String>,
+    pub(crate) path_display: Option<String>,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = ".tag", rename_all = "snake_case")]
+pub(crate) enum Metadata {
+    File(FileMetadata),
+    Folder(FolderMetadata),
+    Deleted(DeletedMetadata),
+    /// A kind of entry that did not exist when this was written.
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ListFolderArg<'a> {
+    pub(crate) path: &'a str,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) recursive: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CursorArg<'a> {
+    pub(crate) cursor: &'a str,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListFolderResult {
+    pub(crate) entries: Vec<Metadata>,
+    pub(crate) cursor: String,
+    pub(crate) has_more: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct LongpollArg<'a> {
+    pub(crate) cursor: &'a str,
+    /// Seconds, 30 to 480.
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct LongpollResult {
+    pub(crate) changes: bool,
+    /// Seconds to stay away before the next poll.
+    pub(crate) backoff: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct LatestCursor {
+    pub(crate) cursor: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PathArg<'a> {
+    pub(crate) path: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct TagsArg<'a> {
+    pub(crate) paths: Vec<&'a str>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct TagsResult {
+    pub(crate) paths_to_tags: Vec<PathToTags>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PathToTags {
+    pub(crate) path: String,
+    pub(crate) tags: Vec<Tag>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = ".tag", rename_all = "snake_case")]
+pub(crate) enum Tag {
+    UserGeneratedTag {
+        tag_text: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+impl Tag {
+    /// The text of a tag that a person gave.
+    pub(crate) fn text(self) -> Option<String> {
+        match self {
+            Tag::UserGeneratedTag { tag_text } => Some(tag_text),
+            Tag::Other => None,
+        }
+    }
+}
+
+/// What a commit does about a file that is already there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = ".tag", content = "update")]
+pub(crate) enum WriteMode {
+    /// Never replace.
+    Add,
+    /// Replace exactly this revision.
+    Update(String),
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CommitInfo {
+    pub(crate) path: String,
+    pub(crate) mode: WriteMode,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) mute: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) strict_conflict: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct UploadArg<'a> {
+    #[serde(flatten)]
+    pub(crate) commit: &'a CommitInfo,
+    pub(crate) content_hash: ContentHash,
+}
+
+/// `upload_session/start` without data: the defaults say it all.
+#[derive(Debug, Serialize)]
+pub(crate) struct StartArg {}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Started {
+    pub(crate) session_id: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SessionCursor<'a> {
+    pub(crate) session_id: &'a str,
+    pub(crate) offset: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct AppendArg<'a> {
+    pub(crate) cursor: SessionCursor<'a>,
+    /// Of this call's bytes, not of the file.
+    pub(crate) content_hash: ContentHash,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct FinishArg<'a> {
+    pub(crate) cursor: SessionCursor<'a>,
+    pub(crate) commit: &'a CommitInfo,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct DeleteArg<'a> {
+    pub(crate) path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent_rev: Option<&'a str>,
+}
+
+/// The newest revisions of a file, wherever it was moved.
+#[derive(Debug, Serialize)]
+pub(crate) struct RevisionsArg<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) mode: &'a str,
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Revisions {
+    pub(crate) is_deleted: bool,
+    /// Newest first.
+    pub(crate) entries: Vec<FileMetadata>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RestoreArg<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) rev: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RelocationArg<'a> {
+    pub(crate) from_path: &'a str,
+    pub(crate) to_path: &'a str,
+}
+
+/// A result of which only success matters.
+#[derive(Debug)]
+pub(crate) struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Ignored)
+    }
+}
+
+/// The envelope of a refusal in JSON.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Envelope {
+    #[serde(default)]
+    pub(crate) error: Value,
+    #[serde(default)]
+    pub(crate) error_summary: String,
+    pub(crate) user_message: Option<UserMessage>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct UserMessage {
+    pub(crate) text: String,
+}
+
+/// What `error` holds when we are asked to wait.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct RateLimit {
+    #[serde(default)]
+    pub(crate) reason: Value,
+    /// Seconds; may be missing or 0 while the header says more.
+    #[serde(default)]
+    pub(crate) retry_after: u64,
+}
