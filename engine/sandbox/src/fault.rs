@@ -1,0 +1,502 @@
+//! Latency and faults, for both emulators: what a network and a service do on a bad day.
+//!
+//! A [`FaultProfile`] is a plain value, read from one line of text; [`Faults`] plays it. Decisions depend
+//! on the seed, the rule and how many calls the rule has seen, not on time or on other rules, so a run
+//! that makes the same calls meets the same faults. An emulator wraps each call in [`Faults::around`] with
+//! the route's name and a [`Dialect`] that says how this service words an expired token or a limit.
+//!
+//! A reset is an answer whose body fails before its first byte: hyper then closes the connection without
+//! having sent anything. The answer also carries [`ConnectionReset`], for callers that run a router in
+//! process and want to see the same thing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http_body::Body as _;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::blob::lock;
+
+mod drain;
+mod parse;
+pub use parse::ParseFaultError;
+
+/// The longest answer that `unknown-member` rewrites; larger ones pass unchanged.
+const REWRITE_BYTES_MAX: usize = 16 << 20;
+
+/// Marks a response that stands for a connection that was reset before any answer arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionReset;
+
+/// A fault that only the service itself can act out; put into the request's extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceFault(pub Arc<str>);
+
+/// One way for a call to go wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A 5xx instead of the call; `html` with a proxy's error page, else an empty body.
+    Status {
+        /// 500 to 599.
+        code: u16,
+        /// Whether the body is an HTML page.
+        html: bool,
+    },
+    /// 429 instead of the call.
+    Limited(Limit),
+    /// 401 for an expired token instead of the call.
+    Expired,
+    /// The connection is reset before the service acted.
+    ResetBefore,
+    /// The service acts, then the connection is reset: the answer is lost.
+    ResetAfter,
+    /// The answer's body ends early, after so many bytes or half of it.
+    Truncate(Option<u64>),
+    /// Nothing happens for a while, then the call goes on as usual.
+    Stall(Duration),
+    /// A partial answer names a range one byte further than the one it carries.
+    WrongRange,
+    /// A JSON answer has members nobody documented.
+    UnknownMember,
+    /// Left to the service, which must know the name.
+    Service(Arc<str>),
+}
+
+/// How a 429 looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The value of `Retry-After`.
+    pub seconds: u64,
+    /// A JSON body, else plain text.
+    pub json: bool,
+}
+
+/// When a fault happens. All given conditions must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultRule {
+    /// A route's name, or a beginning of one followed by `*`. None: every route.
+    pub route: Option<String>,
+    /// Only the n-th call that the route pattern matches, counted from 1.
+    pub nth: Option<u64>,
+    /// Every n-th call that the route pattern matches.
+    pub every: Option<u64>,
+    /// With this probability, 0 to 1.
+    pub probability: Option<f64>,
+    /// At most so often.
+    pub times: Option<u64>,
+    /// What happens.
+    pub kind: FaultKind,
+}
+
+/// Latency, speed and fault rules: `latency=80,jitter=20,rate=25MB;route=files/upload,nth=3,do=reset-after`.
+///
+/// Clauses are separated by `;`. One with `do=` is a rule with optional `route`, `nth`, `every`, `p` and
+/// `times`; the others set `latency` and `jitter` in milliseconds and `rate` in bytes a second per
+/// connection. Faults: `500` … `599`, the same with `-html`, `429:SECONDS`, `429-text:SECONDS`, `401`,
+/// `reset-before`, `reset-after`, `truncate`, `truncate:BYTES`, `stall:MS`, `wrong-range`,
+/// `unknown-member`, and `service:NAME` for what only one service knows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FaultProfile {
+    /// Added to every call, in milliseconds.
+    pub latency_ms: u64,
+    /// Up to so many milliseconds more.
+    pub jitter_ms: u64,
+    /// Bytes a second in each direction of one call; None: as fast as it goes.
+    pub bytes_per_second: Option<u64>,
+    /// The first rule that applies to a call decides; later ones still count the call.
+    pub rules: Vec<FaultRule>,
+}
+
+/// How one service words the faults that are not HTTP's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect {
+    /// The answer to an access token that has expired.
+    pub expired: fn() -> Response,
+    /// The answer to too many requests, without `Retry-After`, which is added here.
+    pub limited: fn(Limit) -> Response,
+}
+
+/// A profile being played. Clones share their counters.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    profile: FaultProfile,
+    seed: u64,
+    counts: Mutex<Counts>,
+}
+
+/// Bounded by the number of rules and of the service's route names.
+#[derive(Debug, Default)]
+struct Counts {
+    calls: BTreeMap<String, u64>,
+    seen: Vec<u64>,
+    fired: Vec<u64>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Faults::none()
+    }
+}
+
+impl Faults {
+    /// No latency, no faults.
+    pub fn none() -> Self {
+        Faults::new(FaultProfile::default(), 0)
+    }
+
+    /// Plays a profile from a seed.
+    pub fn new(profile: FaultProfile, seed: u64) -> Self {
+        let counts = Counts {
+            calls: BTreeMap::new(),
+            seen: vec![0; profile.rules.len()],
+            fired: vec![0; profile.rules.len()],
+        };
+        Faults {
+            inner: Arc::new(Inner {
+                profile,
+                seed,
+                counts: Mutex::new(counts),
+            }),
+        }
+    }
+
+    /// The profile being played.
+    pub fn profile(&self) -> &FaultProfile {
+        &self.inner.profile
+    }
+
+    /// How often each rule has happened, in the order of the rules.
+    pub fn fired(&self) -> Vec<u64> {
+        lock(&self.inner.counts).fired.clone()
+    }
+
+    /// The names of `service:` faults, so that a service can refuse at start what it does not know.
+    pub fn service_names(&self) -> impl Iterator<Item = &str> {
+        self.inner
+            .profile
+            .rules
+            .iter()
+            .filter_map(|rule| match &rule.kind {
+                FaultKind::Service(name) => Some(&**name),
+                _ => None,
+            })
+    }
+
+    /// Counts a call and says what goes wrong with it, if anything. [`Faults::around`] does this itself.
+    pub fn decide(&self, route: &str) -> Option<FaultKind> {
+        let mut guard = lock(&self.inner.counts);
+        let counts = &mut *guard;
+        let mut chosen = None;
+        for (index, rule) in self.inner.profile.rules.iter().enumerate() {
+            if !rule.matches(route) {
+                continue;
+            }
+            counts.seen[index] += 1;
+            let seen = counts.seen[index];
+            let spent = rule.times.is_some_and(|times| counts.fired[index] >= times);
+            if chosen.is_none() && !spent && self.applies(rule, index, seen) {
+                counts.fired[index] += 1;
+                chosen = Some(rule.kind.clone());
+            }
+        }
+        chosen
+    }
+
+    fn applies(&self, rule: &FaultRule, index: usize, seen: u64) -> bool {
+        let lucky = |probability: f64| {
+            self.draw(&[1, index as u64, seen])
+                .random_bool(probability.clamp(0.0, 1.0))
+        };
+        rule.nth.is_none_or(|nth| nth == seen)
+            && rule.every.is_none_or(|every| seen.is_multiple_of(every))
+            && rule.probability.is_none_or(lucky)
+    }
+
+    /// A generator for one decision, the same in every run with this seed.
+    fn draw(&self, of: &[u64]) -> ChaCha8Rng {
+        let words = std::iter::once(&self.inner.seed).chain(of);
+        let key = words.flat_map(|word| word.to_le_bytes());
+        ChaCha8Rng::seed_from_u64(fnv(key))
+    }
+
+    fn latency(&self, route: &str) -> Duration {
+        let profile = &self.inner.profile;
+        let jitter = if profile.jitter_ms == 0 {
+            0
+        } else {
+            let mut counts = lock(&self.inner.counts);
+            let calls = counts.calls.entry(route.to_owned()).or_default();
+            *calls += 1;
+            let mut rng = self.draw(&[2, fnv(route.bytes()), *calls]);
+            rng.random_range(0..=profile.jitter_ms)
+        };
+        Duration::from_millis(profile.latency_ms.saturating_add(jitter))
+    }
+
+    /// Serves one call with this profile's latency, speed and faults. `route` must come from a fixed set
+    /// of names: counts are kept per route.
+    pub async fn around<F, R>(
+        &self,
+        dialect: &Dialect,
+        route: &str,
+        request: Request,
+        serve: F,
+    ) -> Response
+    where
+        F: FnOnce(Request) -> R,
+        R: Future<Output = Response>,
+    {
+        let (request, rest) = drain::share(request);
+        let response = self.play(dialect, route, request, serve).await;
+        // A reset is meant to hit a client that is still sending; every other answer has to arrive.
+        if response.extensions().get::<ConnectionReset>().is_none() {
+            rest.drain().await;
+        }
+        response
+    }
+
+    async fn play<F, R>(
+        &self,
+        dialect: &Dialect,
+        route: &str,
+        request: Request,
+        serve: F,
+    ) -> Response
+    where
+        F: FnOnce(Request) -> R,
+        R: Future<Output = Response>,
+    {
+        let latency = self.latency(route);
+        if !latency.is_zero() {
+            sleep(latency).await;
+        }
+        let fault = self.decide(route);
+        if let Some(kind) = &fault {
+            tracing::debug!(route, ?kind, "a fault is injected");
+        }
+        let mut request = self.paced_request(request);
+        match &fault {
+            Some(FaultKind::Status { code, html }) => return broken_status(*code, *html),
+            Some(FaultKind::Limited(limit)) => return limited(dialect, *limit),
+            Some(FaultKind::Expired) => return (dialect.expired)(),
+            Some(FaultKind::ResetBefore) => return reset(),
+            Some(FaultKind::Stall(time)) => sleep(*time).await,
+            Some(FaultKind::Service(name)) => {
+                request
+                    .extensions_mut()
+                    .insert(ServiceFault(Arc::clone(name)));
+            }
+            _ => {}
+        }
+        let response = serve(request).await;
+        let response = match fault {
+            Some(FaultKind::ResetAfter) => return reset(),
+            Some(FaultKind::Truncate(at)) => truncated(response, at),
+            Some(FaultKind::WrongRange) => wrong_range(response),
+            Some(FaultKind::UnknownMember) => with_unknown_members(response).await,
+            _ => response,
+        };
+        match self.inner.profile.bytes_per_second {
+            Some(rate) => with_known_length(response).map(|body| paced(body, rate)),
+            None => response,
+        }
+    }
+
+    fn paced_request(&self, request: Request) -> Request {
+        match self.inner.profile.bytes_per_second {
+            Some(rate) => request.map(|body| paced(body, rate)),
+            None => request,
+        }
+    }
+}
+
+impl FaultRule {
+    fn matches(&self, route: &str) -> bool {
+        match self.route.as_deref() {
+            None => true,
+            Some(pattern) => match pattern.strip_suffix('*') {
+                Some(beginning) => route.starts_with(beginning),
+                None => route == pattern,
+            },
+        }
+    }
+}
+
+/// An answer that makes hyper close the connection without sending a byte of it.
+pub fn reset() -> Response {
+    let failure = io::Error::new(io::ErrorKind::ConnectionReset, "reset by a fault rule");
+    let body = futures_util::stream::iter([Err::<Bytes, _>(failure)]);
+    let mut response = Body::from_stream(body).into_response();
+    response.extensions_mut().insert(ConnectionReset);
+    response
+}
+
+fn broken_status(code: u16, html: bool) -> Response {
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if html {
+        let page = format!("<html><body><h1>{status}</h1></body></html>");
+        (status, [(header::CONTENT_TYPE, "text/html")], page).into_response()
+    } else {
+        status.into_response()
+    }
+}
+
+fn limited(dialect: &Dialect, limit: Limit) -> Response {
+    let mut response = (dialect.limited)(limit);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(limit.seconds));
+    response
+}
+
+/// States the length as a header, because the body is about to lose its own idea of it.
+fn with_known_length(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response
+            .headers_mut()
+            .entry(header::CONTENT_LENGTH)
+            .or_insert(HeaderValue::from(length));
+    }
+    response
+}
+
+/// The body at a bounded speed. Pieces keep their size; each waits until it would have arrived.
+fn paced(body: Body, bytes_per_second: u64) -> Body {
+    let start = Instant::now();
+    let rate = bytes_per_second.max(1) as f64;
+    let pieces = body.into_data_stream().scan(0u64, move |sent, piece| {
+        if let Ok(bytes) = &piece {
+            *sent += bytes.len() as u64;
+        }
+        let due = start + Duration::from_secs_f64(*sent as f64 / rate);
+        futures_util::future::ready(Some((due, piece)))
+    });
+    Body::from_stream(pieces.then(|(due, piece)| async move {
+        sleep_until(due).await;
+        piece
+    }))
+}
+
+fn truncated(response: Response, at: Option<u64>) -> Response {
+    let response = with_known_length(response);
+    let length = response
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let keep = at.unwrap_or(length.unwrap_or(0) / 2);
+    if length.is_some_and(|length| keep >= length) {
+        // Nothing would be missing; the fault still has to be seen.
+        return reset();
+    }
+    response.map(|body| Body::from_stream(cut(body, keep)))
+}
+
+fn cut(body: Body, keep: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let pieces = body.into_data_stream().scan(keep, |left, piece| {
+        let piece = piece.map_err(io::Error::other).map(|bytes| {
+            let take = bytes
+                .len()
+                .min(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= take as u64;
+            bytes.slice(..take)
+        });
+        let over = matches!(&piece, Ok(bytes) if bytes.is_empty());
+        futures_util::future::ready((!over).then_some(piece))
+    });
+    // The pause lets hyper flush what it has before it sees the failure.
+    let end = futures_util::stream::once(async {
+        sleep(Duration::from_millis(20)).await;
+        Err(io::Error::new(
+            io::ErrorKind::ConnectionReset,
+            "cut by a fault rule",
+        ))
+    });
+    pieces.chain(end)
+}
+
+/// Moves the first byte that `Content-Range` names by one; other answers are unchanged.
+fn wrong_range(mut response: Response) -> Response {
+    let moved = response
+        .headers()
+        .get(header::CONTENT_RANGE)
+        .and_then(|value| {
+            let (start, rest) = value
+                .to_str()
+                .ok()?
+                .strip_prefix("bytes ")?
+                .split_once('-')?;
+            let start: u64 = start.parse().ok()?;
+            HeaderValue::try_from(format!("bytes {}-{rest}", start + 1)).ok()
+        });
+    if let Some(moved) = moved {
+        response.headers_mut().insert(header::CONTENT_RANGE, moved);
+    }
+    response
+}
+
+/// Adds members to the object of a JSON answer and to the objects in its lists.
+async fn with_unknown_members(response: Response) -> Response {
+    let json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let length = response.body().size_hint().upper();
+    if !json || length.is_none_or(|length| length > REWRITE_BYTES_MAX as u64) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let bytes = match axum::body::to_bytes(body, REWRITE_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+        }
+    };
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&bytes) else {
+        return Response::from_parts(parts, Body::from(bytes));
+    };
+    add_members(&mut value);
+    if let Some(object) = value.as_object_mut() {
+        let lists = object
+            .values_mut()
+            .filter_map(|member| member.as_array_mut());
+        lists.flatten().for_each(add_members);
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(value.to_string()))
+}
+
+/// The names sort last, so an order of members that a service promises is kept.
+fn add_members(value: &mut serde_json::Value) {
+    if let Some(object) = value.as_object_mut() {
+        object.insert(
+            "zz_added_later".into(),
+            serde_json::json!({"depth": [1, null]}),
+        );
+        object.insert("zz_flag".into(), true.into());
+    }
+}
+
+/// FNV-1a: a stable, tiny hash; only to tell decisions apart.
+fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests;
