@@ -1,0 +1,142 @@
+//! What CELUM's statuses and error bodies mean.
+//!
+//! Declared are 400, 401, 403 and 503; everything else is handled generically. A 403 or 400 that names
+//! an entity is "absent or hidden" and never proof of a deletion.
+
+use http::{HeaderMap, StatusCode};
+use windlass_core::{Error, Kind, Status};
+use windlass_http::{Judge, Judged, Reply};
+
+use crate::wire::ErrorBody;
+
+/// CELUM's own statuses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CelumJudge;
+
+impl Judge for CelumJudge {
+    fn judge(&self, status: StatusCode, _headers: &HeaderMap, _body: &[u8]) -> Judged {
+        match status.as_u16() {
+            429 | 503 => Judged::Wait(None),
+            408 | 500 | 502 | 504 => Judged::Transient,
+            _ => Judged::Final,
+        }
+    }
+}
+
+/// A refusal, decoded.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) body: ErrorBody,
+    request_id: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn of(reply: &Reply) -> Self {
+        Refusal {
+            status: reply.status,
+            body: serde_json::from_slice(&reply.body).unwrap_or_else(|_| ErrorBody {
+                message: String::from_utf8_lossy(&reply.body)
+                    .chars()
+                    .take(200)
+                    .collect(),
+                ..ErrorBody::default()
+            }),
+            request_id: reply.request_id.clone(),
+        }
+    }
+
+    /// Whether the thing asked for is absent, or hidden from this credential.
+    pub(crate) fn is_absent(&self) -> bool {
+        match self.status.as_u16() {
+            404 | 410 => true,
+            400 | 403 => self.body.entity.is_some(),
+            _ => false,
+        }
+    }
+
+    /// The shared error. `field_name` knows the technical name of a field id.
+    pub(crate) fn into_error(
+        self,
+        doing: &str,
+        field_name: impl Fn(i64) -> Option<String>,
+    ) -> Error {
+        let kind = self.kind();
+        let mut told: Vec<String> = self
+            .body
+            .faults
+            .iter()
+            .map(|fault| {
+                let about = match (fault.information_field_id, &fault.argument) {
+                    (Some(id), _) => match field_name(id) {
+                        Some(name) => format!("field {name:?}: "),
+                        None => format!("field {id}: "),
+                    },
+                    (None, Some(argument)) => format!("{argument}: "),
+                    (None, None) => String::new(),
+                };
+                let said = if fault.message.is_empty() {
+                    &fault.code
+                } else {
+                    &fault.message
+                };
+                format!("{about}{said}")
+            })
+            .collect();
+        if told.is_empty() {
+            let said = if self.body.message.is_empty() {
+                &self.body.code
+            } else {
+                &self.body.message
+            };
+            told.push(if said.is_empty() {
+                "it gave no reason".to_owned()
+            } else {
+                said.clone()
+            });
+        }
+        let message = format!("{doing} was refused: {}", told.join("; "));
+        let mut error = Error::new(kind, message).with_context("status", self.status.as_u16());
+        if let Some(entity) = &self.body.entity {
+            error = error.with_context("entity", entity);
+        }
+        if let Some(id) = &self.request_id {
+            error = error.with_context("request", id);
+        }
+        match kind {
+            Kind::Unauthenticated => error.with_hint(
+                "check the API key of the endpoint, and that its user is not deactivated",
+            ),
+            Kind::Denied => error.with_hint("give the API user's role the missing permission"),
+            Kind::Capacity => {
+                error.with_hint("ask the tenant's operator for the largest file it takes")
+            }
+            _ => error,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.status.as_u16() {
+            401 => Kind::Unauthenticated,
+            _ if self.is_absent() => Kind::NotFound,
+            403 => Kind::Denied,
+            409 | 423 => Kind::Conflict,
+            413 => Kind::Capacity,
+            400 | 415 | 422 => Kind::InvalidInput,
+            405 | 501 => Kind::Unsupported,
+            _ => Kind::Unexpected,
+        }
+    }
+}
+
+/// An answer that is not what the API describes.
+pub(crate) fn undecodable(route: &'static str, error: serde_json::Error) -> Error {
+    Error::new(
+        Kind::Unexpected,
+        "CELUM's answer is not what its API describes",
+    )
+    .with_context("route", route)
+    .with_source(error)
+    .with_status(Status::Permanent)
+    .with_hint("the tenant may run a release that this version does not know")
+}

@@ -1,0 +1,27 @@
+//! A typed client of CELUM's Content API v1, and the tenant as `Source` and `Sink`.
+//!
+//! Names of types, fields and collections are resolved to the tenant's ids here and nowhere else.
+//! Every point on which CELUM's public material is silent is a key of [`CelumProfile`]. There is no
+//! chunked or resumable upload: one streamed POST carries a file, and the unit of retry is the file.
+
+mod catalogue;
+mod client;
+mod endpoint;
+mod errors;
+mod filter;
+mod options;
+mod profile;
+mod resolve;
+mod session;
+mod sink;
+mod source;
+mod tree;
+mod vocabulary;
+mod wire;
+
+pub use endpoint::CelumEndpoint;
+pub use options::{CelumOptions, Credential};
+pub use profile::{Algorithm, CelumProfile, Checksum, ChecksumRule, Encoding, UploadMode};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! What an endpoint is told when it is made.
+
+use url::Url;
+use windlass_core::Secret;
+
+use crate::profile::CelumProfile;
+
+/// How to reach a tenant. Start from [`CelumOptions::new`] and change fields.
+#[derive(Clone, Debug)]
+pub struct CelumOptions {
+    /// The endpoint's name in the configuration.
+    pub name: String,
+    /// The root of the Content API, such as `https://tenant.celum.cloud/content-api/v1`. Opaque.
+    pub api_root: Url,
+    /// Who we are.
+    pub credential: Credential,
+    /// How this tenant differs.
+    pub profile: CelumProfile,
+    /// How often one call is sent at most when sends fail.
+    pub tries: u32,
+}
+
+/// Who we are to a tenant.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// The API key of a dedicated user.
+    ApiKey(Secret),
+    /// A user and its password.
+    Basic {
+        /// The user's name.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+}
+
+impl CelumOptions {
+    /// A tenant reached with an API key.
+    pub fn new(name: &str, api_root: Url, api_key: Secret, profile: CelumProfile) -> Self {
+        CelumOptions {
+            name: name.to_owned(),
+            api_root,
+            credential: Credential::ApiKey(api_key),
+            profile,
+            tries: 5,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! How one tenant differs: every point on which CELUM's public material is silent, in one place.
+//!
+//! The defaults are the most careful assumption for each. A real tenant's difference is an edit of a
+//! profile file, never of code. Unknown keys are refused by name.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use md5::{Digest, Md5};
+use serde::{Deserialize, Serialize};
+use sha1::Sha1;
+use sha2::{Sha256, Sha512};
+use windlass_core::{Error, Kind, Result};
+
+/// What is known of a tenant beyond the published API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct CelumProfile {
+    /// How the tenant computes `fileChecksum`; found out by itself while `uncalibrated`.
+    pub checksum: ChecksumRule,
+    /// How bytes are sent to an upload URL.
+    pub upload_mode: UploadMode,
+    /// The largest file that the tenant takes, in bytes.
+    pub max_bytes: Option<u64>,
+    /// The technical name of a text field that carries Windlass's correlation mark.
+    pub correlation_field: Option<String>,
+    /// Whether a new version becomes the current one by itself.
+    pub auto_activate: bool,
+    /// How long lists and searches may lag behind writes, in seconds.
+    pub index_lag: u64,
+    /// Whether download URLs answer byte ranges.
+    pub range: bool,
+    /// API calls at the same time.
+    pub api_calls: usize,
+    /// Uploads and downloads at the same time.
+    pub transfers: usize,
+    /// A word before the API key in its header, such as `Bearer`; none on most tenants.
+    pub api_key_prefix: Option<String>,
+    /// The locale that new collections are named in, then the ones that names are looked up in.
+    pub locales: Vec<String>,
+    /// Whether collections that a draft names and that do not exist are created.
+    pub create_collections: bool,
+}
+
+impl Default for CelumProfile {
+    fn default() -> Self {
+        CelumProfile {
+            checksum: ChecksumRule::Uncalibrated,
+            upload_mode: UploadMode::PostRaw,
+            max_bytes: None,
+            correlation_field: None,
+            auto_activate: true,
+            // Nothing public states it; a search index of this kind rarely needs longer.
+            index_lag: 30,
+            range: false,
+            // Nothing public states a limit; these are what careful callers use.
+            api_calls: 4,
+            transfers: 2,
+            api_key_prefix: None,
+            locales: vec!["en".to_owned(), "de".to_owned()],
+            create_collections: true,
+        }
+    }
+}
+
+impl CelumProfile {
+    /// Reads a profile file. Errors: `Config`, naming the key.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file).map_err(|error| {
+            Error::new(Kind::Config, "the tenant's profile cannot be read")
+                .with_context("file", file.display())
+                .with_source(error)
+        })?;
+        CelumProfile::parse(&text).map_err(|error| error.with_context("file", file.display()))
+    }
+
+    /// The profile of a TOML text.
+    pub fn parse(text: &str) -> Result<Self> {
+        let profile: CelumProfile = toml::from_str(text).map_err(|error| {
+            Error::new(
+                Kind::Config,
+                format!("the tenant's profile: {}", error.message()),
+            )
+        })?;
+        let refuse = |why: &str| {
+            Err(Error::new(
+                Kind::Config,
+                format!("the tenant's profile: {why}"),
+            ))
+        };
+        match () {
+            () if profile.api_calls == 0 => refuse("apiCalls is 0"),
+            () if profile.transfers == 0 => refuse("transfers is 0"),
+            () if profile.locales.is_empty() => refuse("locales names no locale"),
+            () => Ok(profile),
+        }
+    }
+}
+
+/// How bytes are sent to an upload URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadMode {
+    /// `POST` of the bytes themselves, as documented.
+    PostRaw,
+    /// `POST` of a form with one file, as CELUM's own pages do.
+    PostMultipart,
+    /// `PUT` of the bytes themselves; only where a tenant asks for it.
+    Put,
+}
+
+/// How a tenant computes the checksum of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ChecksumRule {
+    /// Nobody found out yet, or the tenant states none.
+    #[serde(with = "uncalibrated")]
+    Uncalibrated,
+    /// This digest in this spelling.
+    Known(Checksum),
+}
+
+mod uncalibrated {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("uncalibrated")
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "uncalibrated" => Ok(()),
+            other => Err(de::Error::custom(format!(
+                "{other:?} is not \"uncalibrated\""
+            ))),
+        }
+    }
+}
+
+/// A digest and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checksum {
+    /// Which digest.
+    pub algorithm: Algorithm,
+    /// How it is written.
+    pub encoding: Encoding,
+}
+
+/// A digest that a tenant may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "each is the digest of its name")]
+pub enum Algorithm {
+    Md5,
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+/// How a digest is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// Lower-case hex.
+    HexLower,
+    /// Upper-case hex.
+    HexUpper,
+    /// Base64 with padding.
+    Base64,
+}
+
+impl Checksum {
+    /// Every pair that calibration tries.
+    pub fn candidates() -> impl Iterator<Item = Checksum> {
+        let algorithms = [
+            Algorithm::Md5,
+            Algorithm::Sha1,
+            Algorithm::Sha256,
+            Algorithm::Sha512,
+        ];
+        let encodings = [Encoding::HexLower, Encoding::HexUpper, Encoding::Base64];
+        algorithms.into_iter().flat_map(move |algorithm| {
+            encodings.into_iter().map(move |encoding| Checksum {
+                algorithm,
+                encoding,
+            })
+        })
+    }
+
+    /// The checksum of bytes that are all here.
+    pub fn of(self, bytes: &[u8]) -> String {
+        let mut running = Running::new(self.algorithm);
+        running.update(bytes);
+        running.finish(self.encoding)
+    }
+
+    /// The rule under which these bytes have this checksum.
+    pub fn recognise(bytes: &[u8], stated: &str) -> Option<Checksum> {
+        Checksum::candidates().find(|candidate| candidate.of(bytes) == stated)
+    }
+}
+
+/// A checksum over bytes that arrive in order.
+#[derive(Clone, Debug)]
+pub(crate) enum Running {
+    Md5(Md5),
+    Sha1(Sha1),
+    Sha256(Sha256),
+    Sha512(Sha512),
+}
+
+impl Running {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Md5 => Running::Md5(Md5::new()),
+            Algorithm::Sha1 => Running::Sha1(Sha1::new()),
+            Algorithm::Sha256 => Running::Sha256(Sha256::new()),
+            Algorithm::Sha512 => Running::Sha512(Sha512::new()),
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Running::Md5(digest) => digest.update(bytes),
+            Running::Sha1(digest) => digest.update(bytes),
+            Running::Sha256(digest) => digest.update(bytes),
+            Running::Sha512(digest) => digest.update(bytes),
+        }
+    }
+
+    pub(crate) fn finish(self, encoding: Encoding) -> String {
+        let bytes = match self {
+            Running::Md5(digest) => digest.finalize().to_vec(),
+            Running::Sha1(digest) => digest.finalize().to_vec(),
+            Running::Sha256(digest) => digest.finalize().to_vec(),
+            Running::Sha512(digest) => digest.finalize().to_vec(),
+        };
+        match encoding {
+            Encoding::HexLower => hex::encode(bytes),
+            Encoding::HexUpper => hex::encode_upper(bytes),
+            Encoding::Base64 => BASE64_STANDARD.encode(bytes),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Reading: a walk by ascending id, and contents through download URLs that are used at once.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use http::StatusCode;
+use windlass_core::{
+    Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Error, Kind, Readable, Result, Revision,
+    Scope, Source, Status,
+};
+use windlass_http::Response;
+
+use crate::client::is_stale_link;
+use crate::endpoint::{CelumEndpoint, Shared};
+use crate::errors::Refusal;
+use crate::filter::{Filter, Matcher, Operator};
+use crate::sink::id_of;
+use crate::tree::{Reached, missing};
+use crate::wire;
+
+/// The cursor of a walk that is over.
+const WALKED: &str = "walked";
+
+#[async_trait]
+impl Source for CelumEndpoint {
+    async fn changes(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<ChangePage> {
+        let from = match cursor.map(Cursor::as_str) {
+            None => 1,
+            Some(text) => text.parse::<i64>().map_err(|_| {
+                Error::new(
+                    Kind::CursorReset,
+                    match text {
+                        WALKED => "the walk is over; what changed since is found by another walk",
+                        _ => "the cursor is not one of a walk",
+                    },
+                )
+            })?,
+        };
+        let range = Filter::IdRange { from };
+        let filter = match scope.root.as_str() {
+            "" => range,
+            _ => match self.shared.tree.find(&self.shared.api, &scope.root).await? {
+                Reached::Whole(known) => Filter::Logical {
+                    operator: Operator::And,
+                    filters: vec![
+                        Filter::Parent {
+                            values: vec![known.id],
+                            recursive: true,
+                            matcher: Matcher::Any,
+                        },
+                        range,
+                    ],
+                },
+                other => return Err(missing(&scope.root, &other)),
+            },
+        };
+        let page = self.shared.api.search(&filter).await?;
+        // Ids only grow, so going on after the last one neither repeats nor leaves out.
+        let next = page
+            .content
+            .last()
+            .map(|last| last.id + 1)
+            .filter(|_| page.has_next);
+        let shown = |asset: &wire::Asset| Change::Asset(self.shared.shown(asset, &scope.root));
+        Ok(ChangePage {
+            changes: page.content.iter().map(shown).collect(),
+            cursor: Cursor::new(next.map_or_else(|| WALKED.to_owned(), |id| id.to_string())),
+            more: next.is_some(),
+        })
+    }
+
+    async fn stat(&self, asset: &AssetId) -> Result<Option<Asset>> {
+        let asset = self.shared.api.asset(id_of(asset)?).await?;
+        Ok(asset.map(|asset| self.shared.shown(&asset, &AssetPath::new(""))))
+    }
+
+    async fn tags(&self, assets: &[Asset]) -> Result<Vec<Vec<String>>> {
+        Ok(vec![Vec::new(); assets.len()])
+    }
+
+    async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let start = into.len();
+        let mut broken = None;
+        // A link may expire between asking and using, and a body may break off; twice is bad luck,
+        // more is an answer.
+        for _ in 0..3 {
+            into.truncate(start);
+            let response = self.shared.open(asset, &range).await?;
+            match take(response, asset, &range, into).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_temporary() => broken = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(broken.unwrap_or_else(|| Error::new(Kind::Unavailable, "a download broke off")))
+    }
+}
+
+impl Shared {
+    /// Opens a content at the pinned version.
+    async fn open(&self, asset: &Asset, range: &Range<u64>) -> Result<Response> {
+        let id = id_of(&asset.id)?;
+        let original = self.original().await?;
+        let asked = self.profile.range.then(|| range.clone());
+        let mut stale = None;
+        for _ in 0..2 {
+            let version = Some(asset.revision.as_str());
+            let Some(url) = self.api.download_url(id, original, version).await? else {
+                return Err(gone(asset));
+            };
+            match self.api.download(url, asked.clone()).await? {
+                Ok(response) => return Ok(response),
+                Err(reply) if is_stale_link(reply.status) => stale = Some(reply),
+                Err(reply) => {
+                    return Err(Refusal::of(&reply).into_error("the download", |_| None));
+                }
+            }
+        }
+        let status = stale.map_or(0, |reply| reply.status.as_u16());
+        Err(
+            Error::new(Kind::Unavailable, "fresh download URLs are refused")
+                .with_context("status", status),
+        )
+    }
+
+    /// An asset as listings show it: its path below the scope, in the tenant's first locale.
+    pub(crate) fn shown(&self, asset: &wire::Asset, scope: &AssetPath) -> Asset {
+        let below = format!("{}/", scope.key());
+        let folders: Vec<AssetPath> = asset
+            .parent_paths
+            .iter()
+            .map(|path| self.path(path))
+            .collect();
+        let folder = folders
+            .iter()
+            .find(|folder| format!("{}/", folder.key()).starts_with(&below))
+            .or(folders.first())
+            .cloned()
+            .unwrap_or_else(|| AssetPath::new(""));
+        let version = &asset.current_version;
+        Asset {
+            id: AssetId::new(asset.id.to_string()),
+            path: folder.join(&version.filename),
+            revision: Revision::new(version.id.to_string()),
+            size: version.filesize,
+            modified: version.creation.date,
+            content_hash: None,
+            tags: Vec::new(),
+            readable: Readable::Yes,
+        }
+    }
+
+    fn path(&self, path: &wire::Path) -> AssetPath {
+        let names = path.path_segments.iter().map(|segment| {
+            let names = &segment.collection_name;
+            self.profile
+                .locales
+                .iter()
+                .find_map(|locale| names.get(locale))
+                .or_else(|| names.values().next())
+                .cloned()
+                .unwrap_or_else(|| segment.collection_id.to_string())
+        });
+        AssetPath::new(&names.collect::<Vec<_>>().join("/"))
+    }
+}
+
+fn gone(asset: &Asset) -> Error {
+    Error::new(
+        Kind::SourceChanged,
+        "the version is not there any more, or hidden",
+    )
+    .with_context("path", &asset.path)
+    .with_status(Status::Permanent)
+}
+
+/// Appends exactly the range, whether the answer is that range or the whole content.
+async fn take(
+    mut response: Response,
+    asset: &Asset,
+    range: &Range<u64>,
+    into: &mut Vec<u8>,
+) -> Result<()> {
+    let start = into.len();
+    let wanted = range.end - range.start;
+    let mut skip = match response.status {
+        StatusCode::PARTIAL_CONTENT => {
+            check_content_range(&response, asset, range)?;
+            0
+        }
+        _ => range.start,
+    };
+    while let Some(piece) = response.body.next().await {
+        let piece = piece.map_err(|error| {
+            Error::new(Kind::Unavailable, "the download broke off")
+                .with_context("path", &asset.path)
+                .with_source(error)
+        })?;
+        let dropped = skip.min(piece.len() as u64);
+        skip -= dropped;
+        let left = wanted - (into.len() - start) as u64;
+        // Both are at most the piece's length, which is a usize.
+        let piece = &piece[dropped as usize..];
+        into.extend_from_slice(
+            &piece[..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))],
+        );
+        if (into.len() - start) as u64 == wanted {
+            return Ok(());
+        }
+    }
+    Err(Error::new(Kind::Unavailable, "the download ended early")
+        .with_context("path", &asset.path)
+        .with_context("received", into.len() - start)
+        .with_context("expected", wanted))
+}
+
+fn check_content_range(response: &Response, asset: &Asset, range: &Range<u64>) -> Result<()> {
+    let stated = response
+        .headers
+        .get(http::header::CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let expected = format!("bytes {}-{}/{}", range.start, range.end - 1, asset.size);
+    match stated == expected {
+        true => Ok(()),
+        false => Err(
+            Error::new(Kind::Integrity, "another range came than was asked for")
+                .with_context("asked", expected)
+                .with_context("came", stated),
+        ),
+    }
+}

@@ -1,0 +1,118 @@
+//! Entries of taxonomies and keyword trees, by name or path below a field's root; loaded once a root.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use windlass_core::{Result, fold_key};
+
+use crate::client::Api;
+use crate::wire::Collection;
+
+/// The vocabularies of one tenant, as far as anybody asked.
+#[derive(Debug, Default)]
+pub(crate) struct Vocabularies {
+    by_root: Mutex<HashMap<i64, Arc<Vocabulary>>>,
+}
+
+/// The entries below one root.
+#[derive(Debug, Default)]
+pub(crate) struct Vocabulary {
+    /// Ids by folded name and by folded path below the root.
+    entries: BTreeMap<String, Vec<i64>>,
+    /// A display name for each folded name.
+    names: BTreeMap<String, String>,
+}
+
+/// What a name stands for.
+pub(crate) enum Entry {
+    One(i64),
+    Several,
+    /// Nothing; perhaps a name that is close.
+    Unknown(Option<String>),
+}
+
+impl Vocabularies {
+    /// The entries below a root. Only one task loads it; the others wait for that.
+    pub(crate) async fn below(&self, api: &Api, root: i64) -> Result<Arc<Vocabulary>> {
+        let mut by_root = self.by_root.lock().await;
+        if let Some(vocabulary) = by_root.get(&root) {
+            return Ok(Arc::clone(vocabulary));
+        }
+        let vocabulary = Arc::new(Vocabulary::of(
+            root,
+            &api.collections(Some(root), true).await?,
+        ));
+        by_root.insert(root, Arc::clone(&vocabulary));
+        Ok(vocabulary)
+    }
+}
+
+impl Vocabulary {
+    fn of(root: i64, collections: &[Collection]) -> Self {
+        let by_id: HashMap<i64, &Collection> = collections.iter().map(|c| (c.id, c)).collect();
+        let mut vocabulary = Vocabulary::default();
+        for collection in collections {
+            for (locale, name) in &collection.name {
+                let key = fold_key(name);
+                vocabulary.add(&key, collection.id);
+                vocabulary
+                    .names
+                    .entry(key.clone())
+                    .or_insert_with(|| name.clone());
+                // The path in the same locale, as far as the collections above have it.
+                let mut path = key;
+                let mut at = collection.parent_id;
+                while let Some(above) = at.filter(|id| *id != root).and_then(|id| by_id.get(&id)) {
+                    let name = above
+                        .name
+                        .get(locale)
+                        .or_else(|| above.name.values().next());
+                    path = format!("{}/{path}", fold_key(name.map_or("", String::as_str)));
+                    at = above.parent_id;
+                    vocabulary.add(&path, collection.id);
+                }
+            }
+        }
+        vocabulary
+    }
+
+    fn add(&mut self, key: &str, id: i64) {
+        let ids = self.entries.entry(key.to_owned()).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+
+    /// What a name, or a `/`-separated path, stands for.
+    pub(crate) fn find(&self, name: &str) -> Entry {
+        match self
+            .entries
+            .get(&fold_key(name.trim_matches('/')))
+            .map(Vec::as_slice)
+        {
+            Some([id]) => Entry::One(*id),
+            Some([_, ..]) => Entry::Several,
+            Some([]) | None => {
+                Entry::Unknown(nearest(name, self.names.values().map(String::as_str)))
+            }
+        }
+    }
+}
+
+/// The candidate that a mistyped name is closest to, if any is close.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    let folded = fold_key(name);
+    candidates
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&folded, &fold_key(candidate)),
+                candidate,
+            )
+        })
+        .filter(|(distance, candidate)| {
+            *distance <= 1 + candidate.chars().count().min(name.chars().count()) / 4
+        })
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
+}

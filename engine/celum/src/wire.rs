@@ -1,0 +1,316 @@
+//! What the Content API says on the wire. Unknown members and values are tolerated: tenants differ.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Texts by locale.
+pub(crate) type Localised = BTreeMap<String, String>;
+
+/// One page of a list.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Page<T> {
+    #[serde(default)]
+    pub(crate) has_next: bool,
+    #[serde(default = "Vec::new")]
+    pub(crate) content: Vec<T>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VersionInfo {
+    pub(crate) version: Option<String>,
+    pub(crate) release_version: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct User {
+    pub(crate) id: i64,
+    pub(crate) username: Option<String>,
+}
+
+/// Who did something, and when.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Trail {
+    #[serde(default, deserialize_with = "instant")]
+    pub(crate) date: Option<Timestamp>,
+    pub(crate) user_id: Option<i64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Asset {
+    pub(crate) id: i64,
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) creation: Trail,
+    pub(crate) type_id: Option<i64>,
+    pub(crate) current_version: Version,
+    pub(crate) availability: Option<Availability>,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) parent_ids: Vec<i64>,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) parent_paths: Vec<Path>,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) information_field_value_sets: Vec<ValueSet>,
+}
+
+impl Asset {
+    /// The value of a field as it is on the wire.
+    pub(crate) fn value(&self, field: i64) -> Option<&serde_json::Value> {
+        self.information_field_value_sets
+            .iter()
+            .flat_map(|set| &set.information_field_values)
+            .find(|value| value.field.id == field)
+            .and_then(|value| value.value.as_ref())
+            .filter(|value| !value.is_null())
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Version {
+    pub(crate) id: i64,
+    #[serde(default)]
+    pub(crate) filesize: u64,
+    #[serde(default)]
+    pub(crate) filename: String,
+    pub(crate) file_checksum: Option<String>,
+    #[serde(default)]
+    pub(crate) creation: Trail,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "UPPERCASE")]
+pub(crate) enum Availability {
+    Direct {
+        available: bool,
+    },
+    Dated {
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "instant"
+        )]
+        from: Option<Timestamp>,
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "instant"
+        )]
+        to: Option<Timestamp>,
+    },
+}
+
+impl From<&windlass_core::Availability> for Availability {
+    fn from(availability: &windlass_core::Availability) -> Self {
+        match availability {
+            windlass_core::Availability::Direct { available } => Availability::Direct {
+                available: *available,
+            },
+            windlass_core::Availability::Dated { from, to } => Availability::Dated {
+                from: *from,
+                to: *to,
+            },
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Path {
+    #[serde(default)]
+    pub(crate) path_segments: Vec<PathSegment>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PathSegment {
+    pub(crate) collection_id: i64,
+    #[serde(default)]
+    pub(crate) collection_name: Localised,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ValueSet {
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) information_field_values: Vec<FieldValue>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct FieldValue {
+    pub(crate) field: FieldName,
+    pub(crate) value: Option<serde_json::Value>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct FieldName {
+    pub(crate) id: i64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AssetType {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) labels: Localised,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) information_field_sets: Vec<FieldSet>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FieldSet {
+    pub(crate) depends_on_field_id: Option<i64>,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) information_fields: Vec<Field>,
+}
+
+/// The definition of an information field. Settings that belong to other types are absent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Field {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: FieldKind,
+    #[serde(default)]
+    pub(crate) required: bool,
+    pub(crate) default_value: Option<serde_json::Value>,
+    pub(crate) min_length: Option<usize>,
+    pub(crate) max_length: Option<usize>,
+    pub(crate) validation_pattern: Option<String>,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) options: BTreeMap<String, Vec<DropdownOption>>,
+    pub(crate) root_id: Option<i64>,
+    pub(crate) max_selections: Option<usize>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct DropdownOption {
+    pub(crate) index: i64,
+    pub(crate) label: String,
+}
+
+/// The type of an information field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum FieldKind {
+    Text,
+    TextArea,
+    LocalizedText,
+    LocalizedTextArea,
+    Number,
+    Double,
+    Boolean,
+    Date,
+    Dropdown,
+    CollectionReference,
+    TagReference,
+    /// A type that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CollectionType {
+    pub(crate) id: i64,
+    #[serde(default)]
+    pub(crate) permission_defining: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Collection {
+    pub(crate) id: i64,
+    pub(crate) type_id: Option<i64>,
+    #[serde(default)]
+    pub(crate) name: Localised,
+    pub(crate) parent_id: Option<i64>,
+    #[serde(default)]
+    pub(crate) validation_level: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct DownloadFormat {
+    pub(crate) id: i64,
+    #[serde(default)]
+    pub(crate) original: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct UploadTicket {
+    pub(crate) url: url::Url,
+    pub(crate) handle: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Download {
+    pub(crate) url: url::Url,
+}
+
+/// The body of a refusal.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ErrorBody {
+    #[serde(default)]
+    pub(crate) code: String,
+    #[serde(default)]
+    pub(crate) message: String,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) faults: Vec<ErrorFault>,
+    pub(crate) entity: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorFault {
+    #[serde(default)]
+    pub(crate) code: String,
+    #[serde(default)]
+    pub(crate) message: String,
+    pub(crate) argument: Option<String>,
+    pub(crate) information_field_id: Option<i64>,
+}
+
+/// A typed value of a field, for creating (plain) and for changing (with an `op`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct FieldEntry {
+    pub(crate) id: i64,
+    #[serde(rename = "type")]
+    pub(crate) kind: FieldKind,
+    pub(crate) value: serde_json::Value,
+}
+
+/// Absent and null both mean empty.
+fn absent_or_null<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// ISO 8601, or milliseconds since 1970 as one stale description says.
+fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Spelled {
+        Text(String),
+        Milliseconds(i64),
+    }
+    let parsed = match Option::<Spelled>::deserialize(deserializer)? {
+        None => return Ok(None),
+        Some(Spelled::Text(text)) => text.parse().map_err(|error: jiff::Error| error.to_string()),
+        Some(Spelled::Milliseconds(ms)) => {
+            Timestamp::from_millisecond(ms).map_err(|error| error.to_string())
+        }
+    };
+    parsed.map(Some).map_err(serde::de::Error::custom)
+}
