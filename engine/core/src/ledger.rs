@@ -252,6 +252,26 @@ pub struct Placement {
     pub draft_digest: Blake3,
 }
 
+/// An asset that a run could not place and that is not tried again by itself.
+///
+/// It counts while the asset has the same revision and would become the same; a change of either, or a
+/// person who asks for it, tries again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The flow that held it.
+    pub flow: String,
+    /// The endpoint it is at, by its name in the configuration.
+    pub source: String,
+    /// The asset there.
+    pub source_asset: AssetId,
+    /// The revision that could not be placed.
+    pub source_revision: Revision,
+    /// Digest of the draft that it was to become.
+    pub draft_digest: Blake3,
+    /// What must be settled.
+    pub reason: String,
+}
+
 /// How a leased step ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -266,6 +286,9 @@ pub enum Outcome {
     Held {
         /// What must be settled.
         reason: String,
+        /// What later plans are told of it, until it is placed after all; recorded in the same
+        /// transaction.
+        hold: Option<Box<Hold>>,
     },
     /// It is over for this run.
     Failed {
@@ -423,6 +446,15 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         source: &str,
         assets: &[AssetId],
     ) -> Result<Vec<Option<Placement>>>;
+
+    /// What the flow holds of each source asset, in the same order. An asset that is placed is not
+    /// held any more.
+    async fn holds(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Hold>>>;
 
     /// The cursor kept under a name.
     async fn cursor(&self, name: &str) -> Result<Option<Cursor>>;

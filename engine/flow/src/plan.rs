@@ -71,6 +71,14 @@ impl Work {
         }
     }
 
+    /// What it shall be.
+    pub fn draft(&self) -> &Draft {
+        match self {
+            Work::Place { destination, .. } => destination.draft(),
+            Work::Update { draft, .. } => draft,
+        }
+    }
+
     /// The asset at the sink, where it is there already.
     pub fn placed_asset(&self) -> Option<&AssetId> {
         match self {

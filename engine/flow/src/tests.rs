@@ -80,6 +80,7 @@ struct World {
     hooks: Arc<dyn Hooks>,
     set: BTreeMap<String, Value>,
     transfers: usize,
+    retry_held: bool,
 }
 
 impl World {
@@ -91,6 +92,7 @@ impl World {
             hooks: hooks(""),
             set: BTreeMap::from([("approval".into(), Value::Text("Approved".into()))]),
             transfers: 4,
+            retry_held: false,
         }
     }
 
@@ -114,6 +116,7 @@ impl World {
                 asset_type: None,
                 set: self.set.clone(),
                 availability: None,
+                retry_held: self.retry_held,
             },
             source: Arc::new(self.source.clone()),
             sink: Arc::new(self.sink.clone()),
@@ -268,10 +271,9 @@ async fn a_plan_made_right_after_a_run_is_empty() {
     assert_eq!(world.sink.assets().len(), 40);
     let again = world.plan().await;
     assert!(again.is_empty());
-    assert!(
-        step(&again, "/In/ACME/Approved/7.tif")
-            .1
-            .starts_with("already placed as ")
+    assert_eq!(
+        step(&again, "/In/ACME/Approved/7.tif"),
+        (Action::Skip, "already placed, unchanged")
     );
 }
 
@@ -356,6 +358,49 @@ async fn what_the_sink_would_refuse_is_held_with_the_field_named_and_the_rest_go
         report.held[0].reason.contains("client"),
         "{:?}",
         report.held
+    );
+}
+
+#[tokio::test]
+async fn what_a_run_held_is_not_tried_again_until_it_changes_or_somebody_asks() {
+    let mut world = World::new();
+    world.file("/In/ACME/Approved/a.tif", b"a");
+    world.source.inject(Operation::Read, Kind::Restricted);
+    let report = world.run().await;
+    assert_eq!(report.total(StepState::Held).steps, 1);
+    let reads = world.source.calls(Operation::Read);
+
+    let plan = world.plan().await;
+    assert!(plan.is_empty(), "{:?}", plan.steps);
+    assert_eq!(
+        step(&plan, "/In/ACME/Approved/a.tif").1,
+        report.held[0].reason
+    );
+    world.run().await;
+    assert_eq!(
+        world.source.calls(Operation::Read),
+        reads,
+        "nothing was read again"
+    );
+
+    world.retry_held = true;
+    assert_eq!(
+        step(&world.plan().await, "/In/ACME/Approved/a.tif").0,
+        Action::Create
+    );
+    world.retry_held = false;
+    world.hooks = hooks("other ");
+    assert_eq!(
+        step(&world.plan().await, "/In/ACME/Approved/a.tif").0,
+        Action::Create
+    );
+    world.hooks = hooks("");
+    world.file("/In/ACME/Approved/a.tif", b"a, delivered again");
+    world.run().await;
+    assert_eq!(world.sink.assets().len(), 1);
+    assert_eq!(
+        step(&world.plan().await, "/In/ACME/Approved/a.tif").0,
+        Action::Skip
     );
 }
 

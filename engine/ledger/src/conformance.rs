@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use windlass_core::memory::ManualClock;
 use windlass_core::{
-    Action, AssetId, AssetPath, Blake3, ContentHash, Cursor, Digests, Evidence, Kind, LeasedStep,
-    Ledger, NewStep, Outcome, Placed, Placement, Revision, RunId, RunState, StepReport, StepState,
-    Tally, WorkerId,
+    Action, AssetId, AssetPath, Blake3, ContentHash, Cursor, Digests, Evidence, Hold, Kind,
+    LeasedStep, Ledger, NewStep, Outcome, Placed, Placement, Revision, RunId, RunState, StepReport,
+    StepState, Tally, WorkerId,
 };
 
 /// A ledger under test. Its lost-lease limit is the default one.
@@ -51,6 +51,7 @@ macro_rules! conformance_suite {
             a_step_that_keeps_being_lost_fails_in_the_end
             what_was_placed_is_found_again
             a_newer_placement_replaces_the_older_one
+            what_a_run_holds_is_found_again_until_it_is_placed
             the_first_record_of_a_content_stays
             a_stale_outcome_records_nothing
             a_report_that_is_repeated_counts_once
@@ -92,7 +93,7 @@ pub fn step(n: u64) -> NewStep {
         action: Action::Create,
         reason: "new, never placed before".to_owned(),
         state: StepState::Open,
-        endpoint: "dropbox".to_owned(),
+        endpoint: "agency".to_owned(),
         asset: AssetId::new(format!("id:{n}")),
         revision: Revision::new(format!("rev-{n}")),
         path: AssetPath::new(&format!("/in/{n}.tif")),
@@ -106,11 +107,11 @@ pub fn placement(n: u64) -> Placement {
     let bytes = n.to_le_bytes();
     Placement {
         flow: "ingest".to_owned(),
-        source: "dropbox".to_owned(),
+        source: "agency".to_owned(),
         source_asset: AssetId::new(format!("id:{n}")),
         source_revision: Revision::new(format!("rev-{n}")),
         source_path: AssetPath::new(&format!("/in/{n}.tif")),
-        sink: "celum".to_owned(),
+        sink: "dam".to_owned(),
         placed: Placed {
             asset: AssetId::new(format!("{n}")),
             revision: Revision::new("1"),
@@ -147,6 +148,7 @@ pub fn report(step: &LeasedStep, outcome: Outcome) -> StepReport {
 fn held() -> Outcome {
     Outcome::Held {
         reason: "somebody must look".to_owned(),
+        hold: None,
     }
 }
 

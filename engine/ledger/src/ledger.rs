@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use sqlx::AnyPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use windlass_core::{
-    Action, AssetId, ContentHash, ContentRecord, Cursor, Error, Kind, LeasedStep, Ledger, NewStep,
-    Placement, Result, RunId, RunRecord, RunState, StepId, StepRecord, StepReport, StepState,
-    Tally, WorkerId,
+    Action, AssetId, ContentHash, ContentRecord, Cursor, Error, Hold, Kind, LeasedStep, Ledger,
+    NewStep, Placement, Result, RunId, RunRecord, RunState, StepId, StepRecord, StepReport,
+    StepState, Tally, WorkerId,
 };
 
 use crate::backup;
@@ -207,6 +207,15 @@ impl Ledger for SqlLedger {
         assets: &[AssetId],
     ) -> Result<Vec<Option<Placement>>> {
         self.reader.placements(flow, source, assets).await
+    }
+
+    async fn holds(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Hold>>> {
+        self.reader.holds(flow, source, assets).await
     }
 
     async fn cursor(&self, name: &str) -> Result<Option<Cursor>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::AnyPool;
 use windlass_core::{
-    Action, AssetId, ContentHash, ContentRecord, Cursor, Placement, Result, RunId, RunRecord,
+    Action, AssetId, ContentHash, ContentRecord, Cursor, Hold, Placement, Result, RunId, RunRecord,
     StepId, StepRecord, StepState, Tally,
 };
 
@@ -38,6 +38,10 @@ pub(crate) const PLACEMENTS: &str = "SELECT wanted.key AS position, flow, source
      source_revision, source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, \
      evidence, size, blake3, content_hash, draft_digest \
      FROM json_each($3) AS wanted CROSS JOIN placement \
+     WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
+
+pub(crate) const HOLDS: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
+     source_revision, draft_digest, reason FROM json_each($3) AS wanted CROSS JOIN hold \
      WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
 
 const CURSOR: &str = "SELECT value FROM cursor WHERE name = $1";
@@ -134,16 +138,38 @@ impl Reader {
         source: &str,
         assets: &[AssetId],
     ) -> Result<Vec<Option<Placement>>> {
+        self.of_assets(PLACEMENTS, (flow, source), assets, |row| row.placement())
+            .await
+    }
+
+    pub(crate) async fn holds(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Hold>>> {
+        self.of_assets(HOLDS, (flow, source), assets, |row| row.hold())
+            .await
+    }
+
+    /// What a table that is keyed by flow, source and asset knows of each asset.
+    async fn of_assets<T: Clone>(
+        &self,
+        statement: &'static str,
+        (flow, source): (&str, &str),
+        assets: &[AssetId],
+        decode: impl Fn(&Columns<'_>) -> Result<T>,
+    ) -> Result<Vec<Option<T>>> {
         let mut found = Vec::with_capacity(assets.len());
         for part in assets.chunks(KEYS_A_STATEMENT) {
-            let rows = sqlx::query(PLACEMENTS)
+            let rows = sqlx::query(statement)
                 .bind(flow.to_owned())
                 .bind(source.to_owned())
                 .bind(set(part)?)
                 .fetch_all(&self.pool)
                 .await;
-            let placements = self.told(rows)?;
-            self.in_order(&mut found, part.len(), &placements, |row| row.placement())?;
+            let rows = self.told(rows)?;
+            self.in_order(&mut found, part.len(), &rows, &decode)?;
         }
         Ok(found)
     }

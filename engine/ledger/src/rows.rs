@@ -10,8 +10,9 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use windlass_core::{
-    Action, AssetId, AssetPath, Blake3, ContentHash, ContentRecord, Digests, Error, Evidence, Kind,
-    Placed, Placement, Result, Revision, RunId, RunRecord, RunState, StepId, StepRecord, StepState,
+    Action, AssetId, AssetPath, Blake3, ContentHash, ContentRecord, Digests, Error, Evidence, Hold,
+    Kind, Placed, Placement, Result, Revision, RunId, RunRecord, RunState, StepId, StepRecord,
+    StepState,
 };
 
 use crate::error::{explain, nonsense};
@@ -169,6 +170,17 @@ impl Columns<'_> {
                 .ok_or_else(|| nonsense(self.file, "content_hash", "nothing"))?,
             blake3: self.blake3("blake3")?,
             size: self.size("size")?,
+        })
+    }
+
+    pub(crate) fn hold(&self) -> Result<Hold> {
+        Ok(Hold {
+            flow: self.text("flow")?,
+            source: self.text("source")?,
+            source_asset: AssetId::new(self.text("source_asset")?),
+            source_revision: Revision::new(self.text("source_revision")?),
+            draft_digest: self.blake3("draft_digest")?,
+            reason: self.text("reason")?,
         })
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::Any;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
-use windlass_core::{Action, Blake3, Error, Outcome, Placement, StepReport, StepState};
+use windlass_core::{Action, Blake3, Error, Hold, Outcome, Placement, StepReport, StepState};
 
 use crate::error::Failure;
 use crate::rows::{Columns, evidence_word, json, set, signed};
@@ -76,6 +76,18 @@ pub(crate) const PLACE: &str = "INSERT INTO placement (flow, source, source_asse
      sink_content_hash = excluded.sink_content_hash, evidence = excluded.evidence, \
      size = excluded.size, blake3 = excluded.blake3, content_hash = excluded.content_hash, \
      draft_digest = excluded.draft_digest, step = excluded.step, at = excluded.at";
+
+pub(crate) const HOLD: &str = "INSERT INTO hold (flow, source, source_asset, source_revision, \
+     draft_digest, reason, step, at) SELECT value->>'flow', value->>'source', \
+     value->>'source_asset', value->>'source_revision', unhex(value->>'draft_digest'), \
+     value->>'reason', CAST(value->>'step' AS BIGINT), $2 \
+     FROM json_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
+     source_revision = excluded.source_revision, draft_digest = excluded.draft_digest, \
+     reason = excluded.reason, step = excluded.step, at = excluded.at";
+
+/// Ends the holds of assets that are placed now.
+pub(crate) const UNHOLD: &str = "DELETE FROM hold WHERE (flow, source, source_asset) IN \
+     (SELECT value->>'flow', value->>'source', value->>'source_asset' FROM json_each($1))";
 
 /// A row of the audit trail, as [`CUSTODY`] reads it.
 #[derive(Serialize)]
@@ -232,7 +244,7 @@ fn report_row(report: &StepReport, now: i64) -> Result<ReportRow<'_>, Error> {
                 row.placed = Some(json(&placement.placed)?);
             }
         }
-        Outcome::Held { reason } => {
+        Outcome::Held { reason, .. } => {
             row.state = StepState::Held.word();
             row.message = Some(reason);
         }
@@ -262,6 +274,7 @@ async fn record(
 ) -> Result<(), Failure> {
     let mut custody = Vec::with_capacity(settled.len());
     let mut placements = BTreeMap::new();
+    let mut holds = BTreeMap::new();
     for (step, outcome) in settled {
         let mut row = Custody::of(step, "done");
         match outcome {
@@ -275,12 +288,17 @@ async fn record(
                     row.evidence = Some(evidence_word(placement.placed.evidence));
                     row.sink_asset = Some(placement.placed.asset.as_str());
                     let key = (&placement.flow, &placement.source, &placement.source_asset);
+                    holds.remove(&key);
                     placements.insert(key, (placement, step.id));
                 }
             }
-            Outcome::Held { reason } => {
+            Outcome::Held { reason, hold } => {
                 row.event = "held";
                 row.message = Some(reason);
+                if let Some(hold) = hold.as_deref() {
+                    let key = (&hold.flow, &hold.source, &hold.source_asset);
+                    holds.insert(key, (hold, step.id));
+                }
             }
             Outcome::Failed { message, .. } => {
                 row.event = "failed";
@@ -298,6 +316,8 @@ async fn record(
     let placements: Vec<_> = placements.into_values().collect();
     add_contents(transaction, &placements).await?;
     place(transaction, &placements).await?;
+    let holds: Vec<_> = holds.into_values().collect();
+    keep_holds(transaction, &holds).await?;
     write_custody(transaction, &custody).await
 }
 
@@ -353,7 +373,40 @@ async fn place(
             "step": step,
         }));
     }
+    let rows = set(&rows)?;
     sqlx::query(PLACE)
+        .bind(rows.clone())
+        .bind(transaction.now)
+        .execute(&mut *transaction.connection)
+        .await?;
+    sqlx::query(UNHOLD)
+        .bind(rows)
+        .execute(&mut *transaction.connection)
+        .await?;
+    Ok(())
+}
+
+/// Runs after [`place`]: a hold that came after a placement of the same drain counts.
+async fn keep_holds(
+    transaction: &mut Transaction<'_>,
+    holds: &[(&Hold, i64)],
+) -> Result<(), Failure> {
+    if holds.is_empty() {
+        return Ok(());
+    }
+    let row = |(hold, step): &(&Hold, i64)| {
+        serde_json::json!({
+            "flow": hold.flow,
+            "source": hold.source,
+            "source_asset": hold.source_asset,
+            "source_revision": hold.source_revision,
+            "draft_digest": hold.draft_digest,
+            "reason": hold.reason,
+            "step": step,
+        })
+    };
+    let rows: Vec<_> = holds.iter().map(row).collect();
+    sqlx::query(HOLD)
         .bind(set(&rows)?)
         .bind(transaction.now)
         .execute(&mut *transaction.connection)

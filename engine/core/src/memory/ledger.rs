@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::digest::ContentHash;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{
-    ContentRecord, LOST_LEASES_MAX, LeasedStep, Ledger, NewStep, Outcome, Placement, RunId,
+    ContentRecord, Hold, LOST_LEASES_MAX, LeasedStep, Ledger, NewStep, Outcome, Placement, RunId,
     RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
 };
 use crate::plan::Action;
@@ -73,6 +73,7 @@ struct Book {
     leased: BTreeSet<StepId>,
     contents: BTreeMap<ContentHash, ContentRecord>,
     placements: BTreeMap<(String, String, AssetId), Placement>,
+    holds: BTreeMap<(String, String, AssetId), Hold>,
     cursors: BTreeMap<String, Cursor>,
 }
 
@@ -177,9 +178,17 @@ impl Book {
                     self.place(placement);
                 }
             }
-            Outcome::Held { reason } => {
+            Outcome::Held { reason, hold } => {
                 record.state = StepState::Held;
                 record.message = Some(reason.clone());
+                if let Some(hold) = hold {
+                    let key = (
+                        hold.flow.clone(),
+                        hold.source.clone(),
+                        hold.source_asset.clone(),
+                    );
+                    self.holds.insert(key, Hold::clone(hold));
+                }
             }
             Outcome::Failed {
                 kind,
@@ -213,6 +222,7 @@ impl Book {
             placement.source.clone(),
             placement.source_asset.clone(),
         );
+        self.holds.remove(&key);
         self.placements.insert(key, placement.clone());
     }
 }
@@ -449,6 +459,20 @@ impl Ledger for MemoryLedger {
         let known = |asset: &AssetId| {
             let key = (flow.to_owned(), source.to_owned(), asset.clone());
             book.placements.get(&key).cloned()
+        };
+        Ok(assets.iter().map(known).collect())
+    }
+
+    async fn holds(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Hold>>> {
+        let book = self.open()?;
+        let known = |asset: &AssetId| {
+            let key = (flow.to_owned(), source.to_owned(), asset.clone());
+            book.holds.get(&key).cloned()
         };
         Ok(assets.iter().map(known).collect())
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use windlass_core::{
     Action, Asset, AssetPath, AssetView, Assigned, Availability, Capabilities, Correlation,
-    Destination, Draft, Finding, Hooks, Ledger, Mapping, Placement, Readable, Result, Scope, Sink,
-    Source, Value, Verdict, preflight_name,
+    Destination, Draft, Finding, Hold, Hooks, Ledger, Mapping, Placement, Readable, Result, Scope,
+    Sink, Source, Value, Verdict, preflight_name,
 };
 
 use crate::discover;
@@ -38,6 +38,8 @@ pub struct IngestOptions {
     pub set: BTreeMap<String, Value>,
     /// The availability that every asset gets.
     pub availability: Option<Availability>,
+    /// Tries again what an earlier run held, although nothing about it changed.
+    pub retry_held: bool,
 }
 
 /// One configured ingest flow with everything it speaks to.
@@ -62,6 +64,7 @@ struct Candidate {
     asset: Asset,
     approved_by: String,
     placement: Option<Placement>,
+    hold: Option<Hold>,
 }
 
 impl Ingest {
@@ -171,10 +174,18 @@ impl Ingest {
             .ledger
             .placements(&self.options.flow, self.source.name(), &ids)
             .await?;
+        let holds = match self.options.retry_held {
+            true => vec![None; ids.len()],
+            false => {
+                self.ledger
+                    .holds(&self.options.flow, self.source.name(), &ids)
+                    .await?
+            }
+        };
         let mappings = self.describe(&batch).await?;
         let mut open = Vec::new();
-        for (((asset, approved_by), placement), mapping) in
-            batch.into_iter().zip(placements).zip(mappings)
+        for ((((asset, approved_by), placement), hold), mapping) in
+            batch.into_iter().zip(placements).zip(holds).zip(mappings)
         {
             let mapping = match mapping {
                 Verdict::Ready(mapping) => mapping,
@@ -190,9 +201,10 @@ impl Ingest {
                 asset,
                 approved_by,
                 placement,
+                hold,
             };
-            match unchanged(&candidate, &draft)? {
-                Some(reason) => steps.push(no_work(Action::Skip, reason, candidate.asset)),
+            match settled(&candidate, &draft)? {
+                Some((action, reason)) => steps.push(no_work(action, reason, candidate.asset)),
                 None => open.push((candidate, draft)),
             }
         }
@@ -266,6 +278,7 @@ impl Ingest {
             asset,
             approved_by,
             placement,
+            ..
         } = candidate;
         let (action, reason, work) = match placement {
             None => {
@@ -352,14 +365,22 @@ fn same_bytes(asset: &Asset, placement: &Placement) -> bool {
             && asset.content_hash == placement.digests.content_hash)
 }
 
-/// The reason to skip an asset that is placed as it would be placed again.
-fn unchanged(candidate: &Candidate, draft: &Draft) -> Result<Option<String>> {
-    let Some(placement) = &candidate.placement else {
-        return Ok(None);
-    };
-    let same =
-        same_bytes(&candidate.asset, placement) && placement.draft_digest == draft_digest(draft)?;
-    Ok(same.then(|| format!("already placed as {}, unchanged", placement.placed.asset)))
+/// Why nothing is to be done about an asset: it is placed as it would be placed again, or an earlier
+/// run could not place it and nothing changed since.
+fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<(Action, String)>> {
+    let asset = &candidate.asset;
+    let digest = draft_digest(draft)?;
+    if let Some(hold) = &candidate.hold
+        && hold.source_revision == asset.revision
+        && hold.draft_digest == digest
+    {
+        return Ok(Some((Action::Hold, hold.reason.clone())));
+    }
+    let same = candidate
+        .placement
+        .as_ref()
+        .is_some_and(|placement| same_bytes(asset, placement) && placement.draft_digest == digest);
+    Ok(same.then(|| (Action::Skip, "already placed, unchanged".to_owned())))
 }
 
 /// Paths that differ only in case or Unicode normal form, by folded path; only where there are several.

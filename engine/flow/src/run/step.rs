@@ -1,12 +1,13 @@
 //! One step, from lease to report. Errors become outcomes here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Asset, Correlation, Destination, Digests, Draft, Error, Expected, Kind, LeasedStep, Outcome,
-    Placed, Placement, Result, Sink, Source, StepReport, StepState,
+    Asset, Correlation, Destination, Digests, Draft, Error, Expected, Hold, Kind, LeasedStep,
+    Outcome, Placed, Placement, Result, Sink, Source, StepId, StepReport, StepState,
 };
 use windlass_transfer::{Engine, TransferRequest};
 
@@ -24,6 +25,9 @@ pub(super) struct StepRunner {
     options: RunOptions,
     halt: CancellationToken,
     fatal: Mutex<Option<Error>>,
+    /// Failed tries of steps in this shift. The attempt number also grows when a run is stopped and
+    /// goes on, which must not bring a healthy step nearer to its end.
+    failures: Mutex<BTreeMap<StepId, u32>>,
 }
 
 impl StepRunner {
@@ -37,6 +41,7 @@ impl StepRunner {
             options: runner.options.clone(),
             halt,
             fatal: Mutex::new(None),
+            failures: Mutex::default(),
         }
     }
 
@@ -65,12 +70,13 @@ impl StepRunner {
                 "the step's payload cannot be read",
             )),
         };
-        let outcome = outcome.unwrap_or_else(|error| self.outcome_of(error, step.attempt));
+        let outcome =
+            outcome.unwrap_or_else(|error| self.outcome_of(error, step.id, work.as_ref().ok()));
         if let Ok(work) = &work {
             let asset = work.asset();
             let (state, message) = match &outcome {
                 Outcome::Done { .. } => (StepState::Done, None),
-                Outcome::Held { reason } => (StepState::Held, Some(reason.as_str())),
+                Outcome::Held { reason, .. } => (StepState::Held, Some(reason.as_str())),
                 Outcome::Failed { message, .. } => (StepState::Failed, Some(message.as_str())),
                 Outcome::Retry { message, .. } => (StepState::Open, Some(message.as_str())),
             };
@@ -224,17 +230,18 @@ impl StepRunner {
         })
     }
 
-    fn outcome_of(&self, error: Error, attempt: u32) -> Outcome {
-        let message = error.chain();
+    fn outcome_of(&self, error: Error, step: StepId, work: Option<&Work>) -> Outcome {
+        let failures = self.count_failure(step);
         let hint = error.hint().map(str::to_owned);
         let kind = error.kind();
-        tracing::debug!(%kind, attempt, "{message}");
+        tracing::debug!(%kind, failures, "{}", error.chain());
         match kind {
             Kind::Cancelled => Outcome::Retry {
                 after: Duration::ZERO,
-                message,
+                message: error.chain(),
             },
             Kind::Unauthenticated => {
+                let message = error.chain();
                 let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
                 fatal.get_or_insert(error);
                 Outcome::Retry {
@@ -242,25 +249,49 @@ impl StepRunner {
                     message,
                 }
             }
-            _ if error.is_temporary() && attempt < self.options.tries => {
-                let doubled = self.options.retry_after * 2_u32.saturating_pow(attempt.min(8) - 1);
+            _ if error.is_temporary() && failures < self.options.tries => {
+                let doubled = self.options.retry_after * 2_u32.saturating_pow(failures.min(8) - 1);
+                let after = error.retry_after().unwrap_or(doubled);
                 Outcome::Retry {
-                    after: error.retry_after().unwrap_or(doubled),
-                    message,
+                    after,
+                    message: error.chain(),
                 }
             }
             Kind::Restricted | Kind::InvalidInput | Kind::SourceChanged | Kind::Conflict => {
+                // For a person, and grouped in reports: without request ids and paths.
+                let message = error.message();
                 let reason = match &hint {
                     Some(hint) => format!("{message}; {hint}"),
-                    None => message,
+                    None => message.to_owned(),
                 };
-                Outcome::Held { reason }
+                let hold = work.and_then(|work| self.hold(work, &reason)).map(Box::new);
+                Outcome::Held { reason, hold }
             }
             _ => Outcome::Failed {
                 kind,
-                message,
+                message: error.chain(),
                 hint,
             },
         }
+    }
+
+    /// What later plans are told: not again, unless the asset or what it shall become changes.
+    fn hold(&self, work: &Work, reason: &str) -> Option<Hold> {
+        let asset = work.asset();
+        Some(Hold {
+            flow: self.flow.clone(),
+            source: self.source.name().to_owned(),
+            source_asset: asset.id.clone(),
+            source_revision: asset.revision.clone(),
+            draft_digest: draft_digest(work.draft()).ok()?,
+            reason: reason.to_owned(),
+        })
+    }
+
+    fn count_failure(&self, step: StepId) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(step).or_insert(0);
+        *count += 1;
+        *count
     }
 }

@@ -87,6 +87,20 @@ CREATE TABLE placement (
     PRIMARY KEY (flow, source, source_asset)
 ) STRICT, WITHOUT ROWID;
 
+-- What a flow could not place and does not try again by itself: until the asset's revision or the draft
+-- changes, it is placed, or a person asks.
+CREATE TABLE hold (
+    flow            TEXT NOT NULL,
+    source          TEXT NOT NULL,
+    source_asset    TEXT NOT NULL,
+    source_revision TEXT NOT NULL,
+    draft_digest    BLOB NOT NULL CHECK (length(draft_digest) = 32),
+    reason          TEXT NOT NULL,
+    step            INTEGER NOT NULL,
+    at              INTEGER NOT NULL,
+    PRIMARY KEY (flow, source, source_asset)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE cursor (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL,

@@ -16,9 +16,9 @@ pub async fn what_was_placed_is_found_again(ledger: &dyn Ledger, _clock: &Manual
     ];
     assert_eq!(ledger.finish(&reports).await.unwrap(), [true, true]);
     let ids: Vec<AssetId> = (1..=3).map(|n| placement(n).source_asset).collect();
-    let found = ledger.placements("ingest", "dropbox", &ids).await.unwrap();
+    let found = ledger.placements("ingest", "agency", &ids).await.unwrap();
     assert_eq!(found, [Some(placement(1)), Some(bare.clone()), None]);
-    for (flow, source) in [("publish", "dropbox"), ("ingest", "celum")] {
+    for (flow, source) in [("publish", "agency"), ("ingest", "dam")] {
         let other = ledger.placements(flow, source, &ids).await.unwrap();
         assert_eq!(other, [None, None, None]);
     }
@@ -53,8 +53,61 @@ pub async fn a_newer_placement_replaces_the_older_one(ledger: &dyn Ledger, _cloc
     ];
     assert_eq!(ledger.finish(&two).await.unwrap(), [true, true]);
     let ids = [placement(1).source_asset];
-    let found = ledger.placements("ingest", "dropbox", &ids).await.unwrap();
+    let found = ledger.placements("ingest", "agency", &ids).await.unwrap();
     assert_eq!(found, [Some(newest)]);
+}
+
+pub async fn what_a_run_holds_is_found_again_until_it_is_placed(
+    ledger: &dyn Ledger,
+    _clock: &ManualClock,
+) {
+    let run = running(ledger, 6).await;
+    let taken = take(ledger, run, &WorkerId::fresh(), 9).await;
+    let hold = |n: u64, reason: &str| Hold {
+        flow: "ingest".to_owned(),
+        source: "agency".to_owned(),
+        source_asset: placement(n).source_asset,
+        source_revision: Revision::new("rev-a"),
+        draft_digest: Blake3::of(reason.as_bytes()),
+        reason: reason.to_owned(),
+    };
+    let held = |hold: Hold| Outcome::Held {
+        reason: hold.reason.clone(),
+        hold: Some(Box::new(hold)),
+    };
+    let mut stale = report(&taken[0], held(hold(1, "stale")));
+    stale.attempt += 1;
+    assert_eq!(ledger.finish(&[stale]).await.unwrap(), [false]);
+    let three = [
+        report(&taken[0], held(hold(1, "taken down"))),
+        report(&taken[1], held(hold(2, "refused"))),
+        report(&taken[2], held(hold(2, "refused again"))),
+    ];
+    assert_eq!(ledger.finish(&three).await.unwrap(), [true; 3]);
+    let ids = [3, 2, 1].map(|n| placement(n).source_asset);
+    let found = ledger.holds("ingest", "agency", &ids).await.unwrap();
+    assert_eq!(
+        found,
+        [
+            None,
+            Some(hold(2, "refused again")),
+            Some(hold(1, "taken down"))
+        ]
+    );
+    assert_eq!(
+        ledger.holds("other", "agency", &ids).await.unwrap(),
+        [None, None, None]
+    );
+
+    // Placed, then held anew in the same call: the later one counts.
+    let later = [
+        report(&taken[3], done(placement(1))),
+        report(&taken[4], done(placement(2))),
+        report(&taken[5], held(hold(2, "taken down later"))),
+    ];
+    assert_eq!(ledger.finish(&later).await.unwrap(), [true; 3]);
+    let found = ledger.holds("ingest", "agency", &ids).await.unwrap();
+    assert_eq!(found, [None, Some(hold(2, "taken down later")), None]);
 }
 
 pub async fn the_first_record_of_a_content_stays(ledger: &dyn Ledger, _clock: &ManualClock) {
@@ -94,7 +147,7 @@ pub async fn a_stale_outcome_records_nothing(ledger: &dyn Ledger, _clock: &Manua
     assert_eq!(ledger.finish(&[future]).await.unwrap(), [false]);
     let ids = [placement(1).source_asset];
     assert_eq!(
-        ledger.placements("ingest", "dropbox", &ids).await.unwrap(),
+        ledger.placements("ingest", "agency", &ids).await.unwrap(),
         [None]
     );
     let hash = placement(1).digests.content_hash.unwrap();
@@ -154,7 +207,7 @@ pub async fn outcomes_are_told_in_full_by_the_report(ledger: &dyn Ledger, _clock
             .iter()
             .all(|step| step.ended.is_some() && step.attempt == 1)
     );
-    assert_eq!(steps[0].endpoint, "dropbox");
+    assert_eq!(steps[0].endpoint, "agency");
     assert_eq!(steps[0].path, AssetPath::new("/in/1.tif"));
     assert_eq!(steps[0].revision, Revision::new("rev-1"));
     assert_eq!(steps[0].reason, "new, never placed before");
@@ -178,7 +231,7 @@ pub async fn look_ups_keep_the_order_of_their_keys(ledger: &dyn Ledger, _clock: 
     // More keys than any one statement takes, most of them unknown, some of them twice.
     let keys: Vec<u64> = (0..2_500).map(|n| (n * 7) % 2_111).collect();
     let ids: Vec<AssetId> = keys.iter().map(|n| placement(*n).source_asset).collect();
-    let found = ledger.placements("ingest", "dropbox", &ids).await.unwrap();
+    let found = ledger.placements("ingest", "agency", &ids).await.unwrap();
     let known = |n: u64| (1..=30).contains(&n);
     let expected: Vec<_> = keys
         .iter()
@@ -196,7 +249,7 @@ pub async fn look_ups_keep_the_order_of_their_keys(ledger: &dyn Ledger, _clock: 
     }
     assert!(ledger.contents(&[]).await.unwrap().is_empty());
     assert_eq!(
-        ledger.placements("ingest", "dropbox", &[]).await.unwrap(),
+        ledger.placements("ingest", "agency", &[]).await.unwrap(),
         []
     );
 }

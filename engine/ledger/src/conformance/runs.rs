@@ -128,19 +128,19 @@ pub async fn sums_follow_every_step_through_its_states(ledger: &dyn Ledger, cloc
 }
 
 pub async fn a_cursor_is_kept_until_it_is_forgotten(ledger: &dyn Ledger, _clock: &ManualClock) {
-    assert_eq!(ledger.cursor("dropbox /in").await.unwrap(), None);
+    assert_eq!(ledger.cursor("agency /in").await.unwrap(), None);
     for text in ["AAH".to_owned(), "x".repeat(100_000)] {
         let cursor = Cursor::new(text);
         ledger
-            .set_cursor("dropbox /in", Some(&cursor))
+            .set_cursor("agency /in", Some(&cursor))
             .await
             .unwrap();
-        assert_eq!(ledger.cursor("dropbox /in").await.unwrap(), Some(cursor));
+        assert_eq!(ledger.cursor("agency /in").await.unwrap(), Some(cursor));
     }
-    assert_eq!(ledger.cursor("dropbox /out").await.unwrap(), None);
-    ledger.set_cursor("dropbox /in", None).await.unwrap();
-    ledger.set_cursor("dropbox /in", None).await.unwrap();
-    assert_eq!(ledger.cursor("dropbox /in").await.unwrap(), None);
+    assert_eq!(ledger.cursor("agency /out").await.unwrap(), None);
+    ledger.set_cursor("agency /in", None).await.unwrap();
+    ledger.set_cursor("agency /in", None).await.unwrap();
+    assert_eq!(ledger.cursor("agency /in").await.unwrap(), None);
 }
 
 pub async fn any_text_survives(ledger: &dyn Ledger, _clock: &ManualClock) {
@@ -195,7 +195,7 @@ pub async fn any_text_survives(ledger: &dyn Ledger, _clock: &ManualClock) {
             .all(|accepted| accepted)
     );
     let ids: Vec<AssetId> = texts.iter().map(|text| AssetId::new(*text)).collect();
-    let found = ledger.placements("ingest", "dropbox", &ids).await.unwrap();
+    let found = ledger.placements("ingest", "agency", &ids).await.unwrap();
     let recorded = ledger.steps(run, None, 99).await.unwrap();
     for ((text, placement), step) in texts.iter().zip(found).zip(recorded) {
         assert_eq!(placement, Some(odd(text)), "{text:?}");

@@ -115,7 +115,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         .iter()
         .map(|n| placement(*n).source_asset)
         .collect();
-    let placements = ledger.placements("ingest", "dropbox", &ids).await.unwrap();
+    let placements = ledger.placements("ingest", "agency", &ids).await.unwrap();
     assert!(placements.iter().all(Option::is_some));
     // Nothing stays taken by a process that is gone, and nothing else is open.
     assert!(steps.iter().all(|step| step.state != StepState::Leased));

@@ -182,10 +182,10 @@ impl Pair {
             assert!(ended == 0 || step.state.is_terminal(), "{step:?} came back");
         }
         let ids: Vec<_> = (1..=STEPS).map(|n| placement(n).source_asset).collect();
-        let placed = sql.placements("ingest", "dropbox", &ids).await.unwrap();
+        let placed = sql.placements("ingest", "agency", &ids).await.unwrap();
         assert_eq!(
             placed,
-            memory.placements("ingest", "dropbox", &ids).await.unwrap()
+            memory.placements("ingest", "agency", &ids).await.unwrap()
         );
         for (placed, step) in placed.iter().zip(&steps) {
             assert_eq!(placed.is_some(), step.state == StepState::Done);
@@ -221,6 +221,7 @@ fn outcome(n: u64, how: u8) -> Outcome {
         0 | 1 => done(placement(n)),
         2 => Outcome::Held {
             reason: "look".to_owned(),
+            hold: None,
         },
         3 => Outcome::Failed {
             kind: windlass_core::Kind::Denied,

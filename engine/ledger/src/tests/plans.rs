@@ -4,7 +4,7 @@
 use sqlx::{Connection, Row};
 
 use crate::open::Target;
-use crate::read::{CONTENTS, NEXT_DUE, PLACEMENTS, STEPS};
+use crate::read::{CONTENTS, HOLDS, NEXT_DUE, PLACEMENTS, STEPS};
 use crate::settle::{ADD_CONTENTS, PLACE, REAP, RECLAIM, SETTLE};
 use crate::tests::{open, options};
 use crate::write::{ADD_STEPS, LEASE, RELEASE, RENEW};
@@ -112,6 +112,14 @@ async fn look_ups_are_driven_by_the_set_of_keys() {
         &[
             "SCAN wanted VIRTUAL TABLE INDEX 1:",
             "SEARCH placement USING PRIMARY KEY (flow=? AND source=? AND source_asset=?)",
+        ],
+    )
+    .await;
+    runs_as(
+        HOLDS,
+        &[
+            "SCAN wanted VIRTUAL TABLE INDEX 1:",
+            "SEARCH hold USING PRIMARY KEY (flow=? AND source=? AND source_asset=?)",
         ],
     )
     .await;
