@@ -1,0 +1,268 @@
+//! What can be typed. What it means is decided in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+/// Moves creative archives between Dropbox and CELUM, and can prove afterwards what it did.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "windlass.toml",
+        env = "WINDLASS_CONFIG"
+    )]
+    pub(crate) config: PathBuf,
+    /// Sets one value of the configuration, such as limits.memory=1GiB; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Prints data as JSON, one value a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Says more on stderr; twice says much more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Says nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+/// The commands. Their groups are in [`GROUPS`].
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Does the main job on two emulated services, without any account
+    Demo(DemoArgs),
+    /// Serves emulated Dropbox and CELUM on loopback until it is stopped
+    Sandbox(SandboxArgs),
+    /// Shows what a flow would do, and why
+    Plan(PlanArgs),
+    /// Plans a flow and does it; goes on where an interrupted run stopped
+    Run(RunArgs),
+    /// Lists the newest runs and how they stand
+    Status(StatusArgs),
+    /// Shows what a run did
+    Report(ReportArgs),
+    /// Copies the ledger while it may be in use
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Looks whether everything that the configuration names works
+    Doctor,
+    /// Shows, checks or describes the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Builds and inspects plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Shows what a component is and whether it would load
+    #[command(hide = true)]
+    PluginInspect(InspectArgs),
+}
+
+/// Commands by subject, for the help. A test holds this list to [`Command`].
+pub(crate) const GROUPS: &[(&str, &[&str])] = &[
+    ("Try it", &["demo", "sandbox"]),
+    ("Move assets", &["plan", "run"]),
+    ("See what happened", &["status", "report", "ledger"]),
+    ("Set it up", &["doctor", "config", "plugin"]),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TreeSize {
+    /// Several hundred files, more than 1 GiB
+    Full,
+    /// A few dozen files, a few MiB
+    Small,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SandboxBasics {
+    /// What contents, names and faults are made from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Milliseconds that each call takes at least
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) latency: u64,
+    /// What goes wrong at the emulated Dropbox, such as
+    /// `rate=25MB;route=files/download,nth=3,do=reset-after;p=0.05,do=503`
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) dropbox_faults: Option<String>,
+    /// What goes wrong at the emulated CELUM, in the same words
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) celum_faults: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the emulated services and the ledger are kept, so that a second demo finds them
+    #[arg(long, value_name = "DIR", default_value = ".windlass/demo")]
+    pub(crate) dir: PathBuf,
+    /// How much there is to move
+    #[arg(long, value_enum, default_value_t = TreeSize::Full)]
+    pub(crate) size: TreeSize,
+    /// Forgets what an earlier demo left in the folder
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    #[command(flatten)]
+    pub(crate) basics: SandboxBasics,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SandboxArgs {
+    /// Keeps the services' state in this folder instead of in memory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Fills the emulated Dropbox with an agency's tree
+    #[arg(long, value_enum, value_name = "SIZE")]
+    pub(crate) fill: Option<TreeSize>,
+    /// The first of five ports; free ones are taken when not given
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) basics: SandboxBasics,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The flow, as the configuration names it
+    pub(crate) flow: String,
+    /// Lists every asset with its step, not only sums and reasons
+    #[arg(long)]
+    pub(crate) steps: bool,
+    /// Tries again what an earlier run held, although nothing about it changed
+    #[arg(long)]
+    pub(crate) retry_held: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The flow, as the configuration names it
+    pub(crate) flow: String,
+    /// Tries again what an earlier run held, although nothing about it changed
+    #[arg(long)]
+    pub(crate) retry_held: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Only runs of this flow
+    #[arg(long, value_name = "FLOW")]
+    pub(crate) flow: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The run's id; the newest when not given
+    pub(crate) run: Option<String>,
+    /// The newest run of this flow
+    #[arg(long, value_name = "FLOW", conflicts_with = "run")]
+    pub(crate) flow: Option<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Shows every value and where it came from
+    Show,
+    /// Checks the configuration without reaching anything
+    Check,
+    /// Prints the JSON schema of the configuration file
+    Schema,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Writes a complete copy to a file that does not exist yet
+    Backup {
+        /// The copy
+        file: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Builds a plugin from its source folder
+    Build {
+        /// The folder with the plugin's Cargo.toml
+        dir: PathBuf,
+    },
+    /// Shows what a component is and whether it would load
+    Inspect(InspectArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The component file
+    pub(crate) file: PathBuf,
+}
+
+/// Parses the command line; help lists commands by subject.
+pub(crate) fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The command line's definition with grouped help.
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command();
+    let mut listing = String::from("Commands:");
+    for (group, names) in GROUPS {
+        listing.push_str(&format!("\n  {group}:"));
+        for name in *names {
+            let about = command
+                .find_subcommand(name)
+                .and_then(clap::Command::get_about)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            listing.push_str(&format!("\n    {name:<10} {about}"));
+        }
+    }
+    listing.push_str("\n\nExit status: 0 all done, 1 finished with failures, 2 could not run.");
+    command
+        .help_template(
+            "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}",
+        )
+        .after_help(listing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_lists_every_command_that_is_not_hidden() {
+        let mut listed: Vec<&str> = GROUPS
+            .iter()
+            .flat_map(|(_, names)| *names)
+            .copied()
+            .collect();
+        let command = Cli::command();
+        let mut known: Vec<&str> = command
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .map(clap::Command::get_name)
+            .collect();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,63 @@
+//! The commands: each turns what was typed into calls of the crates below, and prints the answer.
+
+mod config;
+mod demo;
+mod doctor;
+mod flow;
+mod history;
+mod plugin;
+mod sandbox;
+
+use windlass_core::Result;
+
+use crate::args::{Cli, Command, Global, LedgerCommand, PluginCommand};
+use crate::config::{Layered, Overlay, load};
+use crate::out::Out;
+
+/// How a command that could run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All done.
+    Done,
+    /// Finished, with failures in the report.
+    WithFailures,
+}
+
+/// Runs what was typed.
+pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, global, out).await,
+        Command::Sandbox(args) => sandbox::run(&args, out).await,
+        Command::Plan(args) => flow::plan(&args, &read(global)?, out).await,
+        Command::Run(args) => flow::run(&args, &read(global)?, out).await,
+        Command::Status(args) => history::status(&args, &read(global)?, out).await,
+        Command::Report(args) => history::report(&args, &read(global)?, out).await,
+        Command::Ledger(LedgerCommand::Backup { file }) => {
+            history::backup(&file, &read(global)?, out).await
+        }
+        Command::Doctor => doctor::run(global, out).await,
+        Command::Config(command) => config::run(&command, global, out),
+        Command::Plugin(PluginCommand::Build { dir }) => plugin::build(&dir, out).await,
+        Command::Plugin(PluginCommand::Inspect(args)) | Command::PluginInspect(args) => {
+            plugin::inspect(&args, out).await
+        }
+    }
+}
+
+/// Reads the configuration with the environment and the flags laid over it.
+fn read(global: &Global) -> Result<Layered> {
+    load(&global.config, &overlay(global))
+}
+
+fn overlay(global: &Global) -> Overlay {
+    // Sorted, so that a parent table and a key in it are laid over in the same order every time.
+    let mut environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    environment.sort();
+    Overlay {
+        flags: global.set.clone(),
+        environment,
+    }
+}

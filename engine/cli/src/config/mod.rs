@@ -1,0 +1,438 @@
+//! The configuration: one TOML file, overlaid by the environment and by flags.
+//!
+//! Flag beats environment beats file beats default, and each value remembers where it came from.
+//! Unknown keys are refused with a suggestion; secrets are references and are never printed.
+
+mod layers;
+mod secrets;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use windlass_core::{ByteSize, Error, Kind, Result};
+use windlass_flow::{Approval, Selection};
+
+pub(crate) use layers::{Layered, Overlay, load};
+pub(crate) use secrets::SecretRef;
+pub(crate) use values::{AvailabilityConfig, field_value};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where the durable record is kept.
+    pub(crate) ledger: LedgerConfig,
+    /// How much memory, how many transfers.
+    pub(crate) limits: Limits,
+    /// Places that hold assets, by name.
+    pub(crate) endpoint: BTreeMap<String, EndpointConfig>,
+    /// Components with the customer's rules, by name.
+    pub(crate) plugin: BTreeMap<String, PluginConfig>,
+    /// What is to be done, by name.
+    pub(crate) flow: BTreeMap<String, FlowConfig>,
+}
+
+/// Where the durable record is kept.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LedgerConfig {
+    /// The SQLite file; created when it is missing. Relative to the configuration file.
+    pub(crate) file: PathBuf,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        LedgerConfig {
+            file: PathBuf::from("windlass.db"),
+        }
+    }
+}
+
+/// How much memory, how many transfers.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Bytes of contents in memory, over all transfers.
+    #[schemars(with = "SizeText")]
+    pub(crate) memory: ByteSize,
+    /// Bytes of one transfer in flight.
+    #[schemars(with = "SizeText")]
+    pub(crate) window: ByteSize,
+    /// Bytes of one range read and one append; a power of two from 4 MiB on.
+    #[schemars(with = "SizeText")]
+    pub(crate) chunk: ByteSize,
+    /// Transfers at the same time.
+    pub(crate) transfers: usize,
+    /// How often a step is tried before it fails.
+    pub(crate) tries: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: ByteSize::mib(256),
+            window: ByteSize::mib(64),
+            chunk: ByteSize::mib(8),
+            transfers: 8,
+            tries: 4,
+        }
+    }
+}
+
+/// A number of bytes, or a text with a unit such as `256MiB`.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only describes a type for the JSON schema")]
+enum SizeText {
+    Bytes(u64),
+    Text(String),
+}
+
+/// A place that holds assets.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum EndpointConfig {
+    /// A Dropbox account.
+    Dropbox(DropboxConfig),
+    /// A CELUM tenant.
+    Celum(CelumConfig),
+    /// A folder of this machine.
+    Local(LocalConfig),
+}
+
+/// A Dropbox account.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DropboxConfig {
+    /// The app's key.
+    pub(crate) app_key: String,
+    /// The app's secret; not needed for apps that use PKCE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) app_secret: Option<SecretRef>,
+    /// The refresh token that authorising the app gave.
+    pub(crate) refresh_token: SecretRef,
+    /// The namespace that paths start in; found out by itself when not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<String>,
+    /// The member (`dbmid:…`) that a team app acts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) member: Option<String>,
+    /// Where remote calls go; only for a sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) api_url: Option<url::Url>,
+    /// Where contents go; only for a sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content_url: Option<url::Url>,
+    /// Where change notifications come from; only for a sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notify_url: Option<url::Url>,
+}
+
+/// A CELUM tenant.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CelumConfig {
+    /// The root of the Content API, such as `https://tenant.celum.cloud/content-api/v1`.
+    pub(crate) api_root: url::Url,
+    /// The API key of a dedicated user.
+    pub(crate) api_key: SecretRef,
+    /// A file that says how this tenant differs from the defaults. Relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<PathBuf>,
+    /// The technical name of a text field that Windlass may write its correlation mark to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) correlation_field: Option<String>,
+}
+
+/// A folder of this machine.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LocalConfig {
+    /// The folder. Relative to the configuration file.
+    pub(crate) root: PathBuf,
+}
+
+/// A component with the customer's rules.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PluginConfig {
+    /// The component file. Relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<PathBuf>,
+    /// The plugin's source folder, built when it is first needed. Relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<PathBuf>,
+    /// The BLAKE3 digest that the component must have, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<String>,
+    /// What the plugin is told, as it documents it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    pub(crate) config: Option<toml::Table>,
+    /// A TOML file with the same, instead of `config`. Relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Tables the plugin may look things up in, by name: CSV or JSON files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tables: BTreeMap<String, PathBuf>,
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum FlowConfig {
+    /// Approved files become governed assets.
+    Ingest(IngestConfig),
+}
+
+/// Approved files become governed assets.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IngestConfig {
+    /// The endpoint that files come from.
+    pub(crate) from: String,
+    /// The endpoint that they go to.
+    pub(crate) to: String,
+    /// The folder that is listed, with everything below.
+    #[serde(default)]
+    pub(crate) root: String,
+    /// The plugin that maps them to metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) plugin: Option<String>,
+    /// The collection (or folder) for files whose plugin names none.
+    pub(crate) collection: String,
+    /// The asset type for files whose plugin names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asset_type: Option<String>,
+    /// When the assets may be used: `true`, `false`, or `{ from = …, to = … }`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) availability: Option<AvailabilityConfig>,
+    /// Which files are taken.
+    #[serde(default)]
+    pub(crate) select: SelectConfig,
+    /// Fields that every asset gets: a text, a number, a date, true or false, a list of keywords, or a
+    /// table of texts by language.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub(crate) set: BTreeMap<String, toml::Value>,
+}
+
+/// Which files are taken.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SelectConfig {
+    /// Designated folders as globs over the whole path, such as `/Agencies/*/*/CMP-*`. Empty: all.
+    pub(crate) folders: Vec<String>,
+    /// Folders and files to leave out, as globs over the whole path.
+    pub(crate) exclude: Vec<String>,
+    /// File name extensions without the dot. Empty: all.
+    pub(crate) extensions: Vec<String>,
+    /// The smallest size that is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<SizeText>")]
+    pub(crate) size_min: Option<ByteSize>,
+    /// The largest size that is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<SizeText>")]
+    pub(crate) size_max: Option<ByteSize>,
+    /// What makes a file approved. Without it every file is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) approval: Option<ApprovalConfig>,
+}
+
+/// What makes a file approved: either of the two is enough.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ApprovalConfig {
+    /// The name of a folder; everything below a folder of that name is approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) folder: Option<String>,
+    /// A tag on the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tag: Option<String>,
+}
+
+impl SelectConfig {
+    /// As the flow wants it.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            folders: self.folders.clone(),
+            exclude: self.exclude.clone(),
+            extensions: self.extensions.clone(),
+            size_min: self.size_min,
+            size_max: self.size_max,
+            approval: self.approval.clone().map(|approval| Approval {
+                folder: approval.folder,
+                tag: approval.tag,
+            }),
+        }
+    }
+}
+
+impl Config {
+    /// Checks what no single value can tell: that names refer to something, that limits fit each
+    /// other. The first problem is the error.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.limits.check()?;
+        for (name, flow) in &self.flow {
+            let FlowConfig::Ingest(ingest) = flow;
+            for (key, endpoint) in [("from", &ingest.from), ("to", &ingest.to)] {
+                known(
+                    "endpoint",
+                    endpoint,
+                    self.endpoint.keys(),
+                    &format!("flow.{name}.{key}"),
+                )?;
+            }
+            if let Some(plugin) = &ingest.plugin {
+                known(
+                    "plugin",
+                    plugin,
+                    self.plugin.keys(),
+                    &format!("flow.{name}.plugin"),
+                )?;
+            }
+            if ingest.from == ingest.to {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("flow.{name} goes from {:?} to itself", ingest.from),
+                ));
+            }
+            for (field, value) in &ingest.set {
+                field_value(&format!("flow.{name}.set.{field}"), value)?;
+            }
+            windlass_flow::Selector::new(&ingest.select.selection())?;
+        }
+        for (name, plugin) in &self.plugin {
+            plugin.check(name)?;
+        }
+        Ok(())
+    }
+
+    /// The flow of a name, or which flows there are.
+    pub(crate) fn flow(&self, name: &str) -> Result<&IngestConfig> {
+        known("flow", name, self.flow.keys(), "the command line")?;
+        match &self.flow[name] {
+            FlowConfig::Ingest(ingest) => Ok(ingest),
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<()> {
+        let refuse = |message: String, hint: &str| {
+            Err(Error::new(Kind::Config, message).with_hint(hint.to_owned()))
+        };
+        let chunk = self.chunk.bytes();
+        if !chunk.is_power_of_two() || !(4 << 20..=128 << 20).contains(&chunk) {
+            return refuse(
+                format!(
+                    "limits.chunk is {}; it must be a power of two from 4 MiB to 128 MiB",
+                    self.chunk
+                ),
+                "8MiB suits most networks",
+            );
+        }
+        if self.window < self.chunk {
+            return refuse(
+                format!(
+                    "limits.window of {} is below limits.chunk of {}",
+                    self.window, self.chunk
+                ),
+                "a window holds at least one chunk",
+            );
+        }
+        if !(1..=1024).contains(&self.transfers) {
+            return refuse(
+                format!(
+                    "limits.transfers is {}; it must be from 1 to 1024",
+                    self.transfers
+                ),
+                "8 suits most accounts",
+            );
+        }
+        if self.tries == 0 {
+            return refuse("limits.tries is 0".to_owned(), "1 tries each step once");
+        }
+        let needed = self.transfers as u64 * chunk;
+        if self.memory.bytes() < needed {
+            return refuse(
+                format!(
+                    "limits.memory of {} is too little: {} transfers × {} a chunk = {}",
+                    self.memory,
+                    self.transfers,
+                    self.chunk,
+                    ByteSize(needed)
+                ),
+                "raise limits.memory, or lower limits.transfers or limits.chunk",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl PluginConfig {
+    fn check(&self, name: &str) -> Result<()> {
+        let refuse = |message: String| Err(Error::new(Kind::Config, message));
+        match (&self.file, &self.source) {
+            (None, None) => {
+                return refuse(format!(
+                    "plugin.{name} names neither a file nor a source folder"
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return refuse(format!(
+                    "plugin.{name} names both a file and a source folder"
+                ));
+            }
+            _ => {}
+        }
+        if self.config.is_some() && self.config_file.is_some() {
+            return refuse(format!("plugin.{name} has both config and config_file"));
+        }
+        if let Some(digest) = &self.digest
+            && digest.parse::<windlass_core::Blake3>().is_err()
+        {
+            return Err(Error::new(
+                Kind::Config,
+                format!("plugin.{name}.digest is not a digest of 64 hex digits"),
+            )
+            .with_hint("`windlass plugin inspect FILE` prints it"));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a name that refers to nothing, with the nearest one that does.
+pub(crate) fn known<'a>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a String> + Clone,
+    at: &str,
+) -> Result<()> {
+    if names.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    let error = Error::new(
+        Kind::Config,
+        format!("{at}: there is no {what} named {name:?}"),
+    );
+    Err(
+        match layers::nearest(name, names.clone().map(String::as_str)) {
+            Some(near) => error.with_hint(format!("did you mean {near:?}?")),
+            None => {
+                let all: Vec<&str> = names.map(String::as_str).collect();
+                match all.as_slice() {
+                    [] => error.with_hint(format!("add a table [{what}.{name}]")),
+                    all => error.with_hint(format!("there is {}", all.join(", "))),
+                }
+            }
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests;

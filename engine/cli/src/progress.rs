@@ -1,0 +1,264 @@
+//! Progress for people: bars on a terminal, now and then a line elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use windlass_core::{ByteSize, StepState};
+use windlass_flow::{Event, Observer};
+
+use crate::out::Out;
+
+/// How many current files get a line of their own.
+const LINES: usize = 6;
+
+/// How often a line is said where there is no terminal.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// The observer that fits where stderr goes.
+pub(crate) fn observer(out: Out) -> std::sync::Arc<dyn Observer> {
+    match (out.draws(), out.quiet) {
+        (true, _) => std::sync::Arc::new(Bars::new(out)),
+        (false, false) => std::sync::Arc::new(Lines {
+            out,
+            state: Mutex::new(Sums::default()),
+        }),
+        (false, true) => std::sync::Arc::new(windlass_flow::Silent),
+    }
+}
+
+/// What both kinds keep count of.
+#[derive(Debug, Default)]
+struct Sums {
+    steps: u64,
+    bytes: u64,
+    ended: u64,
+    moved: u64,
+    failed: u64,
+    said: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    out: Out,
+    state: Mutex<Sums>,
+}
+
+impl Observer for Lines {
+    fn observe(&self, event: Event<'_>) {
+        let mut sums = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Listed { .. } | Event::StepStarted { .. } => {}
+            Event::Deciding { assets } => self.out.say(&format!("listed {assets} files")),
+            Event::RunStarted {
+                run,
+                steps,
+                bytes,
+                resumed,
+            } => {
+                *sums = Sums {
+                    steps,
+                    bytes,
+                    said: Some(Instant::now()),
+                    ..Sums::default()
+                };
+                self.out
+                    .say(&started(&run.to_string(), steps, bytes, resumed));
+            }
+            Event::StepEnded {
+                path,
+                state,
+                message,
+                ..
+            } => {
+                sums.ended += u64::from(state.is_terminal());
+                if let Some(line) = trouble(path.as_str(), state, message) {
+                    sums.failed += u64::from(state == StepState::Failed);
+                    self.out.say(&line);
+                }
+            }
+            Event::Moved { bytes } => sums.moved += bytes,
+            Event::Waiting { why } => self.out.say(why),
+        }
+        if sums.said.is_some_and(|said| said.elapsed() >= SAY_EVERY) {
+            sums.said = Some(Instant::now());
+            self.out.say(&format!(
+                "{} of {} files, {} of {}",
+                sums.ended,
+                sums.steps,
+                ByteSize(sums.moved),
+                ByteSize(sums.bytes)
+            ));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Bars {
+    multi: MultiProgress,
+    out: Out,
+    state: Mutex<Drawn>,
+}
+
+#[derive(Debug)]
+struct Drawn {
+    sums: Sums,
+    total: ProgressBar,
+    files: BTreeMap<String, ProgressBar>,
+}
+
+impl Bars {
+    fn new(out: Out) -> Self {
+        let multi = MultiProgress::new();
+        let total = multi.add(ProgressBar::new_spinner());
+        total.enable_steady_tick(Duration::from_millis(120));
+        total.set_style(style("{spinner} {msg}"));
+        Bars {
+            multi,
+            out,
+            state: Mutex::new(Drawn {
+                sums: Sums::default(),
+                total,
+                files: BTreeMap::new(),
+            }),
+        }
+    }
+}
+
+impl Observer for Bars {
+    fn observe(&self, event: Event<'_>) {
+        let mut drawn = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Listed { assets } => drawn.total.set_message(format!("listing: {assets} files")),
+            Event::Deciding { assets } => {
+                drawn
+                    .total
+                    .set_message(format!("deciding about {assets} files"));
+            }
+            Event::RunStarted {
+                run,
+                steps,
+                bytes,
+                resumed,
+            } => {
+                self.say(&started(&run.to_string(), steps, bytes, resumed));
+                drawn.sums = Sums {
+                    steps,
+                    bytes,
+                    ..Sums::default()
+                };
+                drawn.total.set_length(bytes);
+                drawn.total.set_position(0);
+                drawn.total.reset_eta();
+                drawn.total.set_style(style(
+                    "{bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} eta {eta}  {msg}",
+                ));
+                drawn.total.set_message(format!("0/{steps} files"));
+            }
+            Event::StepStarted { path, size } => self.begin(&mut drawn, path.as_str(), size),
+            Event::StepEnded {
+                path,
+                state,
+                message,
+                ..
+            } => {
+                if let Some(bar) = drawn.files.remove(path.as_str()) {
+                    bar.finish_and_clear();
+                    self.multi.remove(&bar);
+                }
+                drawn.sums.ended += u64::from(state.is_terminal());
+                drawn.sums.failed += u64::from(state == StepState::Failed);
+                let message_now = count(&drawn.sums);
+                drawn.total.set_message(message_now);
+                if let Some(line) = trouble(path.as_str(), state, message) {
+                    self.say(&line);
+                }
+                if drawn.sums.ended == drawn.sums.steps {
+                    drawn.total.finish_and_clear();
+                }
+            }
+            Event::Moved { bytes } => drawn.total.inc(bytes),
+            Event::Waiting { why } => drawn.total.set_message(why.to_owned()),
+        }
+    }
+}
+
+impl Bars {
+    fn say(&self, line: &str) {
+        // Suspends the bars, so that the line is not drawn over.
+        self.multi.suspend(|| self.out.say(line));
+    }
+
+    fn begin(&self, drawn: &mut Drawn, path: &str, size: u64) {
+        if drawn.files.len() >= LINES {
+            return;
+        }
+        let bar = self.multi.add(ProgressBar::new_spinner());
+        bar.set_style(style("  {spinner} {wide_msg}"));
+        bar.set_message(format!("{} {path}", ByteSize(size)));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        drawn.files.insert(path.to_owned(), bar);
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        let drawn = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for bar in drawn.files.values().chain([&drawn.total]) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants; one that does not parse falls back to the default look.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn count(sums: &Sums) -> String {
+    match sums.failed {
+        0 => format!("{}/{} files", sums.ended, sums.steps),
+        failed => format!("{}/{} files, {failed} failed", sums.ended, sums.steps),
+    }
+}
+
+fn started(run: &str, steps: u64, bytes: u64, resumed: bool) -> String {
+    let verb = if resumed { "going on with run" } else { "run" };
+    format!(
+        "{verb} {run}: {} to place, {}",
+        crate::text::files(steps),
+        ByteSize(bytes)
+    )
+}
+
+fn trouble(path: &str, state: StepState, message: Option<&str>) -> Option<String> {
+    let message = message?;
+    let word = match state {
+        StepState::Failed => "failed",
+        StepState::Held => "held",
+        StepState::Open => "trying again",
+        StepState::Done | StepState::Skipped | StepState::Leased => return None,
+    };
+    Some(format!("{word}: {path}: {message}"))
+}
+
+/// A spinner for one long step; invisible where nothing is drawn.
+pub(crate) fn spinner(out: Out, message: &'static str) -> ProgressBar {
+    if !out.draws() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(style("{spinner} {msg}"));
+    bar.set_message(message);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+/// How far making files got.
+pub(crate) fn made(files: u64, bytes: u64) -> String {
+    format!(
+        "making an agency's files: {files} files, {}",
+        ByteSize(bytes)
+    )
+}

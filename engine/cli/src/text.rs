@@ -1,0 +1,200 @@
+//! Plans, reports and lists as text for people.
+
+use comfy_table::{CellAlignment, Table, presets};
+use windlass_core::{Action, ByteSize, StepState};
+use windlass_flow::{Plan, Report};
+
+/// Reasons beyond this many are only counted.
+const REASONS_SHOWN: usize = 15;
+
+/// A table without lines, two blanks between columns.
+pub(crate) fn table(header: &[&str], right: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if !header.is_empty() {
+        table.set_header(header.to_vec());
+    }
+    for column in right {
+        if table.column(*column).is_none() {
+            table.set_header(vec![""; header.len().max(column + 1)]);
+        }
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn files(count: u64) -> String {
+    match count {
+        1 => "1 file".to_owned(),
+        n => format!("{n} files"),
+    }
+}
+
+/// A plan: sums by action, then reasons, then remarks.
+pub(crate) fn plan(plan: &Plan, steps: bool) -> String {
+    let mut parts = vec![format!(
+        "flow {:?}: {} → {}",
+        plan.flow, plan.source, plan.sink
+    )];
+    if let Some(hook) = &plan.hook {
+        parts.push(format!(
+            "rules by {} {}, digest {}",
+            hook.name,
+            hook.version,
+            &hook.digest.to_hex()[..16]
+        ));
+    }
+    let mut sums = table(&["step", "files", "size"], &[1, 2]);
+    for (action, (count, bytes)) in plan.totals() {
+        sums.add_row(vec![
+            action.to_string(),
+            count.to_string(),
+            ByteSize(bytes).to_string(),
+        ]);
+    }
+    parts.push(lines(&sums));
+    if steps {
+        let mut all = table(&["step", "size", "path", "reason"], &[1]);
+        for step in &plan.steps {
+            all.add_row(vec![
+                step.action.to_string(),
+                ByteSize(step.asset.size).to_string(),
+                step.asset.path.to_string(),
+                step.reason.clone(),
+            ]);
+        }
+        parts.push(lines(&all));
+    } else {
+        for action in [Action::Conflict, Action::Hold, Action::Skip] {
+            let of_action = plan
+                .reasons()
+                .into_iter()
+                .filter(|(of, _, _)| *of == action);
+            let lines: Vec<_> = of_action
+                .map(|(_, reason, count)| (count, reason, None, None))
+                .collect();
+            if !lines.is_empty() {
+                parts.push(counted(action.word(), lines.into_iter()));
+            }
+        }
+    }
+    if !plan.findings.is_empty() {
+        let findings: Vec<String> = plan
+            .findings
+            .iter()
+            .map(|finding| format!("  {}: {}", finding.subject, finding.message))
+            .collect();
+        parts.push(format!("remarks\n{}", findings.join("\n")));
+    }
+    if plan.is_empty() {
+        parts.push("nothing to do".to_owned());
+    }
+    joined(&parts)
+}
+
+/// A run's report: what moved, how fast, what did not and why.
+pub(crate) fn report(report: &Report, elapsed: Option<std::time::Duration>) -> String {
+    let done = report.total(StepState::Done);
+    let mut parts = vec![format!(
+        "run {} of flow {:?}: {}",
+        report.run,
+        report.flow,
+        word(report.state)
+    )];
+    let mut sums = table(&["", "files", "size"], &[1, 2]);
+    for line in &report.tallies {
+        sums.add_row(vec![
+            format!("{} ({})", word(line.state), line.action),
+            line.tally.steps.to_string(),
+            ByteSize(line.tally.bytes).to_string(),
+        ]);
+    }
+    parts.push(lines(&sums));
+    if let Some(elapsed) = elapsed.filter(|_| report.bytes_moved > 0) {
+        let seconds = elapsed.as_secs_f64().max(0.001);
+        parts.push(format!(
+            "moved {} in {} in {seconds:.1} s: {}/s, {:.0} files/s",
+            ByteSize(report.bytes_moved),
+            files(done.steps),
+            ByteSize((report.bytes_moved as f64 / seconds) as u64),
+            done.steps as f64 / seconds,
+        ));
+    }
+    for (title, reasons) in [
+        ("failed", &report.failed),
+        ("held, until somebody settles it", &report.held),
+        ("skipped", &report.skipped),
+    ] {
+        if !reasons.is_empty() {
+            let lines = reasons.iter().map(|line| {
+                let hint = line.hint.as_ref().map(|hint| format!("hint: {hint}"));
+                (
+                    line.assets,
+                    line.reason.clone(),
+                    hint,
+                    Some(line.example.to_string()),
+                )
+            });
+            parts.push(counted(title, lines));
+        }
+    }
+    joined(&parts)
+}
+
+/// The word of an enum as JSON spells it.
+pub(crate) fn word<T: serde::Serialize>(value: T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Reasons with how many files each concerns; the details of one are on lines of their own.
+fn counted(
+    title: &str,
+    reasons: impl ExactSizeIterator<Item = (u64, String, Option<String>, Option<String>)>,
+) -> String {
+    let more = reasons.len().saturating_sub(REASONS_SHOWN);
+    let mut text = format!("{title}\n");
+    for (count, reason, hint, example) in reasons.take(REASONS_SHOWN) {
+        text.push_str(&format!("{count:>7}  {reason}\n"));
+        if let Some(hint) = hint {
+            text.push_str(&format!("         {hint}\n"));
+        }
+        if let Some(example) = example {
+            text.push_str(&format!("         such as {example}\n"));
+        }
+    }
+    if more > 0 {
+        text.push_str(&format!(
+            "         … and {more} more reasons: --json lists every file\n"
+        ));
+    }
+    text
+}
+
+/// Parts with one empty line between them.
+fn joined(parts: &[String]) -> String {
+    parts
+        .iter()
+        .map(|part| part.trim_end())
+        .collect::<Vec<_>>()
+        .join("\n\n")
+        + "\n"
+}
+
+/// A table's lines, each without the blank before it and those behind it.
+pub(crate) fn lines(table: &Table) -> String {
+    let trim = |line: String| {
+        line.strip_prefix(' ')
+            .unwrap_or(&line)
+            .trim_end()
+            .to_owned()
+            + "\n"
+    };
+    table.lines().map(trim).collect()
+}

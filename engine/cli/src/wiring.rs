@@ -1,0 +1,331 @@
+//! From configuration to running parts: the only place where every crate is named.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+mod tables;
+
+use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
+use windlass_core::{AssetPath, Blake3, Error, Hooks, Kind, Ledger, Result, Sink, Source};
+use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
+use windlass_flow::{Ingest, IngestOptions, Observer, RunOptions, Runner};
+use windlass_http::{ReqwestTransport, Transport, TransportOptions};
+use windlass_ledger::{LedgerOptions, SqlLedger};
+use windlass_local::{LocalEndpoint, LocalOptions};
+use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
+use windlass_transfer::{Engine, EngineOptions};
+
+use crate::config::{
+    CelumConfig, DropboxConfig, EndpointConfig, IngestConfig, Layered, LocalConfig, PluginConfig,
+    field_value,
+};
+use crate::out::Out;
+
+/// Everything one flow needs, wired up.
+pub(crate) struct Wired {
+    /// Decides.
+    pub(crate) ingest: Ingest,
+    /// Acts.
+    pub(crate) runner: Runner,
+    /// Remembers.
+    pub(crate) ledger: Arc<dyn Ledger>,
+}
+
+/// What the ledger is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// To look, also while another process runs a flow.
+    ReadOnly,
+    /// To run a flow.
+    ReadWrite,
+}
+
+/// Builds parts from one configuration.
+#[derive(Debug)]
+pub(crate) struct Wiring<'a> {
+    layered: &'a Layered,
+    out: Out,
+}
+
+impl<'a> Wiring<'a> {
+    pub(crate) fn new(layered: &'a Layered, out: Out) -> Self {
+        Wiring { layered, out }
+    }
+
+    /// Wires one flow. `retry_held` tries again what an earlier run held.
+    pub(crate) async fn flow(
+        &self,
+        name: &str,
+        retry_held: bool,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Wired> {
+        let config = &self.layered.config;
+        let flow = config.flow(name)?;
+        let ledger: Arc<dyn Ledger> = self.ledger(Access::ReadWrite).await?;
+        let from = self.endpoint(&flow.from).await?;
+        let to = self.endpoint(&flow.to).await?;
+        let hooks = match &flow.plugin {
+            None => None,
+            Some(plugin) => Some(Arc::new(self.plugin(plugin).await?) as Arc<dyn Hooks>),
+        };
+        let ingest = Ingest {
+            options: IngestOptions {
+                retry_held,
+                ..ingest_options(name, flow)?
+            },
+            source: from.source,
+            sink: to.sink,
+            hooks,
+            ledger: Arc::clone(&ledger),
+            observer: Arc::clone(&observer),
+        };
+        let limits = &config.limits;
+        let engine = Engine::new(EngineOptions {
+            budget: limits.memory,
+            chunk: limits.chunk,
+            window: limits.window,
+            ..EngineOptions::default()
+        })?;
+        let runner = Runner {
+            flow: name.to_owned(),
+            source: Arc::clone(&ingest.source),
+            sink: Arc::clone(&ingest.sink),
+            ledger: Arc::clone(&ledger),
+            engine,
+            observer,
+            options: RunOptions {
+                transfers: limits.transfers,
+                tries: limits.tries,
+                ..RunOptions::default()
+            },
+        };
+        Ok(Wired {
+            ingest,
+            runner,
+            ledger,
+        })
+    }
+
+    /// Opens the ledger; only one process may have it open to write.
+    pub(crate) async fn ledger(&self, access: Access) -> Result<Arc<SqlLedger>> {
+        let file = self.at(&self.layered.config.ledger.file);
+        let read_only = access == Access::ReadOnly;
+        let options = LedgerOptions {
+            read_only,
+            ..LedgerOptions::default()
+        };
+        SqlLedger::open(&file, options).await
+    }
+
+    /// Connects an endpoint.
+    pub(crate) async fn endpoint(&self, name: &str) -> Result<Connected> {
+        let config = &self.layered.config.endpoint[name];
+        match config {
+            EndpointConfig::Dropbox(config) => self.dropbox(name, config).await,
+            EndpointConfig::Celum(config) => self.celum(name, config).await,
+            EndpointConfig::Local(config) => self.local(name, config),
+        }
+    }
+
+    /// Loads a plugin, building it first when the configuration names its source.
+    pub(crate) async fn plugin(&self, name: &str) -> Result<Plugin> {
+        let config = &self.layered.config.plugin[name];
+        let file = self.component(config).await?;
+        let pinned = config
+            .digest
+            .as_deref()
+            .map(str::parse::<Blake3>)
+            .transpose();
+        let mut tables = Tables::new();
+        for (table, path) in &config.tables {
+            let key = format!("plugin.{name}.tables.{table}");
+            tables.insert(table.clone(), tables::read(&key, &self.at(path))?);
+        }
+        let options = LoadOptions {
+            pinned_digest: pinned.map_err(|error| {
+                Error::new(Kind::Config, format!("plugin.{name}.digest: {error}"))
+            })?,
+            config: self.plugin_config(name, config)?,
+            tables,
+            today: jiff::Zoned::now().date(),
+        };
+        // Compiled code is kept beside the ledger: it belongs to the same user and installation.
+        let cache = self
+            .at(&self.layered.config.ledger.file)
+            .with_extension("plugins");
+        let named = name.to_owned();
+        tokio::task::spawn_blocking(move || {
+            let host = PluginHost::new(HostOptions {
+                cache_dir: Some(cache),
+                ..HostOptions::default()
+            })?;
+            host.load(&file, options)
+                .map_err(|error| error.with_context("plugin", named))
+        })
+        .await
+        .map_err(|error| {
+            Error::new(Kind::Unexpected, "loading the plugin ended abnormally").with_source(error)
+        })?
+    }
+
+    /// The component file of a plugin.
+    async fn component(&self, config: &PluginConfig) -> Result<PathBuf> {
+        match (&config.file, &config.source) {
+            (Some(file), _) => Ok(self.at(file)),
+            (None, Some(source)) => build(self.at(source), self.out).await,
+            (None, None) => Err(Error::new(Kind::Config, "the plugin names no file")),
+        }
+    }
+
+    fn plugin_config(&self, name: &str, config: &PluginConfig) -> Result<serde_json::Value> {
+        let table = match (&config.config, &config.config_file) {
+            (Some(table), _) => table.clone(),
+            (None, Some(file)) => {
+                let file = self.at(file);
+                let text = std::fs::read_to_string(&file).map_err(|error| {
+                    Error::new(
+                        Kind::Config,
+                        format!("plugin.{name}.config_file cannot be read"),
+                    )
+                    .with_context("file", file.display())
+                    .with_source(error)
+                })?;
+                toml::from_str(&text).map_err(|error: toml::de::Error| {
+                    Error::new(
+                        Kind::Config,
+                        format!("plugin.{name}.config_file is not TOML: {}", error.message()),
+                    )
+                    .with_context("file", file.display())
+                })?
+            }
+            (None, None) => toml::Table::new(),
+        };
+        serde_json::to_value(table).map_err(|error| {
+            Error::new(
+                Kind::Config,
+                format!("plugin.{name}: its configuration is not JSON"),
+            )
+            .with_source(error)
+        })
+    }
+
+    async fn dropbox(&self, name: &str, config: &DropboxConfig) -> Result<Connected> {
+        let base = &self.layered.base;
+        let key = |of: &str| format!("endpoint.{name}.{of}");
+        let credential = Credential::Refresh {
+            app_key: config.app_key.clone(),
+            app_secret: match &config.app_secret {
+                None => None,
+                Some(secret) => Some(secret.read(&key("app_secret"), base)?),
+            },
+            refresh_token: config.refresh_token.read(&key("refresh_token"), base)?,
+        };
+        let mut options = DropboxOptions::new(name, credential);
+        if let Some(namespace) = &config.namespace {
+            options.path_root = PathRoot::Namespace(namespace.clone());
+        }
+        options.select_user = config.member.clone();
+        for (slot, url) in [
+            (&mut options.api_url, &config.api_url),
+            (&mut options.content_url, &config.content_url),
+            (&mut options.notify_url, &config.notify_url),
+        ] {
+            if let Some(url) = url {
+                *slot = url.clone();
+            }
+        }
+        let endpoint = DropboxEndpoint::connect(transport()?, options).await?;
+        Ok(Connected {
+            source: endpoint.clone(),
+            sink: endpoint,
+        })
+    }
+
+    async fn celum(&self, name: &str, config: &CelumConfig) -> Result<Connected> {
+        let mut profile = match &config.profile {
+            None => CelumProfile::default(),
+            Some(file) => CelumProfile::read(&self.at(file))?,
+        };
+        if let Some(field) = &config.correlation_field {
+            profile.correlation_field = Some(field.clone());
+        }
+        let api_key = config
+            .api_key
+            .read(&format!("endpoint.{name}.api_key"), &self.layered.base)?;
+        let options = CelumOptions::new(name, config.api_root.clone(), api_key, profile);
+        let endpoint = CelumEndpoint::connect(transport()?, options).await?;
+        Ok(Connected {
+            source: endpoint.clone(),
+            sink: endpoint,
+        })
+    }
+
+    fn local(&self, name: &str, config: &LocalConfig) -> Result<Connected> {
+        let endpoint = Arc::new(LocalEndpoint::open(LocalOptions {
+            name: name.to_owned(),
+            root: self.at(&config.root),
+        })?);
+        Ok(Connected {
+            source: endpoint.clone(),
+            sink: endpoint,
+        })
+    }
+
+    fn at(&self, path: &Path) -> PathBuf {
+        self.layered.base.join(path)
+    }
+}
+
+/// A connected endpoint in both roles.
+pub(crate) struct Connected {
+    /// To read from.
+    pub(crate) source: Arc<dyn Source>,
+    /// To write to.
+    pub(crate) sink: Arc<dyn Sink>,
+}
+
+/// Builds a plugin from its source folder and answers the component file.
+pub(crate) async fn build(source: PathBuf, out: Out) -> Result<PathBuf> {
+    let built = tokio::task::spawn_blocking(move || {
+        windlass_plugin::build::build_plugin(
+            &source,
+            &windlass_plugin::build::BuildOptions::default(),
+            |line: &str| out.say(line),
+        )
+    })
+    .await
+    .map_err(|error| {
+        Error::new(Kind::Unexpected, "building the plugin ended abnormally").with_source(error)
+    })??;
+    Ok(built.component)
+}
+
+fn transport() -> Result<Arc<dyn Transport>> {
+    Ok(Arc::new(
+        ReqwestTransport::new(TransportOptions::default())?,
+    ))
+}
+
+fn ingest_options(name: &str, flow: &IngestConfig) -> Result<IngestOptions> {
+    let set = flow
+        .set
+        .iter()
+        .map(|(field, value)| {
+            Ok((
+                field.clone(),
+                field_value(&format!("flow.{name}.set.{field}"), value)?,
+            ))
+        })
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    Ok(IngestOptions {
+        flow: name.to_owned(),
+        root: AssetPath::new(&flow.root),
+        selection: flow.select.selection(),
+        collection: AssetPath::new(&flow.collection),
+        asset_type: flow.asset_type.clone(),
+        set,
+        availability: flow.availability.as_ref().map(Into::into),
+        retry_held: false,
+    })
+}

@@ -1,0 +1,8 @@
+//! The real binary, as a person or a script meets it. Registered as a test of the `cli` crate, so that
+//! cargo builds the binary first.
+
+mod bad_input;
+mod demo;
+mod help;
+mod program;
+mod readme;

@@ -1,0 +1,87 @@
+//! The README's first real flow, as it is written there: nothing that a newcomer types is unproved.
+
+use std::fs;
+use std::path::Path;
+
+use crate::bad_input::run_on;
+use crate::program::Served;
+
+fn readme() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap()
+}
+
+/// The README's configuration, with the ports of a served sandbox and paths of this clone.
+fn configuration(served: &Served) -> String {
+    let readme = readme();
+    let begin = readme
+        .find("```toml\n")
+        .expect("the README shows a configuration")
+        + 8;
+    let end = begin + readme[begin..].find("```").unwrap();
+    let at = |name: &str| served.endpoints[name].as_str().unwrap().to_owned();
+    let clone = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap();
+    readme[begin..end]
+        .replace("http://127.0.0.1:7700/", &at("dropbox_api"))
+        .replace("http://127.0.0.1:7701/", &at("dropbox_content"))
+        .replace("http://127.0.0.1:7702/", &at("dropbox_notify"))
+        .replace(
+            "http://127.0.0.1:7703/content-api/v1",
+            &at("celum_api_root"),
+        )
+        .replace("\"plugins/", &format!("\"{}/plugins/", clone.display()))
+}
+
+#[test]
+fn the_readmes_first_flow_works_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path(), &["--fill", "small"]);
+    fs::write(dir.path().join("windlass.toml"), configuration(&served)).unwrap();
+    assert!(readme().contains(served.endpoints["dropbox_app_key"].as_str().unwrap()));
+
+    let doctor = run_on(&served, dir.path(), &["doctor"]).expect(0);
+    assert!(!doctor.stdout.contains("BAD"), "{}", doctor.stdout);
+    let plan = run_on(&served, dir.path(), &["plan", "approved-masters", "--json"]).expect(0);
+    let creates = plan
+        .records("step")
+        .iter()
+        .filter(|step| step["action"] == "create")
+        .count();
+    assert!(creates >= 10, "{creates}");
+    let run = run_on(&served, dir.path(), &["run", "approved-masters", "--json"]).expect(0);
+    let done = run
+        .records("asset")
+        .iter()
+        .filter(|asset| asset["state"] == "done")
+        .count();
+    // The file that Dropbox blocks is found out only when it is read.
+    assert!(
+        done + 1 >= creates && done <= creates,
+        "{done} of {creates}"
+    );
+    let report = run_on(&served, dir.path(), &["report"]).expect(0);
+    assert!(report.stdout.contains("done (create)"), "{}", report.stdout);
+    let empty = run_on(&served, dir.path(), &["plan", "approved-masters"]).expect(0);
+    let left = creates - done;
+    assert!(
+        left > 0 || empty.stdout.contains("nothing to do"),
+        "{}",
+        empty.stdout
+    );
+}
+
+#[test]
+fn every_command_that_the_readme_names_exists() {
+    let readme = readme();
+    for command in [
+        "windlass doctor",
+        "windlass plan ",
+        "windlass run ",
+        "windlass report",
+        "windlass sandbox ",
+    ] {
+        assert!(readme.contains(command), "{command}");
+    }
+}

@@ -1,0 +1,276 @@
+//! What every endpoint must do, whoever it is: run over `dyn` ports, selected by the capability sheet.
+//!
+//! The suite plays the part of a flow: what fails in a way that says "try again" is tried again, and an
+//! upload is looked for before it is repeated. So it holds over a bad network too.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crate::support::noise;
+use windlass_core::{
+    Asset, AssetPath, Blake3, Change, ContentHash, Correlation, Destination, Digests, Draft,
+    Expected, Kind, Placed, Result, Scope, Sink, Source,
+};
+
+/// How often a flow tries what may pass.
+const TRIES: u32 = 6;
+
+/// An endpoint under test, empty, with a place that may be written to.
+pub(super) struct Subject {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) sink: Arc<dyn Sink>,
+    /// Where the suite may place assets.
+    pub(super) collection: AssetPath,
+    /// The asset type that drafts need, where the sink has types.
+    pub(super) asset_type: Option<String>,
+    /// Keeps whatever serves the endpoint alive.
+    pub(super) _keep: Box<dyn std::any::Any>,
+}
+
+/// Runs all of it, one after the other on one endpoint.
+pub(super) async fn run(subject: &Subject) {
+    a_committed_content_reads_back_byte_for_byte(subject).await;
+    an_empty_content_can_be_placed_and_listed(subject).await;
+    nothing_is_visible_before_commit(subject).await;
+    names_of_all_scripts_come_back_as_they_went(subject).await;
+    a_content_with_the_wrong_digest_is_not_left_behind(subject).await;
+    a_lost_commit_is_found_and_nothing_else_is(subject).await;
+    a_replaced_asset_is_not_read_as_its_old_revision(subject).await;
+    what_was_placed_can_be_removed_and_is_gone(subject).await;
+    a_listing_names_every_asset_once(subject).await;
+    a_scope_that_is_not_there_is_not_found(subject).await;
+}
+
+impl Subject {
+    fn draft(&self, name: &str) -> Draft {
+        Draft {
+            name: name.to_owned(),
+            file_name: name.to_owned(),
+            collection: self.collection.clone(),
+            asset_type: self.asset_type.clone(),
+            fields: Vec::new(),
+            availability: None,
+        }
+    }
+
+    async fn upload(&self, destination: &Destination, bytes: &[u8], mark: &Correlation) -> Result<Placed> {
+        self.upload_claiming(destination, bytes, mark, &digests(bytes)).await
+    }
+
+    /// As a flow does it: after a failure that may pass, look for the asset, then upload again.
+    async fn upload_claiming(
+        &self,
+        destination: &Destination,
+        bytes: &[u8],
+        mark: &Correlation,
+        claimed: &Digests,
+    ) -> Result<Placed> {
+        let mut tries = TRIES;
+        loop {
+            let uploaded = self.upload_once(destination, bytes, mark, claimed).await;
+            tries -= 1;
+            match uploaded {
+                Err(error) if error.is_temporary() && tries > 0 => {}
+                ended => return ended,
+            }
+            let found = self.sink.find(destination, mark, &Expected::from(claimed)).await?;
+            if let Some(placed) = found {
+                return Ok(placed);
+            }
+        }
+    }
+
+    async fn upload_once(
+        &self,
+        destination: &Destination,
+        bytes: &[u8],
+        mark: &Correlation,
+        claimed: &Digests,
+    ) -> Result<Placed> {
+        let sheet = self.sink.capabilities();
+        let session = self.sink.begin(destination, bytes.len() as u64, mark).await?;
+        // The smallest chunks that the sheet allows, so that several are needed.
+        let chunk = (sheet.chunk_multiple.max(64 << 10)).min(sheet.chunk_bytes_max) as usize;
+        for (index, piece) in bytes.chunks(chunk).enumerate() {
+            session.append((index * chunk) as u64, Bytes::copy_from_slice(piece)).await?;
+        }
+        session.commit(claimed).await
+    }
+
+    async fn place(&self, name: &str, bytes: &[u8]) -> Placed {
+        let destination = Destination::New { draft: self.draft(name) };
+        self.upload(&destination, bytes, &mark(name)).await.unwrap()
+    }
+
+    async fn list(&self) -> Vec<Asset> {
+        let scope = Scope { root: self.collection.clone() };
+        let mut cursor = None;
+        let mut assets: Vec<Asset> = Vec::new();
+        loop {
+            let page = self.source.changes(&scope, cursor.as_ref()).await.unwrap();
+            for change in page.changes {
+                if let Change::Asset(asset) = change {
+                    assets.push(asset);
+                }
+            }
+            if !page.more {
+                return assets;
+            }
+            cursor = Some(page.cursor);
+        }
+    }
+
+    /// Reads a range behind what is in the buffer already, again if the line breaks for good.
+    async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {
+        let before = into.len();
+        let mut tries = TRIES;
+        loop {
+            into.truncate(before);
+            tries -= 1;
+            match self.source.read(asset, range.clone(), into).await {
+                Err(error) if error.is_temporary() && tries > 0 => {}
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn stat(&self, placed: &Placed) -> Option<Asset> {
+        self.source.stat(&placed.asset).await.unwrap()
+    }
+}
+
+fn digests(bytes: &[u8]) -> Digests {
+    Digests {
+        size: bytes.len() as u64,
+        blake3: Blake3::of(bytes),
+        content_hash: Some(ContentHash::of(bytes)),
+    }
+}
+
+fn mark(text: &str) -> Correlation {
+    Correlation::derive("conformance", "suite", text, "1")
+}
+
+async fn a_committed_content_reads_back_byte_for_byte(subject: &Subject) {
+    for length in [1, 1000, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 9_000_001] {
+        let bytes = noise(length, length as u64);
+        let placed = subject.place(&format!("read-{length}.bin"), &bytes).await;
+        assert_eq!(placed.size, length as u64);
+        let asset = subject.stat(&placed).await.expect("it is there");
+        assert_eq!(asset.size, length as u64);
+        assert_eq!(asset.revision, placed.revision);
+        if let Some(hash) = asset.content_hash {
+            assert_eq!(hash, ContentHash::of(&bytes));
+        }
+        let end = length as u64;
+        for range in [0..end, 0..1, end - 1..end, end / 3..end / 2] {
+            let mut read = vec![7];
+            subject.read(&asset, range.clone(), &mut read).await.unwrap();
+            assert_eq!(read[0], 7, "what was in the buffer stays");
+            assert!(read[1..] == bytes[range.start as usize..range.end as usize], "{length} {range:?}");
+        }
+    }
+}
+
+async fn an_empty_content_can_be_placed_and_listed(subject: &Subject) {
+    let placed = subject.place("empty.txt", b"").await;
+    let asset = subject.stat(&placed).await.expect("it is there");
+    assert_eq!(asset.size, 0);
+}
+
+async fn nothing_is_visible_before_commit(subject: &Subject) {
+    let before = subject.list().await.len();
+    let destination = Destination::New { draft: subject.draft("unseen.bin") };
+    let session = subject.sink.begin(&destination, 10, &mark("unseen")).await.unwrap();
+    session.append(0, Bytes::from_static(b"0123456789")).await.unwrap();
+    assert_eq!(subject.list().await.len(), before);
+    session.abort().await.unwrap();
+    assert_eq!(subject.list().await.len(), before);
+}
+
+async fn names_of_all_scripts_come_back_as_they_went(subject: &Subject) {
+    for name in ["Größe Übersicht.txt", "春のキャンペーン.txt", "été 😀.txt", "مرحبا.txt", "a & b + c%20#1.txt"] {
+        let placed = subject.place(name, name.as_bytes()).await;
+        let asset = subject.stat(&placed).await.expect("it is there");
+        assert_eq!(asset.path.name(), name);
+    }
+}
+
+async fn a_content_with_the_wrong_digest_is_not_left_behind(subject: &Subject) {
+    if !subject.sink.capabilities().states_content_hash {
+        return;
+    }
+    let before = subject.list().await.len();
+    let bytes = noise(5000, 3);
+    let mut claimed = digests(&bytes);
+    claimed.content_hash = Some(ContentHash::of(b"something else"));
+    let destination = Destination::New { draft: subject.draft("wrong.bin") };
+    let refused = subject.upload_claiming(&destination, &bytes, &mark("wrong"), &claimed).await;
+    assert_eq!(refused.unwrap_err().kind(), Kind::Integrity);
+    assert_eq!(subject.list().await.len(), before);
+}
+
+async fn a_lost_commit_is_found_and_nothing_else_is(subject: &Subject) {
+    let bytes = noise(70_000, 4);
+    let destination = Destination::New { draft: subject.draft("lost.bin") };
+    let expected = Expected::from(&digests(&bytes));
+    let before = subject.sink.find(&destination, &mark("lost"), &expected).await.unwrap();
+    assert_eq!(before, None);
+    let placed = subject.upload(&destination, &bytes, &mark("lost")).await.unwrap();
+    let found = subject.sink.find(&destination, &mark("lost"), &expected).await.unwrap();
+    assert_eq!(found.expect("it is found").asset, placed.asset);
+    let longer = Expected { size: expected.size + 1, content_hash: Some(ContentHash::of(b"x")) };
+    let other = subject.sink.find(&destination, &mark("lost"), &longer).await.unwrap();
+    assert_eq!(other, None, "other bytes are not mistaken for ours");
+}
+
+async fn a_replaced_asset_is_not_read_as_its_old_revision(subject: &Subject) {
+    let first = noise(50_000, 5);
+    let placed = subject.place("versions.bin", &first).await;
+    let old = subject.stat(&placed).await.expect("it is there");
+    let second = noise(60_000, 6);
+    let destination =
+        Destination::Version { asset: placed.asset.clone(), draft: subject.draft("versions.bin") };
+    let replaced = subject.upload(&destination, &second, &mark("versions-2")).await.unwrap();
+    assert_ne!(replaced.revision, placed.revision);
+    let mut read = Vec::new();
+    // Services that keep old revisions may still give the old bytes; nobody may give the new ones.
+    match subject.read(&old, 0..50_000, &mut read).await {
+        Ok(()) => assert!(read == first, "the old revision has other bytes now"),
+        Err(error) => assert_eq!(error.kind(), Kind::SourceChanged, "{error:?}"),
+    }
+    let new = subject.stat(&replaced).await.expect("it is there");
+    assert_eq!(new.size, 60_000);
+}
+
+async fn what_was_placed_can_be_removed_and_is_gone(subject: &Subject) {
+    let placed = subject.place("gone.bin", b"soon gone").await;
+    subject.sink.remove(&placed).await.unwrap();
+    assert_eq!(subject.stat(&placed).await, None);
+    // Again: it is gone already, and that is no error.
+    subject.sink.remove(&placed).await.unwrap();
+}
+
+async fn a_listing_names_every_asset_once(subject: &Subject) {
+    let before = subject.list().await.len();
+    for index in 0..30 {
+        subject.place(&format!("listed-{index:02}.txt"), format!("content {index}").as_bytes()).await;
+    }
+    let listed = subject.list().await;
+    assert_eq!(listed.len(), before + 30);
+    let mut ids: Vec<_> = listed.iter().map(|asset| asset.id.clone()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), listed.len());
+    for asset in &listed {
+        let now = subject.source.stat(&asset.id).await.unwrap().expect("it is there");
+        assert_eq!((&now.revision, now.size), (&asset.revision, asset.size));
+    }
+}
+
+async fn a_scope_that_is_not_there_is_not_found(subject: &Subject) {
+    let scope = Scope { root: subject.collection.join("no such folder") };
+    let error = subject.source.changes(&scope, None).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound, "{error:?}");
+}
