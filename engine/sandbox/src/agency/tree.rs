@@ -6,16 +6,16 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::formats::{jpeg, mp4, pdf, png, psd, tiff};
+use super::formats::{jpeg, mp4, pdf, png, psd, tiff, too_small};
 use super::pieces::{Piece, Stream};
 use super::xmp::Said;
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgencySize {
-    /// Several hundred files, more than 1 GiB, one of them above 256 MiB.
+    /// 300 to 450 files, 1.05 to 1.3 GiB in all, one of them above 256 MiB.
     Demo,
-    /// A few dozen files, a few MiB, of all the same kinds.
+    /// 40 to 60 files, at most 12 MiB in all, of all the same kinds.
     Small,
 }
 
@@ -80,10 +80,11 @@ impl AgencyFile {
             FileKind::Mp4 => mp4::pieces(size, seed, &said)?,
             FileKind::Psd => psd::pieces(size, seed, &said)?,
             FileKind::Opaque(magic) => {
-                vec![
-                    Piece::Known(magic.to_vec()),
-                    Piece::Noise(size - magic.len() as u64),
-                ]
+                let least = magic.len() as u64;
+                let noise = size
+                    .checked_sub(least)
+                    .ok_or_else(|| too_small("draft", size, least))?;
+                vec![Piece::Known(magic.to_vec()), Piece::Noise(noise)]
             }
             FileKind::Empty => Vec::new(),
         };
@@ -160,16 +161,18 @@ const INDD: FileKind =
     FileKind::Opaque(b"\x06\x06\xED\xF5\xD8\x1D\x46\xE5\xBD\x31\xEF\xE7\xFE\x74\xB7\x1D");
 
 const DELIVERIES: &[Delivery] = &[
-    delivery("Approved/Photos", FileKind::Jpeg, (10, 2), (1_700, 40)),
-    delivery("Approved/Photos/de", FileKind::Jpeg, (3, 1), (1_300, 32)),
+    delivery("Approved/Photos", FileKind::Jpeg, (10, 2), (1_500, 40)),
+    delivery("Approved/Photos/de", FileKind::Jpeg, (2, 1), (1_300, 32)),
+    delivery("Approved/Photos/en", FileKind::Jpeg, (2, 1), (1_300, 32)),
+    delivery("Approved/Photos/fr", FileKind::Jpeg, (1, 0), (1_300, 32)),
     delivery("Approved/Screens", FileKind::Png, (8, 1), (900, 24)),
-    delivery("Approved/Print", FileKind::Tiff, (2, 1), (14_000, 300)),
+    delivery("Approved/Print", FileKind::Tiff, (2, 1), (10_000, 300)),
     delivery("Approved/Documents", FileKind::Pdf, (3, 1), (500, 24)),
-    delivery("Finals", FileKind::Psd, (2, 1), (12_000, 120)),
-    delivery("Finals/Social", FileKind::Mp4, (2, 1), (5_000, 200)),
-    delivery("Drafts", FileKind::Psd, (3, 1), (6_000, 100)),
+    delivery("Finals", FileKind::Psd, (2, 1), (8_000, 120)),
+    delivery("Finals/Social", FileKind::Mp4, (2, 1), (4_000, 200)),
+    delivery("Drafts", FileKind::Psd, (3, 1), (4_000, 100)),
     delivery("Drafts", FileKind::Jpeg, (8, 1), (800, 30)),
-    delivery("WIP", INDD, (2, 1), (2_500, 40)),
+    delivery("WIP", INDD, (2, 1), (2_000, 40)),
     delivery("Briefing", DOCX, (2, 1), (120, 12)),
 ];
 
@@ -356,3 +359,6 @@ fn extension(kind: FileKind) -> &'static str {
         FileKind::Empty => "txt",
     }
 }
+
+#[cfg(test)]
+mod tests;

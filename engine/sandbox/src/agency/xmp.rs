@@ -36,26 +36,31 @@ fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// A little-endian EXIF block with software and date, as it follows `Exif\0\0` in a JPEG.
+/// A little-endian EXIF block with software, date and resolution, as it follows `Exif\0\0` in a JPEG.
 pub(super) fn exif() -> Vec<u8> {
-    let software = b"Windlass Sandbox\0";
+    // The second zero byte keeps what follows at an even offset.
+    let software = b"Windlass Sandbox\0\0";
     let date = b"2026:03:01 09:30:00\0";
     let mut block = Vec::new();
     block.extend_from_slice(b"II*\0");
     block.extend_from_slice(&8_u32.to_le_bytes());
-    block.extend_from_slice(&3_u16.to_le_bytes());
+    block.extend_from_slice(&7_u16.to_le_bytes());
     // Entries are 12 bytes each; after them the next directory's offset, then what did not fit.
-    let beyond = 8 + 2 + 3 * 12 + 4;
+    let resolution = 8 + 2 + 7 * 12 + 4;
+    let software_at = resolution + 16;
+    let date_at = software_at + software.len() as u32;
     entry(&mut block, 0x0112, 3, 1, 1);
-    entry(&mut block, 0x0131, 2, software.len() as u32, beyond);
-    entry(
-        &mut block,
-        0x0132,
-        2,
-        date.len() as u32,
-        beyond + software.len() as u32,
-    );
+    entry(&mut block, 0x011A, 5, 1, resolution);
+    entry(&mut block, 0x011B, 5, 1, resolution + 8);
+    entry(&mut block, 0x0128, 3, 1, 2);
+    entry(&mut block, 0x0131, 2, software.len() as u32, software_at);
+    entry(&mut block, 0x0132, 2, date.len() as u32, date_at);
+    entry(&mut block, 0x0213, 3, 1, 1);
     block.extend_from_slice(&0_u32.to_le_bytes());
+    // 72 dots an inch, both ways.
+    for part in [72_u32, 1, 72, 1] {
+        block.extend_from_slice(&part.to_le_bytes());
+    }
     block.extend_from_slice(software);
     block.extend_from_slice(date);
     block

@@ -38,3 +38,6 @@ pub(super) fn too_small(what: &str, wanted: u64, least: u64) -> io::Error {
         "a {what} of {wanted} bytes is below the {least} that it needs"
     ))
 }
+
+#[cfg(test)]
+mod tests;

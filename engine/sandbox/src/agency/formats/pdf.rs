@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pdf_writer::{Content, Name, Pdf, Rect, Ref, Str};
+use pdf_writer::{Content, Finish, Name, Pdf, Rect, Ref, Str};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -69,5 +69,3 @@ fn document(noise: u64, seed: u64, said: &Said) -> Vec<u8> {
     pdf.stream(filler, &bytes);
     pdf.finish()
 }
-
-use pdf_writer::Finish;
