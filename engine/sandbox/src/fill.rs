@@ -1,12 +1,19 @@
 //! Filling the emulated Dropbox with an agency's tree, and CELUM with the clients it works for.
+//!
+//! A fill that was killed is finished by the next one. A file is put in one step and marked (tagged, blocked)
+//! in others, so files with marks come first: once any other file is there, all marks were made, and one
+//! that is missing was taken off by somebody, whose decision stands.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 use serde::Serialize;
+use windlass_core::fold_key;
 
 use crate::agency::{self, AgencyFile, AgencySize};
+use crate::blob::lock;
 use crate::dropbox::Dropbox;
 use crate::serve::{Sandbox, SandboxError};
 
@@ -32,8 +39,11 @@ pub struct Filled {
 impl Sandbox {
     /// Puts an agency's tree into the emulated Dropbox; what is there already stays as it is.
     ///
-    /// Blocks on disk and CPU: call it where that is allowed. `progress` gets files and bytes so far,
-    /// from several threads.
+    /// Blocks on disk and CPU: call it where that is allowed. At most one file per thread of rayon's pool
+    /// is in the making, each with a few MiB of memory. `progress` gets the files and bytes made so far,
+    /// growing with every call, from several threads but never from two at once.
+    ///
+    /// Errors: the first file that cannot be made; what was put before stays, and the next call goes on.
     pub fn fill_agency(
         &self,
         size: AgencySize,
@@ -45,49 +55,62 @@ impl Sandbox {
                 .ensure_collection(&format!("Clients/{client}"))
                 .map_err(|error| fail(client, error))?;
         }
-        let there: BTreeSet<String> = self
-            .dropbox()
-            .tree()
-            .into_iter()
-            .filter(|entry| entry.file.is_some())
-            .map(|entry| entry.path_display)
-            .collect();
         let tree = agency::plan(size, seed);
-        let total = Filled {
-            files: tree.len() as u64,
-            bytes: tree.iter().map(|file| file.bytes).sum(),
-            made: 0,
-        };
-        let missing: Vec<&AgencyFile> = tree
-            .iter()
-            .filter(|file| !there.contains(&file.path))
-            .collect();
-        let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        missing.par_iter().try_for_each(|file| {
+        let there = files_of(self.dropbox());
+        let is_there = |file: &AgencyFile| there.contains(&fold_key(&file.path));
+        let (marked, plain): (Vec<_>, Vec<_>) = tree.iter().partition(|file| has_marks(file));
+        let marks_were_made = plain.iter().any(|file| is_there(file));
+
+        let made = Mutex::new((0, 0));
+        let make = |file: &AgencyFile| {
             put(self.dropbox(), file)?;
-            let files = files.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(
-                files,
-                bytes.fetch_add(file.bytes, Ordering::Relaxed) + file.bytes,
-            );
+            let mut made = lock(&made);
+            made.0 += 1;
+            made.1 += file.bytes;
+            progress(made.0, made.1);
+            Ok::<(), SandboxError>(())
+        };
+        marked.par_iter().try_for_each(|file| {
+            let missing = !is_there(file);
+            if missing {
+                make(file)?;
+            }
+            if missing || !marks_were_made {
+                mark(self.dropbox(), file)?;
+            }
             Ok::<(), SandboxError>(())
         })?;
+        plain
+            .par_iter()
+            .filter(|file| !is_there(file))
+            .try_for_each(|file| make(file))?;
+        let (made, _) = *lock(&made);
         Ok(Filled {
-            made: missing.len() as u64,
-            ..total
+            files: tree.len() as u64,
+            bytes: tree.iter().map(|file| file.bytes).sum(),
+            made,
         })
     }
 }
 
+/// What is there of files, by paths as the service compares them.
+fn files_of(dropbox: &Dropbox) -> BTreeSet<String> {
+    let entries = dropbox.tree().into_iter();
+    entries
+        .filter(|entry| entry.file.is_some())
+        .map(|entry| fold_key(&entry.path_display))
+        .collect()
+}
+
+/// Whether something is to be said about a file beside its bytes.
+fn has_marks(file: &AgencyFile) -> bool {
+    file.restricted || !file.tags.is_empty()
+}
+
+/// Puts a file's bytes in place.
 fn put(dropbox: &Dropbox, file: &AgencyFile) -> Result<(), SandboxError> {
-    let fail = |why: String| SandboxError::Fill {
-        path: file.path.clone(),
-        why,
-    };
-    let mut writer = dropbox
-        .blobs()
-        .writer()
-        .map_err(|error| fail(error.to_string()))?;
+    let cannot = |error: io::Error| fail(&file.path, error);
+    let mut writer = dropbox.blobs().writer().map_err(cannot)?;
     let mut offset = 0;
     let written = file.write(&mut |piece| {
         let length = piece.len() as u64;
@@ -95,23 +118,25 @@ fn put(dropbox: &Dropbox, file: &AgencyFile) -> Result<(), SandboxError> {
         offset += length;
         Ok(())
     });
-    written.map_err(|error| fail(error.to_string()))?;
+    written.map_err(cannot)?;
     if offset != file.bytes {
-        return Err(fail(format!("{offset} bytes were made of {}", file.bytes)));
+        let why = format!("{offset} bytes were made of {}", file.bytes);
+        return Err(fail(&file.path, why));
     }
-    let blob = writer.finish().map_err(|error| fail(error.to_string()))?;
-    dropbox
-        .put_blob(&file.path, blob, None)
-        .map_err(|error| fail(error.to_string()))?;
+    let blob = writer.finish().map_err(cannot)?;
+    let put = dropbox.put_blob(&file.path, blob, None);
+    put.map(drop).map_err(|error| fail(&file.path, error))
+}
+
+/// Tags and blocks a file as planned; what it has already it keeps.
+fn mark(dropbox: &Dropbox, file: &AgencyFile) -> Result<(), SandboxError> {
+    let cannot = |error| fail(&file.path, error);
     for tag in &file.tags {
-        dropbox
-            .add_tag(&file.path, tag)
-            .map_err(|error| fail(error.to_string()))?;
+        dropbox.add_tag(&file.path, tag).map_err(cannot)?;
     }
     if file.restricted {
-        dropbox
-            .set_restricted(&file.path, true)
-            .map_err(|error| fail(error.to_string()))?;
+        let blocked = dropbox.set_restricted(&file.path, true);
+        blocked.map_err(cannot)?;
     }
     Ok(())
 }
@@ -122,3 +147,6 @@ fn fail(path: &str, error: impl std::fmt::Display) -> SandboxError {
         why: error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

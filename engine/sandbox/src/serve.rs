@@ -1,15 +1,22 @@
 //! Both services on loopback: five listeners, started and stopped together.
+//!
+//! Every listener owns the connections that it accepted. Axum's own loop leaves them to the runtime, where
+//! a held call goes on after its sandbox is gone and may write to a folder that the next one has opened.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -173,14 +180,12 @@ impl Sandbox {
         &self.celum
     }
 
-    /// Stops serving; requests under way get two seconds to end.
+    /// Stops serving; requests under way get two seconds to end and are cut then. Afterwards nothing of
+    /// this sandbox runs any more, so that its folder may be opened again.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
-        let ended = async { while self.servers.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, ended).await.is_err() {
-            tracing::debug!("connections of the sandbox were cut");
-        }
-        self.servers.shutdown().await;
+        // Each of them ends within the grace.
+        while self.servers.join_next().await.is_some() {}
     }
 }
 
@@ -195,22 +200,60 @@ async fn serve(
         .await
         .map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "answers may be delayed");
-        }
-    });
-    let stopped = stop.clone().cancelled_owned();
-    servers.spawn(async move {
-        if let Err(error) = axum::serve(listener, router)
-            .with_graceful_shutdown(stopped)
-            .await
-        {
-            tracing::warn!(%error, "a service of the sandbox stopped");
-        }
-    });
+    servers.spawn(accept(listener, router, stop.clone()));
     let mut url = Url::parse("http://127.0.0.1/").map_err(|error| fail(io::Error::other(error)))?;
     url.set_port(Some(address.port()))
         .map_err(|()| fail(io::Error::other("no port")))?;
     Ok(url)
 }
+
+/// Takes connections until told to stop, then lets those that are open end, for as long as the grace
+/// lasts. Dropping it cuts them.
+async fn accept(mut listener: TcpListener, router: Router, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            // Those that ended are forgotten, so the set holds no more than what is open.
+            Some(_) = connections.join_next() => {}
+            (stream, _) = Listener::accept(&mut listener) => {
+                connections.spawn(talk(stream, router.clone(), stop.clone()));
+            }
+        }
+    }
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::debug!(
+            open = connections.len(),
+            "connections of the sandbox are cut"
+        );
+        // Waits until each is gone, which an abort alone does not.
+        connections.shutdown().await;
+    }
+}
+
+/// Serves one connection to its end; told to stop, it ends with the request under way.
+async fn talk(stream: TcpStream, router: Router, stop: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "answers may be delayed");
+    }
+    // The server's own limit for a head is about 400 KiB: what is too long is for the emulators to say.
+    let service = TowerToHyperService::new(router);
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection of the sandbox broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests;
