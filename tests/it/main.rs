@@ -1,5 +1,6 @@
 //! Integration tests of the whole: one binary, one module a subject.
 
+mod contract;
 mod end_to_end;
 mod endpoints;
 mod support;

@@ -24,6 +24,15 @@ pub(crate) fn sandbox_options(seed: u64) -> SandboxOptions {
     }
 }
 
+/// What the client is told of that CELUM.
+pub(crate) fn tenant_profile() -> CelumProfile {
+    CelumProfile {
+        index_lag: 0,
+        range: true,
+        ..CelumProfile::default()
+    }
+}
+
 /// A fault profile that is known to parse.
 pub(crate) fn faults(text: &str) -> FaultProfile {
     text.parse().unwrap()

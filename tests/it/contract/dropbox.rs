@@ -7,8 +7,9 @@ use axum::Router;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use windlass_core::{
-    Asset, AssetId, AssetPath, Blake3, Change, ChangePage, ContentHash, Correlation, Cursor, Destination, Digests,
-    Draft, Evidence, Placed, Readable, Result, Revision, Scope, Secret, Sink, Source,
+    Asset, AssetId, AssetPath, Blake3, Change, ChangePage, ContentHash, Correlation, Cursor,
+    Destination, Digests, Draft, Evidence, Placed, Readable, Result, Revision, Scope, Secret, Sink,
+    Source,
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
 use windlass_http::{Jitter, Transport};
@@ -30,9 +31,16 @@ fn base(host: &str) -> &'static str {
 
 impl Emulator for Arc<Dropbox> {
     fn start(faults: &str, bindings: &mut Bindings) -> Self {
-        let account = Account { faults: faults.parse().unwrap(), seed: 5, ..Account::default() };
+        let account = Account {
+            faults: faults.parse().unwrap(),
+            seed: 5,
+            ..Account::default()
+        };
         let dropbox = Dropbox::open(account).unwrap();
-        bindings.bind("<bearer>", format!("Bearer {}", dropbox.access_token().expose()));
+        bindings.bind(
+            "<bearer>",
+            format!("Bearer {}", dropbox.access_token().expose()),
+        );
         bindings.bind("<refresh>", dropbox.refresh_token().expose());
         bindings.bind("<key>", dropbox.app_key());
         bindings.bind("<secret>", dropbox.app_secret().expose());
@@ -44,9 +52,17 @@ impl Emulator for Arc<Dropbox> {
         if let Some(path) = text("file") {
             let bytes = Bytes::from(text("text").unwrap().to_owned());
             let rev = self.put_file(path, bytes, None).unwrap();
-            let found = self.tree().into_iter().find(|entry| entry.path_display == path).unwrap();
-            text("rev").into_iter().for_each(|name| bindings.bind(name, rev.clone()));
-            text("id").into_iter().for_each(|name| bindings.bind(name, found.id.clone()));
+            let found = self
+                .tree()
+                .into_iter()
+                .find(|entry| entry.path_display == path)
+                .unwrap();
+            text("rev")
+                .into_iter()
+                .for_each(|name| bindings.bind(name, rev.clone()));
+            text("id")
+                .into_iter()
+                .for_each(|name| bindings.bind(name, found.id.clone()));
         } else if let Some(path) = text("folder") {
             self.put_folder(path).unwrap();
         } else if let Some(path) = text("remove") {
@@ -54,7 +70,8 @@ impl Emulator for Arc<Dropbox> {
         } else if let Some(path) = text("restricted") {
             self.set_restricted(path, true).unwrap();
         } else if let Some(tag) = given["tag"].as_array() {
-            self.add_tag(tag[0].as_str().unwrap(), tag[1].as_str().unwrap()).unwrap();
+            self.add_tag(tag[0].as_str().unwrap(), tag[1].as_str().unwrap())
+                .unwrap();
         } else if given["reset_cursors"] == true {
             self.reset_cursors().unwrap();
         } else if given["unlink"] == true {
@@ -62,7 +79,9 @@ impl Emulator for Arc<Dropbox> {
         } else {
             let token = match text("token") {
                 Some("expired") => self.access_token_with(&["files.metadata.read"], Duration::ZERO),
-                Some("narrow") => self.access_token_with(&["account_info.read"], Duration::from_secs(60)),
+                Some("narrow") => {
+                    self.access_token_with(&["account_info.read"], Duration::from_secs(60))
+                }
                 Some("foreign") => Secret::new("sl.somebodyElses"),
                 _ => panic!("nobody knows how to arrange {given}"),
             };
@@ -76,10 +95,6 @@ impl Emulator for Arc<Dropbox> {
             "content" => self.router_content(),
             _ => self.router_notify(),
         }
-    }
-
-    fn headers(&self, _: &Fixture, _: &Bindings) -> Vec<(String, String)> {
-        Vec::new()
     }
 
     fn base(&self, host: &str) -> &'static str {
@@ -97,11 +112,16 @@ impl Emulator for Arc<Dropbox> {
 /// Compact JSON with sorted keys, whatever order the library keeps.
 fn compact(value: &Value) -> String {
     match value {
-        Value::Array(list) => format!("[{}]", list.iter().map(compact).collect::<Vec<_>>().join(",")),
+        Value::Array(list) => format!(
+            "[{}]",
+            list.iter().map(compact).collect::<Vec<_>>().join(",")
+        ),
         Value::Object(map) => {
             let mut members: Vec<_> = map.iter().collect();
             members.sort_by_key(|(name, _)| name.as_bytes());
-            let members = members.iter().map(|(name, value)| format!("{}:{}", json!(name), compact(value)));
+            let members = members
+                .iter()
+                .map(|(name, value)| format!("{}:{}", json!(name), compact(value)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(","))
         }
         other => other.to_string(),
@@ -117,12 +137,21 @@ async fn the_sandbox_answers_as_dropbox_documents() {
 async fn the_client_asks_and_understands_as_dropbox_documents() {
     let fixtures = Fixtures::read("dropbox");
     let mut wrong = Vec::new();
-    for fixture in fixtures.all().iter().filter(|fixture| fixture.only != Some(Only::Sandbox)) {
+    for fixture in fixtures
+        .all()
+        .iter()
+        .filter(|fixture| fixture.only != Some(Only::Sandbox))
+    {
         let script = Scripted::new(&fixtures, &fixture.name, base);
-        let result = Box::pin(operate(fixture, script.clone())).await;
+        let result = Box::pin(operate(fixture, Arc::clone(&script))).await;
         wrong.extend(judge(fixture, &script, result).err());
     }
-    assert!(wrong.is_empty(), "{} fixtures are taken otherwise:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} fixtures are taken otherwise:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// An access token that expires is renewed once, and the call goes out again with the new one.
@@ -130,7 +159,9 @@ async fn the_client_asks_and_understands_as_dropbox_documents() {
 async fn an_expired_token_is_renewed_and_the_call_repeated() {
     let fixtures = Fixtures::read("dropbox");
     let script = Scripted::new(&fixtures, "token/refresh", base);
-    let endpoint = connect(fixtures.get("token/refresh"), script.clone()).await.unwrap();
+    let endpoint = connect(fixtures.get("token/refresh"), Arc::clone(&script))
+        .await
+        .unwrap();
     let listed = endpoint.changes(&campaign(), None).await;
     assert!(listed.is_ok(), "{listed:?}");
     script.check().unwrap();
@@ -141,7 +172,9 @@ fn sample(placeholder: &str) -> String {
 }
 
 fn campaign() -> Scope {
-    Scope { root: AssetPath::new("/Campaign") }
+    Scope {
+        root: AssetPath::new("/Campaign"),
+    }
 }
 
 async fn connect(fixture: &Fixture, script: Arc<Scripted>) -> Result<Arc<DropboxEndpoint>> {
@@ -175,11 +208,18 @@ async fn operate(fixture: &Fixture, script: Arc<Scripted>) -> Result<Value> {
     let endpoint = connect(fixture, script).await?;
     let asset = asset();
     match fixture.group() {
-        "account" => Ok(match format!("{endpoint:?}").contains(&format!("Root {{ root: {:?} }}", sample("<root>"))) {
-            true => json!("team space"),
-            false => json!("no team space"),
-        }),
-        "token" => endpoint.changes(&campaign(), None).await.map(|_| json!("connected")),
+        "account" => Ok(
+            match format!("{endpoint:?}")
+                .contains(&format!("Root {{ root: {:?} }}", sample("<root>")))
+            {
+                true => json!("team space"),
+                false => json!("no team space"),
+            },
+        ),
+        "token" => endpoint
+            .changes(&campaign(), None)
+            .await
+            .map(|_| json!("connected")),
         "list_folder" | "refusals" => endpoint.changes(&campaign(), None).await.map(page),
         "list_folder_continue" => {
             let cursor = Cursor::new(sample("<cursor>"));
@@ -260,7 +300,9 @@ async fn place(endpoint: &DropboxEndpoint, length: usize) -> Result<Value> {
     let session = endpoint.begin(&destination, length as u64, &mark).await?;
     for start in (0..length).step_by(4 << 20) {
         let end = length.min(start + (4 << 20));
-        session.append(start as u64, bytes.slice(start..end)).await?;
+        session
+            .append(start as u64, bytes.slice(start..end))
+            .await?;
     }
     let digests = Digests {
         size: length as u64,

@@ -32,7 +32,10 @@ pub(super) struct Fixture {
     #[serde(default)]
     pub(super) request: Option<Call>,
     pub(super) response: Answer,
-    /// What our client makes of it.
+    /// Whose answers our client gets to its other calls, where several fixtures have one request.
+    #[serde(default)]
+    pub(super) beside: Vec<String>,
+    /// What our client makes of it; an error may name what its message must.
     #[serde(default)]
     pub(super) means: Value,
 }
@@ -97,8 +100,13 @@ impl Content {
             Content::Text(text) => bindings.text(text).into(),
             Content::Repeat(text, times) => text.repeat(*times).into(),
             Content::Form(pairs) => {
-                let pairs = pairs.iter().map(|(name, value)| (name, bindings.text(value)));
-                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish().into()
+                let pairs = pairs
+                    .iter()
+                    .map(|(name, value)| (name, bindings.text(value)));
+                url::form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(pairs)
+                    .finish()
+                    .into()
             }
         }
     }
@@ -108,7 +116,8 @@ impl Content {
         let shown = || String::from_utf8_lossy(&got[..got.len().min(600)]).into_owned();
         match self {
             Content::Json(wanted) => {
-                let got = serde_json::from_slice(got).map_err(|error| format!("{error}: {}", shown()))?;
+                let got =
+                    serde_json::from_slice(got).map_err(|error| format!("{error}: {}", shown()))?;
                 bindings.compare(wanted, &got, "body")
             }
             Content::Text(wanted) => {
@@ -116,7 +125,8 @@ impl Content {
                 bindings.compare(&Value::from(wanted.as_str()), &Value::from(got), "body")
             }
             Content::Form(wanted) => {
-                let got: BTreeMap<String, String> = url::form_urlencoded::parse(got).into_owned().collect();
+                let got: BTreeMap<String, String> =
+                    url::form_urlencoded::parse(got).into_owned().collect();
                 let text = |pairs: &BTreeMap<String, String>| serde_json::to_value(pairs).unwrap();
                 bindings.compare(&text(wanted), &text(&got), "body")
             }
@@ -134,14 +144,19 @@ pub(super) struct Fixtures(Vec<Fixture>);
 
 impl Fixtures {
     pub(super) fn read(service: &str) -> Fixtures {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(service);
-        let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures")
+            .join(service);
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         let mut all = Vec::new();
         for file in files {
             let text = fs::read_to_string(&file).unwrap();
-            let fixtures: Vec<Fixture> =
-                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            let fixtures: Vec<Fixture> = serde_json::from_str(&text)
+                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             let stem = file.file_stem().unwrap().to_str().unwrap().to_owned();
             let first = fixtures[0].request.clone();
             all.extend(fixtures.into_iter().map(|fixture| Fixture {
@@ -165,7 +180,9 @@ impl Fixtures {
 
 impl Fixture {
     pub(super) fn request(&self) -> &Call {
-        self.request.as_ref().expect("the first fixture of a file has one")
+        self.request
+            .as_ref()
+            .expect("the first fixture of a file has one")
     }
 
     /// The file's name.

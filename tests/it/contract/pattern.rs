@@ -11,27 +11,55 @@ use serde_json::{Map, Value, json};
 
 /// Name, pattern and sample of every placeholder; numbers match by their digits.
 const PLACEHOLDERS: &[(&str, &str, &str)] = &[
-    ("account", r"dbid:[\w-]{35}", r#""dbid:AAZq1wExampleAccountIdentifier00000""#),
+    (
+        "account",
+        r"dbid:[\w-]{35}",
+        r#""dbid:AAZq1wExampleAccountIdentifier00000""#,
+    ),
     ("id", r"id:[\w-]{20,}", r#""id:AbCdEfGhIjAAAAAAAAAAAQ""#),
     ("id2", r"id:[\w-]{20,}", r#""id:AbCdEfGhIjAAAAAAAAAAAw""#),
     ("folder", r"id:[\w-]{20,}", r#""id:AbCdEfGhIjAAAAAAAAAAAg""#),
-    ("rev", r"[0-9a-f]{9,}", r#""0164aa10c2e3f5000000012ab34cd56""#),
-    ("rev2", r"[0-9a-f]{9,}", r#""0164aa10c2e3f5000000012ab34cd57""#),
+    (
+        "rev",
+        r"[0-9a-f]{9,}",
+        r#""0164aa10c2e3f5000000012ab34cd56""#,
+    ),
+    (
+        "rev2",
+        r"[0-9a-f]{9,}",
+        r#""0164aa10c2e3f5000000012ab34cd57""#,
+    ),
     ("cursor", r"\S{20,}", r#""AAHxExampleCursorOfAListing-1""#),
     ("cursor2", r"\S{20,}", r#""AAHxExampleCursorOfAListing-2""#),
-    ("session", r"\S{10,}", r#""pid_upload_session:AAB1ExampleExampleExampleExampleExampleExampleEx""#),
-    ("time", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", r#""2026-03-01T08:31:12Z""#),
+    (
+        "session",
+        r"\S{10,}",
+        r#""pid_upload_session:AAB1ExampleExampleExampleExampleExampleExampleEx""#,
+    ),
+    (
+        "time",
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+        r#""2026-03-01T08:31:12Z""#,
+    ),
     ("home", r"\d+", r#""41""#),
     ("root", r"\d+", r#""77""#),
     ("token", r"sl\.\S{100,}", r#""sl.uExampleAccessToken""#),
-    ("bearer", r"Bearer \S+", r#""Bearer sl.uExampleAccessToken""#),
+    (
+        "bearer",
+        r"Bearer \S+",
+        r#""Bearer sl.uExampleAccessToken""#,
+    ),
     ("key", r"\S+", r#""k3yOfAnExampleApp""#),
     ("secret", r"\S+", r#""s3cretOfAnExample""#),
     ("refresh", r"\S+", r#""ExampleRefreshToken""#),
     ("text", r"(?s).+", r#""Said for people""#),
     ("name", r".+", r#""Sandbox""#),
     ("email", r"\S+@\S+", r#""sandbox@example.com""#),
-    ("link", r"https?://\S+", r#""https://www.dropbox.com/referrals/example""#),
+    (
+        "link",
+        r"https?://\S+",
+        r#""https://www.dropbox.com/referrals/example""#,
+    ),
     ("asset", r"[1-9]\d*", "55"),
     ("asset2", r"[1-9]\d*", "56"),
     ("version", r"[1-9]\d*", "1"),
@@ -39,11 +67,37 @@ const PLACEHOLDERS: &[(&str, &str, &str)] = &[
     ("user", r"[1-9]\d*", "2"),
     ("collection", r"[1-9]\d*", "4711"),
     ("collectionType", r"[1-9]\d*", "1"),
-    ("instant", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", r#""2026-03-01T08:31:12.125Z""#),
-    ("instant2", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", r#""2026-03-01T08:31:13.250Z""#),
-    ("uploadUrl", r"https?://\S+", r#""https://up.example.com/9f1c""#),
-    ("downloadUrl", r"https?://\S+", r#""https://up.example.com/d/77ab""#),
+    (
+        "instant",
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
+        r#""2026-03-01T08:31:12.125Z""#,
+    ),
+    (
+        "instant2",
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
+        r#""2026-03-01T08:31:13.250Z""#,
+    ),
+    (
+        "uploadUrl",
+        r"https?://\S+",
+        r#""https://up.example.com/9f1c""#,
+    ),
+    (
+        "downloadUrl",
+        r"https?://\S+",
+        r#""https://up.example.com/d/77ab""#,
+    ),
     ("handle", r"\S+", r#""h-5c1e""#),
+    (
+        "uploadUrl2",
+        r"https?://\S+",
+        r#""https://up.example.com/9f1d""#,
+    ),
+    ("handle2", r"\S+", r#""h-5c1f""#),
+    ("count", r"\d+", "1"),
+    ("asset_text", r"\d+", r#""55""#),
+    ("version_text", r"\d+", r#""1""#),
+    ("version2_text", r"\d+", r#""2""#),
     ("key2", r"\S+", r#""example-key""#),
 ];
 
@@ -58,11 +112,16 @@ fn known(text: &str) -> Option<(&'static str, &'static str, Value)> {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn wrapped<'a>(value: &'a Value, operator: &str) -> Option<&'a Value> {
-    value.as_object().filter(|map| map.len() == 1)?.get(operator)
+    value
+        .as_object()
+        .filter(|map| map.len() == 1)?
+        .get(operator)
 }
 
 impl Bindings {
@@ -100,7 +159,9 @@ impl Bindings {
             },
             Value::Array(list) => list.iter().map(|item| self.fill(item)).collect(),
             Value::Object(map) => {
-                let filled = map.iter().map(|(name, item)| (name.clone(), self.fill(item)));
+                let filled = map
+                    .iter()
+                    .map(|(name, item)| (name.clone(), self.fill(item)));
                 Value::Object(filled.collect())
             }
             other => other.clone(),
@@ -113,7 +174,9 @@ impl Bindings {
             return some.iter().try_for_each(|item| self.find(item, got, at));
         }
         if let Some(with) = wrapped(wanted, "<with>").and_then(Value::as_object) {
-            let part = with.keys().filter_map(|name| Some((name.clone(), got.get(name)?.clone())));
+            let part = with
+                .keys()
+                .filter_map(|name| Some((name.clone(), got.get(name)?.clone())));
             let part = Value::Object(part.collect());
             return self.compare(&Value::Object(with.clone()), &part, at);
         }
@@ -121,7 +184,9 @@ impl Bindings {
             (Value::String(text), got) if known(text).is_some() => self.take(text, got, at),
             (Value::Array(wanted), Value::Array(got)) if wanted.len() == got.len() => {
                 let mut pairs = wanted.iter().zip(got).enumerate();
-                pairs.try_for_each(|(n, (wanted, got))| self.compare(wanted, got, &format!("{at}[{n}]")))
+                pairs.try_for_each(|(n, (wanted, got))| {
+                    self.compare(wanted, got, &format!("{at}[{n}]"))
+                })
             }
             (Value::Object(wanted), Value::Object(got)) => self.members(wanted, got, at),
             (Value::String(text), Value::String(got)) if self.text(text) == *got => Ok(()),
@@ -130,8 +195,17 @@ impl Bindings {
         }
     }
 
-    fn members(&mut self, wanted: &Map<String, Value>, got: &Map<String, Value>, at: &str) -> Result<(), String> {
-        let names = |map: &Map<String, Value>| map.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    fn members(
+        &mut self,
+        wanted: &Map<String, Value>,
+        got: &Map<String, Value>,
+        at: &str,
+    ) -> Result<(), String> {
+        let names = |map: &Map<String, Value>| {
+            map.keys()
+                .cloned()
+                .collect::<std::collections::BTreeSet<_>>()
+        };
         let (want, have) = (names(wanted), names(got));
         if want != have {
             let missing: Vec<_> = want.difference(&have).collect();
@@ -143,7 +217,9 @@ impl Bindings {
     }
 
     fn find(&mut self, item: &Value, got: &Value, at: &str) -> Result<(), String> {
-        let list = got.as_array().ok_or_else(|| format!("{at}: {got} is no list"))?;
+        let list = got
+            .as_array()
+            .ok_or_else(|| format!("{at}: {got} is no list"))?;
         let mut nearest = format!("{at}: the list is empty");
         for candidate in list {
             let mut bindings = self.clone();
@@ -165,10 +241,14 @@ impl Bindings {
         if let Some(bound) = self.0.get(name) {
             return match bound == got {
                 true => Ok(()),
-                false => Err(format!("{at}: {got} instead of {placeholder}, which is {bound}")),
+                false => Err(format!(
+                    "{at}: {got} instead of {placeholder}, which is {bound}"
+                )),
             };
         }
-        let fits = Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(&plain(got));
+        let fits = Regex::new(&format!("^(?:{pattern})$"))
+            .unwrap()
+            .is_match(&plain(got));
         if !fits || got.is_string() != sample.is_string() {
             return Err(format!("{at}: {got} is no {placeholder}"));
         }
@@ -185,8 +265,20 @@ fn a_placeholder_binds_once_and_members_are_exact() {
     let mut bindings = Bindings::default();
     let wanted = json!({"a": "<rev>", "b": ["<rev>"], "c": null});
     let compare = |bindings: &mut Bindings, got| bindings.compare(&wanted, &got, "$");
-    assert!(compare(&mut bindings, json!({"a": "0123456789", "b": ["0123456789"], "c": null})).is_ok());
-    assert!(compare(&mut bindings, json!({"a": "0123456789", "b": ["0123456780"], "c": null})).is_err());
+    assert!(
+        compare(
+            &mut bindings,
+            json!({"a": "0123456789", "b": ["0123456789"], "c": null})
+        )
+        .is_ok()
+    );
+    assert!(
+        compare(
+            &mut bindings,
+            json!({"a": "0123456789", "b": ["0123456780"], "c": null})
+        )
+        .is_err()
+    );
     for other in [
         json!({"a": "xyz", "b": ["xyz"], "c": null}),
         json!({"a": "0123456789", "b": ["0123456789"]}),
@@ -194,6 +286,9 @@ fn a_placeholder_binds_once_and_members_are_exact() {
         json!({"a": "0123456789", "b": [], "c": null}),
         json!({"a": 123_456_789, "b": [123_456_789], "c": null}),
     ] {
-        assert!(compare(&mut Bindings::default(), other.clone()).is_err(), "{other}");
+        assert!(
+            compare(&mut Bindings::default(), other.clone()).is_err(),
+            "{other}"
+        );
     }
 }

@@ -20,8 +20,6 @@ pub(super) trait Emulator: Sized {
     fn arrange(&self, given: &Value, bindings: &mut Bindings);
     /// What serves a host.
     fn router(&self, host: &str) -> Router;
-    /// Headers that every call has.
-    fn headers(&self, fixture: &Fixture, bindings: &Bindings) -> Vec<(String, String)>;
     /// The root of a host's URLs.
     fn base(&self, host: &str) -> &'static str;
     /// What must hold of every answer beyond what the fixture says.
@@ -37,14 +35,23 @@ pub(super) async fn hold<E: Emulator>(service: &str) {
         if fixture.only == Some(Only::Client) {
             continue;
         }
-        let faults: Vec<&str> = fixture.given.iter().filter_map(|given| given["fault"].as_str()).collect();
+        let faults: Vec<&str> = fixture
+            .given
+            .iter()
+            .filter_map(|given| given["fault"].as_str())
+            .collect();
         let mut bindings = Bindings::default();
         let emulator = E::start(&faults.join(";"), &mut bindings);
         let held = Box::pin(play(&emulator, &fixtures, fixture, &mut bindings)).await;
         wrong.extend(held.err().map(|why| format!("{}: {why}", fixture.name)));
         played += 1;
     }
-    assert!(wrong.is_empty(), "{} of {played} are answered otherwise:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {played} are answered otherwise:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     assert!(played > 15, "only {played} fixtures");
 }
 
@@ -59,22 +66,36 @@ async fn play<E: Emulator>(
         let played = Box::pin(play(emulator, fixtures, before, bindings)).await;
         played.map_err(|why| format!("before it, {}: {why}", before.name))?;
     }
-    for given in fixture.given.iter().filter(|given| given.get("fault").is_none()) {
+    for given in fixture
+        .given
+        .iter()
+        .filter(|given| given.get("fault").is_none())
+    {
         emulator.arrange(given, bindings);
     }
     let response = send(emulator, fixture, bindings).await;
     let (head, body) = response.into_parts();
-    let body: Bytes = match tokio::time::timeout(Duration::from_secs(10), to_bytes(body, 64 << 20)).await {
-        Ok(body) => body.map_err(|error| error.to_string())?,
-        Err(_) => return Err("the answer does not end".to_owned()),
-    };
+    let body: Bytes =
+        match tokio::time::timeout(Duration::from_secs(10), to_bytes(body, 64 << 20)).await {
+            Ok(body) => body.map_err(|error| error.to_string())?,
+            Err(_) => return Err("the answer does not end".to_owned()),
+        };
     let wanted = &fixture.response;
     if head.status.as_u16() != wanted.status {
-        return Err(format!("status {}: {}", head.status, String::from_utf8_lossy(&body)));
+        return Err(format!(
+            "status {}: {}",
+            head.status,
+            String::from_utf8_lossy(&body)
+        ));
     }
     emulator.check_answer(&body);
     wanted.body.compare(&body, bindings)?;
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("no header");
+    let header = |name: &str| {
+        head.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("no header")
+    };
     for (name, wanted) in &wanted.json_headers {
         let text = header(name);
         if !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
@@ -84,7 +105,11 @@ async fn play<E: Emulator>(
         bindings.compare(wanted, &value, name)?;
     }
     for (name, wanted) in &wanted.headers {
-        bindings.compare(&Value::from(wanted.as_str()), &Value::from(header(name)), name)?;
+        bindings.compare(
+            &Value::from(wanted.as_str()),
+            &Value::from(header(name)),
+            name,
+        )?;
     }
     Ok(())
 }
@@ -97,16 +122,21 @@ async fn send<E: Emulator>(emulator: &E, fixture: &Fixture, bindings: &Bindings)
         host => url::Url::parse(&format!("{}{path}", emulator.base(host))).unwrap(),
     };
     if !call.query.is_empty() {
-        url.query_pairs_mut().extend_pairs(call.query.iter().map(|(name, value)| (name, bindings.text(value))));
+        url.query_pairs_mut().extend_pairs(
+            call.query
+                .iter()
+                .map(|(name, value)| (name, bindings.text(value))),
+        );
     }
-    let bytes = fixture.damaged.as_ref().unwrap_or(&call.body).bytes(bindings);
+    let bytes = fixture
+        .damaged
+        .as_ref()
+        .unwrap_or(&call.body)
+        .bytes(bindings);
     let mut request = axum::http::Request::builder()
         .method(call.method.as_str())
         .uri(&url[url::Position::BeforePath..])
         .header("content-length", bytes.len());
-    for (name, value) in emulator.headers(fixture, bindings) {
-        request = request.header(name, value);
-    }
     for (name, value) in &call.headers {
         request = request.header(name, bindings.text(value));
     }

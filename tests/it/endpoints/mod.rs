@@ -12,7 +12,7 @@ use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_sandbox::celum::{self, Profile};
 use windlass_sandbox::{Sandbox, SandboxOptions};
 
-use crate::support::{self, faults, sandbox_options};
+use crate::support::{self, faults, sandbox_options, tenant_profile};
 use suite::Subject;
 
 /// Every kind of trouble that leaves the caller in doubt or makes him wait.
@@ -24,7 +24,7 @@ fn subject<E: Source + Sink + 'static>(
     keep: impl Any,
 ) -> Subject {
     Subject {
-        source: endpoint.clone(),
+        source: Arc::<E>::clone(&endpoint),
         sink: endpoint,
         collection: AssetPath::new(collection),
         asset_type: None,
@@ -120,10 +120,7 @@ impl Tenant {
     fn new() -> Self {
         Tenant {
             sandbox: sandbox_options(0).celum_profile,
-            client: CelumProfile {
-                range: true,
-                ..CelumProfile::default()
-            },
+            client: tenant_profile(),
             faults: "",
         }
     }

@@ -6,8 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use crate::support::noise;
+use bytes::Bytes;
 use windlass_core::{
     Asset, AssetPath, Blake3, Change, ContentHash, Correlation, Destination, Digests, Draft,
     Expected, Kind, Placed, Result, Scope, Sink, Source,
@@ -54,8 +54,14 @@ impl Subject {
         }
     }
 
-    async fn upload(&self, destination: &Destination, bytes: &[u8], mark: &Correlation) -> Result<Placed> {
-        self.upload_claiming(destination, bytes, mark, &digests(bytes)).await
+    async fn upload(
+        &self,
+        destination: &Destination,
+        bytes: &[u8],
+        mark: &Correlation,
+    ) -> Result<Placed> {
+        self.upload_claiming(destination, bytes, mark, &digests(bytes))
+            .await
     }
 
     /// As a flow does it: after a failure that may pass, look for the asset, then upload again.
@@ -74,7 +80,10 @@ impl Subject {
                 Err(error) if error.is_temporary() && tries > 0 => {}
                 ended => return ended,
             }
-            let found = self.sink.find(destination, mark, &Expected::from(claimed)).await?;
+            let found = self
+                .sink
+                .find(destination, mark, &Expected::from(claimed))
+                .await?;
             if let Some(placed) = found {
                 return Ok(placed);
             }
@@ -89,22 +98,31 @@ impl Subject {
         claimed: &Digests,
     ) -> Result<Placed> {
         let sheet = self.sink.capabilities();
-        let session = self.sink.begin(destination, bytes.len() as u64, mark).await?;
+        let session = self
+            .sink
+            .begin(destination, bytes.len() as u64, mark)
+            .await?;
         // The smallest chunks that the sheet allows, so that several are needed.
         let chunk = (sheet.chunk_multiple.max(64 << 10)).min(sheet.chunk_bytes_max) as usize;
         for (index, piece) in bytes.chunks(chunk).enumerate() {
-            session.append((index * chunk) as u64, Bytes::copy_from_slice(piece)).await?;
+            session
+                .append((index * chunk) as u64, Bytes::copy_from_slice(piece))
+                .await?;
         }
         session.commit(claimed).await
     }
 
     async fn place(&self, name: &str, bytes: &[u8]) -> Placed {
-        let destination = Destination::New { draft: self.draft(name) };
+        let destination = Destination::New {
+            draft: self.draft(name),
+        };
         self.upload(&destination, bytes, &mark(name)).await.unwrap()
     }
 
     async fn list(&self) -> Vec<Asset> {
-        let scope = Scope { root: self.collection.clone() };
+        let scope = Scope {
+            root: self.collection.clone(),
+        };
         let mut cursor = None;
         let mut assets: Vec<Asset> = Vec::new();
         loop {
@@ -166,9 +184,15 @@ async fn a_committed_content_reads_back_byte_for_byte(subject: &Subject) {
         let end = length as u64;
         for range in [0..end, 0..1, end - 1..end, end / 3..end / 2] {
             let mut read = vec![7];
-            subject.read(&asset, range.clone(), &mut read).await.unwrap();
+            subject
+                .read(&asset, range.clone(), &mut read)
+                .await
+                .unwrap();
             assert_eq!(read[0], 7, "what was in the buffer stays");
-            assert!(read[1..] == bytes[range.start as usize..range.end as usize], "{length} {range:?}");
+            assert!(
+                read[1..] == bytes[range.start as usize..range.end as usize],
+                "{length} {range:?}"
+            );
         }
     }
 }
@@ -181,16 +205,31 @@ async fn an_empty_content_can_be_placed_and_listed(subject: &Subject) {
 
 async fn nothing_is_visible_before_commit(subject: &Subject) {
     let before = subject.list().await.len();
-    let destination = Destination::New { draft: subject.draft("unseen.bin") };
-    let session = subject.sink.begin(&destination, 10, &mark("unseen")).await.unwrap();
-    session.append(0, Bytes::from_static(b"0123456789")).await.unwrap();
+    let destination = Destination::New {
+        draft: subject.draft("unseen.bin"),
+    };
+    let session = subject
+        .sink
+        .begin(&destination, 10, &mark("unseen"))
+        .await
+        .unwrap();
+    session
+        .append(0, Bytes::from_static(b"0123456789"))
+        .await
+        .unwrap();
     assert_eq!(subject.list().await.len(), before);
     session.abort().await.unwrap();
     assert_eq!(subject.list().await.len(), before);
 }
 
 async fn names_of_all_scripts_come_back_as_they_went(subject: &Subject) {
-    for name in ["Größe Übersicht.txt", "春のキャンペーン.txt", "été 😀.txt", "مرحبا.txt", "a & b + c%20#1.txt"] {
+    for name in [
+        "Größe Übersicht.txt",
+        "春のキャンペーン.txt",
+        "été 😀.txt",
+        "مرحبا.txt",
+        "a & b + c%20#1.txt",
+    ] {
         let placed = subject.place(name, name.as_bytes()).await;
         let asset = subject.stat(&placed).await.expect("it is there");
         assert_eq!(asset.path.name(), name);
@@ -205,23 +244,47 @@ async fn a_content_with_the_wrong_digest_is_not_left_behind(subject: &Subject) {
     let bytes = noise(5000, 3);
     let mut claimed = digests(&bytes);
     claimed.content_hash = Some(ContentHash::of(b"something else"));
-    let destination = Destination::New { draft: subject.draft("wrong.bin") };
-    let refused = subject.upload_claiming(&destination, &bytes, &mark("wrong"), &claimed).await;
+    let destination = Destination::New {
+        draft: subject.draft("wrong.bin"),
+    };
+    let refused = subject
+        .upload_claiming(&destination, &bytes, &mark("wrong"), &claimed)
+        .await;
     assert_eq!(refused.unwrap_err().kind(), Kind::Integrity);
     assert_eq!(subject.list().await.len(), before);
 }
 
 async fn a_lost_commit_is_found_and_nothing_else_is(subject: &Subject) {
     let bytes = noise(70_000, 4);
-    let destination = Destination::New { draft: subject.draft("lost.bin") };
+    let destination = Destination::New {
+        draft: subject.draft("lost.bin"),
+    };
     let expected = Expected::from(&digests(&bytes));
-    let before = subject.sink.find(&destination, &mark("lost"), &expected).await.unwrap();
+    let before = subject
+        .sink
+        .find(&destination, &mark("lost"), &expected)
+        .await
+        .unwrap();
     assert_eq!(before, None);
-    let placed = subject.upload(&destination, &bytes, &mark("lost")).await.unwrap();
-    let found = subject.sink.find(&destination, &mark("lost"), &expected).await.unwrap();
+    let placed = subject
+        .upload(&destination, &bytes, &mark("lost"))
+        .await
+        .unwrap();
+    let found = subject
+        .sink
+        .find(&destination, &mark("lost"), &expected)
+        .await
+        .unwrap();
     assert_eq!(found.expect("it is found").asset, placed.asset);
-    let longer = Expected { size: expected.size + 1, content_hash: Some(ContentHash::of(b"x")) };
-    let other = subject.sink.find(&destination, &mark("lost"), &longer).await.unwrap();
+    let longer = Expected {
+        size: expected.size + 1,
+        content_hash: Some(ContentHash::of(b"x")),
+    };
+    let other = subject
+        .sink
+        .find(&destination, &mark("lost"), &longer)
+        .await
+        .unwrap();
     assert_eq!(other, None, "other bytes are not mistaken for ours");
 }
 
@@ -230,9 +293,14 @@ async fn a_replaced_asset_is_not_read_as_its_old_revision(subject: &Subject) {
     let placed = subject.place("versions.bin", &first).await;
     let old = subject.stat(&placed).await.expect("it is there");
     let second = noise(60_000, 6);
-    let destination =
-        Destination::Version { asset: placed.asset.clone(), draft: subject.draft("versions.bin") };
-    let replaced = subject.upload(&destination, &second, &mark("versions-2")).await.unwrap();
+    let destination = Destination::Version {
+        asset: placed.asset.clone(),
+        draft: subject.draft("versions.bin"),
+    };
+    let replaced = subject
+        .upload(&destination, &second, &mark("versions-2"))
+        .await
+        .unwrap();
     assert_ne!(replaced.revision, placed.revision);
     let mut read = Vec::new();
     // Services that keep old revisions may still give the old bytes; nobody may give the new ones.
@@ -255,7 +323,12 @@ async fn what_was_placed_can_be_removed_and_is_gone(subject: &Subject) {
 async fn a_listing_names_every_asset_once(subject: &Subject) {
     let before = subject.list().await.len();
     for index in 0..30 {
-        subject.place(&format!("listed-{index:02}.txt"), format!("content {index}").as_bytes()).await;
+        subject
+            .place(
+                &format!("listed-{index:02}.txt"),
+                format!("content {index}").as_bytes(),
+            )
+            .await;
     }
     let listed = subject.list().await;
     assert_eq!(listed.len(), before + 30);
@@ -264,13 +337,20 @@ async fn a_listing_names_every_asset_once(subject: &Subject) {
     ids.dedup();
     assert_eq!(ids.len(), listed.len());
     for asset in &listed {
-        let now = subject.source.stat(&asset.id).await.unwrap().expect("it is there");
+        let now = subject
+            .source
+            .stat(&asset.id)
+            .await
+            .unwrap()
+            .expect("it is there");
         assert_eq!((&now.revision, now.size), (&asset.revision, asset.size));
     }
 }
 
 async fn a_scope_that_is_not_there_is_not_found(subject: &Subject) {
-    let scope = Scope { root: subject.collection.join("no such folder") };
+    let scope = Scope {
+        root: subject.collection.join("no such folder"),
+    };
     let error = subject.source.changes(&scope, None).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error:?}");
 }

@@ -160,7 +160,7 @@ fn blake3_equals_its_published_vectors() {
 }
 
 #[test]
-fn the_content_hash_equals_the_vectors_of_the_dropbox_contract() {
+fn the_content_hash_equals_the_vectors_of_its_contract() {
     let letters = LETTER_VECTORS
         .iter()
         .map(|(len, hash)| (vec![b'A'; *len], hash));

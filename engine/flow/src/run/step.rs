@@ -15,6 +15,14 @@ use super::{RunOptions, Runner, work_of};
 use crate::observe::{Event, Observer};
 use crate::plan::{Work, draft_digest};
 
+/// How a step failed in this shift so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failures {
+    count: u32,
+    /// The last one may have left an asset behind that nobody knows of.
+    ambiguous: bool,
+}
+
 /// Everything a step's task needs; shared by all of them.
 pub(super) struct StepRunner {
     flow: String,
@@ -27,7 +35,7 @@ pub(super) struct StepRunner {
     fatal: Mutex<Option<Error>>,
     /// Failed tries of steps in this shift. The attempt number also grows when a run is stopped and
     /// goes on, which must not bring a healthy step nearer to its end.
-    failures: Mutex<BTreeMap<StepId, u32>>,
+    failures: Mutex<BTreeMap<StepId, Failures>>,
 }
 
 impl StepRunner {
@@ -102,8 +110,7 @@ impl StepRunner {
                 correlation,
             } => {
                 self.still_as_planned(asset).await?;
-                self.place(step.attempt, asset, destination, correlation)
-                    .await
+                self.place(step, asset, destination, correlation).await
             }
             Work::Update {
                 placement,
@@ -133,12 +140,12 @@ impl StepRunner {
 
     async fn place(
         &self,
-        attempt: u32,
+        step: &LeasedStep,
         asset: &Asset,
         destination: &Destination,
         correlation: &Correlation,
     ) -> Result<Outcome> {
-        if attempt > 1
+        if self.may_be_placed(step)
             && let Some(outcome) = self.adopt(asset, destination, correlation).await?
         {
             return Ok(outcome);
@@ -231,7 +238,7 @@ impl StepRunner {
     }
 
     fn outcome_of(&self, error: Error, step: StepId, work: Option<&Work>) -> Outcome {
-        let failures = self.count_failure(step);
+        let failures = self.count_failure(step, error.kind());
         let hint = error.hint().map(str::to_owned);
         let kind = error.kind();
         tracing::debug!(%kind, failures, "{}", error.chain());
@@ -288,10 +295,21 @@ impl StepRunner {
         })
     }
 
-    fn count_failure(&self, step: StepId) -> u32 {
+    fn count_failure(&self, step: StepId, kind: Kind) -> u32 {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(step).or_insert(0);
-        *count += 1;
-        *count
+        let failure = failures.entry(step).or_default();
+        failure.count += 1;
+        failure.ambiguous = kind == Kind::Ambiguous;
+        failure.count
+    }
+
+    /// Whether an earlier attempt may have placed the asset: always when it ended without anybody hearing
+    /// of it, else only when its answer was lost.
+    fn may_be_placed(&self, step: &LeasedStep) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        match failures.get(&step.id) {
+            Some(failure) => failure.ambiguous,
+            None => step.attempt > 1,
+        }
     }
 }
