@@ -53,6 +53,11 @@ impl Catalogue {
         })
     }
 
+    /// The asset type of an id.
+    pub(crate) fn type_by_id(&self, id: i64) -> Option<&TypeSheet> {
+        self.types.iter().find(|sheet| sheet.id == id)
+    }
+
     /// The technical names of all asset types.
     pub(crate) fn type_names(&self) -> impl Iterator<Item = &str> {
         self.types.iter().map(|sheet| sheet.name.as_str())
@@ -92,6 +97,13 @@ impl Catalogue {
 }
 
 impl TypeSheet {
+    /// The technical name of one of its fields.
+    pub(crate) fn name_of(&self, id: i64) -> Option<&str> {
+        let mut fields = self.fields.iter();
+        let found = fields.find(|(_, entry)| entry.field.id == id);
+        found.map(|(name, _)| name.as_str())
+    }
+
     fn of(asset_type: AssetType) -> Self {
         let mut fields = BTreeMap::new();
         for set in asset_type.information_field_sets {

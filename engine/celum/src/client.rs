@@ -19,6 +19,7 @@ use windlass_http::{
 use crate::errors::{CelumJudge, Refusal, undecodable};
 use crate::filter::Filter;
 use crate::options::{CelumOptions, Credential};
+use crate::profile::UploadAuth;
 use crate::wire;
 
 /// The largest page that the API gives.
@@ -27,10 +28,19 @@ pub(crate) const PAGE_SIZE: usize = 200;
 /// A page of 200 assets with all their fields stays well below this.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// 200,000 collections under one parent: more is a mistake of the tenant, or an answer without end.
+const COLLECTION_PAGES_MAX: usize = 1000;
+
+/// How long the bytes of an upload may stand still: the source they come from may have been asked to
+/// wait, and single waits of 300 s have been seen.
+const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// The typed calls of one tenant.
 #[derive(Debug)]
 pub(crate) struct Api {
     root: Url,
+    authorizer: Arc<dyn Authorizer>,
+    upload_auth: UploadAuth,
     /// Ordinary calls.
     client: Client,
     /// Uploads and downloads.
@@ -80,7 +90,7 @@ impl Api {
         let client = Client::new(
             transport,
             Arc::new(CelumJudge),
-            authorizer,
+            Arc::clone(&authorizer),
             ClientOptions {
                 concurrency: options.profile.api_calls,
                 tries: options.tries,
@@ -94,6 +104,8 @@ impl Api {
         }
         Ok(Api {
             root,
+            authorizer,
+            upload_auth: options.profile.upload_auth,
             transfers: client.lane(options.profile.transfers),
             client,
         })
@@ -139,7 +151,7 @@ impl Api {
         recursive: bool,
     ) -> Result<Vec<wire::Collection>> {
         let mut all = Vec::new();
-        for page in 1.. {
+        for page in 1..=COLLECTION_PAGES_MAX {
             let mut query = vec![("page", page.to_string()), ("size", PAGE_SIZE.to_string())];
             // Pages shift when data changes; a stable order keeps the damage to what changed.
             query.push(("sort", "id,ASC".to_owned()));
@@ -153,19 +165,21 @@ impl Api {
                 .get("collections", "collections", &query)
                 .await?
                 .or_refused("listing collections")?;
+            // A page without content is the end, whatever it says of further ones.
+            let ended = !got.has_next || got.content.is_empty();
             all.extend(got.content);
-            if !got.has_next {
-                break;
+            if ended {
+                return Ok(all);
             }
         }
-        Ok(all)
-    }
-
-    pub(crate) async fn collection(&self, id: i64) -> Result<Option<wire::Collection>> {
-        let path = format!("collections/{id}");
-        self.get("collections/{id}", &path, &[])
-            .await?
-            .or_absent("reading a collection")
+        Err(Error::new(
+            Kind::Unsupported,
+            format!(
+                "more than {} collections are in one place",
+                COLLECTION_PAGES_MAX * PAGE_SIZE
+            ),
+        )
+        .with_hint("name a collection further down"))
     }
 
     pub(crate) async fn create_collection(
@@ -270,14 +284,14 @@ impl Api {
         }
     }
 
-    pub(crate) async fn has_other_versions(&self, asset: i64) -> Result<bool> {
-        let query = [("size", "2".to_owned())];
+    /// The first versions of an asset and whether there are more; `None` where the asset or its
+    /// versions are absent or hidden.
+    pub(crate) async fn versions(&self, asset: i64) -> Result<Option<wire::Page<wire::Version>>> {
+        let query = [("page", "1".to_owned()), ("size", PAGE_SIZE.to_string())];
         let path = format!("assets/{asset}/versions");
-        let page: Option<wire::Page<wire::Version>> = self
-            .get("assets/{id}/versions", &path, &query)
+        self.get("assets/{id}/versions", &path, &query)
             .await?
-            .or_absent("listing the versions of an asset")?;
-        Ok(page.is_some_and(|page| page.content.len() > 1))
+            .or_absent("listing the versions of an asset")
     }
 
     pub(crate) async fn download_url(
@@ -351,6 +365,10 @@ impl Api {
         request.body = body;
         // The service may work on a large file for a while before it answers.
         request.answer_timeout = Duration::from_secs(600);
+        request.idle_timeout = UPLOAD_IDLE_MAX;
+        if self.upload_auth == UploadAuth::ApiKey {
+            self.authorizer.authorize(&mut request.headers).await?;
+        }
         let value = HeaderValue::from_str(content_type)
             .map_err(|error| unusable("a content type").with_source(error))?;
         request.headers.insert(CONTENT_TYPE, value);

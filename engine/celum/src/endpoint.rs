@@ -1,24 +1,27 @@
 //! The tenant: its capability sheet, what is known of it, and whether it can be used.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use tokio::sync::OnceCell;
-use windlass_core::{Capabilities, CheckItem, Endpoint, Error, Kind, Result, UploadOrder};
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
+use windlass_core::{Capabilities, CheckItem, Endpoint, Error, Result, Status, UploadOrder};
 use windlass_http::Transport;
 
+use crate::calibration::Calibration;
 use crate::catalogue::Catalogue;
 use crate::client::{Api, Got};
 use crate::options::CelumOptions;
-use crate::profile::{CelumProfile, Checksum, ChecksumRule};
+use crate::profile::{CelumProfile, Checksum};
 use crate::resolve::NAME_UNITS_MAX;
 use crate::tree::Tree;
 use crate::vocabulary::Vocabularies;
+use crate::wire::FieldKind;
 
-/// The largest asset that calibration downloads.
-const CALIBRATION_BYTES_MAX: u64 = 1 << 20;
+/// A correlation mark is this long.
+const MARK_UNITS: usize = 32;
 
 /// A CELUM tenant as source and sink.
 pub struct CelumEndpoint {
@@ -33,10 +36,22 @@ pub(crate) struct Shared {
     pub(crate) profile: CelumProfile,
     pub(crate) tree: Tree,
     pub(crate) vocabularies: Vocabularies,
-    catalogue: OnceCell<Catalogue>,
+    pub(crate) calibration: Calibration,
+    /// Whoever loads it holds it, so that it is loaded once.
+    catalogue: Mutex<Option<Loaded>>,
     original: OnceCell<i64>,
     me: OnceCell<i64>,
-    calibrated: Mutex<Option<Checksum>>,
+}
+
+struct Loaded {
+    catalogue: Arc<Catalogue>,
+    at: Instant,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 impl fmt::Debug for CelumEndpoint {
@@ -54,22 +69,18 @@ impl CelumEndpoint {
         options: CelumOptions,
     ) -> Result<Arc<Self>> {
         let api = Api::new(transport, &options)?;
-        let calibrated = match options.profile.checksum {
-            ChecksumRule::Known(checksum) => Some(checksum),
-            ChecksumRule::Uncalibrated => None,
-        };
         let endpoint = CelumEndpoint {
             capabilities: capabilities(&options.profile),
             name: options.name,
             shared: Arc::new(Shared {
                 api,
+                calibration: Calibration::new(options.profile.checksum),
                 profile: options.profile,
                 tree: Tree::default(),
                 vocabularies: Vocabularies::default(),
-                catalogue: OnceCell::new(),
+                catalogue: Mutex::default(),
                 original: OnceCell::new(),
                 me: OnceCell::new(),
-                calibrated: Mutex::new(calibrated),
             }),
         };
         endpoint
@@ -83,68 +94,49 @@ impl CelumEndpoint {
     /// Finds out how the tenant computes checksums, from one small asset whose original is downloaded
     /// and compared; `None` while there is none to learn from.
     pub async fn calibrate(&self) -> Result<Option<Checksum>> {
-        if let Some(known) = self.shared.checksum() {
-            return Ok(Some(known));
-        }
-        let page = self
-            .shared
-            .api
-            .search(&crate::filter::Filter::IdRange { from: 1 })
-            .await?;
-        let small = page.content.iter().find(|asset| {
-            let version = &asset.current_version;
-            version.file_checksum.is_some()
-                && (1..=CALIBRATION_BYTES_MAX).contains(&version.filesize)
-        });
-        let Some(asset) = small else { return Ok(None) };
-        let original = self.shared.original().await?;
-        let Some(url) = self
-            .shared
-            .api
-            .download_url(asset.id, original, None)
-            .await?
-        else {
-            return Ok(None);
-        };
-        let Ok(mut response) = self.shared.api.download(url, None).await? else {
-            return Ok(None);
-        };
-        let mut bytes = Vec::new();
-        while let Some(piece) = response.body.next().await {
-            let piece = piece.map_err(|error| {
-                Error::new(Kind::Unavailable, "a download broke off").with_source(error)
-            })?;
-            bytes.extend_from_slice(&piece);
-            if bytes.len() as u64 > CALIBRATION_BYTES_MAX {
-                return Ok(None);
-            }
-        }
-        let stated = asset
-            .current_version
-            .file_checksum
-            .as_deref()
-            .unwrap_or_default();
-        self.shared.learn(&bytes, stated);
-        Ok(self.shared.checksum())
+        self.shared.calibrate().await
+    }
+
+    /// Forgets what is known of types, fields, vocabularies and collections; all is read again when it
+    /// is needed next.
+    pub async fn refresh(&self) {
+        self.shared.refresh().await;
     }
 }
 
 impl Shared {
-    pub(crate) async fn catalogue(&self) -> Result<&Catalogue> {
-        self.catalogue
-            .get_or_try_init(|| Catalogue::load(&self.api))
-            .await
+    /// The tenant's types and fields; read once.
+    pub(crate) async fn catalogue(&self) -> Result<Arc<Catalogue>> {
+        let mut slot = self.catalogue.lock().await;
+        if let Some(loaded) = &*slot {
+            return Ok(Arc::clone(&loaded.catalogue));
+        }
+        let catalogue = Arc::new(Catalogue::load(&self.api).await?);
+        *slot = Some(Loaded {
+            catalogue: Arc::clone(&catalogue),
+            at: Instant::now(),
+        });
+        Ok(catalogue)
+    }
+
+    pub(crate) async fn refresh(&self) {
+        *self.catalogue.lock().await = None;
+        self.vocabularies.forget().await;
+        self.tree.forget().await;
+    }
+
+    /// Whether types and fields were read longer ago than this.
+    pub(crate) async fn is_older_than(&self, age: Duration) -> bool {
+        let slot = self.catalogue.lock().await;
+        slot.as_ref()
+            .is_some_and(|loaded| loaded.at.elapsed() >= age)
     }
 
     /// The id of the download format that gives the original.
     pub(crate) async fn original(&self) -> Result<i64> {
         let find = || async {
-            let formats = self.api.download_formats().await?;
             // Every installation seen so far has the original under 1.
-            Ok(formats
-                .iter()
-                .find(|format| format.original == Some(true))
-                .map_or(1, |f| f.id))
+            Ok::<_, Error>(self.stated_original().await?.unwrap_or(1))
         };
         self.original.get_or_try_init(find).await.copied()
     }
@@ -158,26 +150,33 @@ impl Shared {
         self.me.get_or_try_init(ask).await.copied()
     }
 
-    /// How the tenant computes checksums, where known.
-    pub(crate) fn checksum(&self) -> Option<Checksum> {
-        *self
-            .calibrated
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The format that the tenant itself calls the original.
+    async fn stated_original(&self) -> Result<Option<i64>> {
+        let formats = self.api.download_formats().await?;
+        let original = formats.iter().find(|format| format.original == Some(true));
+        Ok(original.map(|format| format.id))
     }
 
-    /// Learns it from bytes that are known and what the tenant stated of them.
-    pub(crate) fn learn(&self, bytes: &[u8], stated: &str) {
-        if bytes.is_empty() {
-            return;
-        }
-        if let Some(found) = Checksum::recognise(bytes, stated) {
-            tracing::info!(?found, "the tenant's checksum is known now");
-            *self
-                .calibrated
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(found);
-        }
+    /// Whether the configured correlation field can carry a mark; `None` where none is configured.
+    async fn correlation_item(&self) -> Result<(bool, String)> {
+        let Some(name) = &self.profile.correlation_field else {
+            let text =
+                "none is configured: a lost answer is settled by reading the newest assets back";
+            return Ok((true, text.to_owned()));
+        };
+        let catalogue = self.catalogue().await?;
+        let found = catalogue.type_with(name).map(|sheet| &sheet.fields[name]);
+        Ok(match found.map(|entry| &entry.field) {
+            None => (false, format!("no asset type has a field {name:?}")),
+            Some(field) if field.kind != FieldKind::Text => {
+                (false, format!("the field {name:?} is not a text field"))
+            }
+            Some(field) if field.max_length.is_some_and(|max| max < MARK_UNITS) => (
+                false,
+                format!("the field {name:?} is shorter than {MARK_UNITS} characters"),
+            ),
+            Some(_) => (true, format!("{name} is there")),
+        })
     }
 }
 
@@ -210,79 +209,122 @@ impl Endpoint for CelumEndpoint {
 
     async fn check(&self) -> Result<Vec<CheckItem>> {
         let shared = &self.shared;
-        let mut items = Vec::new();
-        let mut tell = |subject: &str, ok: bool, finding: String, hint: Option<&str>| {
-            let hint = hint.filter(|_| !ok).map(str::to_owned);
-            items.push(CheckItem {
-                subject: subject.to_owned(),
-                finding,
-                ok,
-                hint,
-            });
-        };
-        match shared.api.version().await? {
+        let release = shared.release_item().await?;
+        let user = shared.api.me().await?.or_refused("asking who we are")?;
+        let name = user.username.unwrap_or_else(|| user.id.to_string());
+        let (ok, finding) = shared.correlation_item().await?;
+        let correlation = item(
+            "correlation field",
+            ok,
+            finding,
+            "add a text field of at least 32 characters with that name to the asset types, or \
+             correct correlationField",
+        );
+        let [types, collections] = shared.catalogue_items().await?;
+        Ok(vec![
+            release,
+            item("credential", true, format!("it acts as {name}"), ""),
+            types,
+            collections,
+            correlation,
+            shared.original_item().await?,
+            shared.checksum_item().await?,
+        ])
+    }
+}
+
+impl Shared {
+    async fn release_item(&self) -> Result<CheckItem> {
+        Ok(match self.api.version().await? {
             Got::Value(version) => {
                 let known = version.release_version.or(version.version);
-                let text = known.unwrap_or_else(|| "of an unknown release".to_owned());
-                tell("release", true, format!("the tenant runs {text}"), None);
+                let text = known.unwrap_or_else(|| "an unknown release".to_owned());
+                item("release", true, format!("the tenant runs {text}"), "")
             }
-            Got::Refused(_) => tell(
+            Got::Refused(_) => item(
                 "release",
                 false,
                 "the tenant has no Content API at this root".to_owned(),
-                Some("api_root ends with /content-api/v1; releases before about 6.19 lack it"),
+                "api_root ends with /content-api/v1; releases before about 6.19 lack it",
             ),
-        }
-        let user = shared.api.me().await?.or_refused("asking who we are")?;
-        let name = user.username.unwrap_or_else(|| user.id.to_string());
-        tell("credential", true, format!("it acts as {name}"), None);
-        let catalogue = shared.catalogue().await?;
+        })
+    }
+
+    async fn catalogue_items(&self) -> Result<[CheckItem; 2]> {
+        let catalogue = self.catalogue().await?;
         let types: Vec<&str> = catalogue.type_names().collect();
-        tell(
-            "asset types",
-            !types.is_empty(),
-            format!("it sees {}: {}", types.len(), types.join(", ")),
-            Some("give the API user's role access to the asset types that the flows use"),
-        );
-        tell(
-            "collections",
-            catalogue.has_upload_type(),
-            match catalogue.has_upload_type() {
-                true => "there are collections that take uploads".to_owned(),
-                false => "no collection type is permission-defining".to_owned(),
+        let takes_uploads = catalogue.has_upload_type();
+        let finding = match takes_uploads {
+            true => "there are collections that take uploads",
+            false => "no collection type is permission-defining",
+        };
+        Ok([
+            item(
+                "asset types",
+                !types.is_empty(),
+                format!("it sees {}: {}", types.len(), types.join(", ")),
+                "give the API user's role access to the asset types that the flows use",
+            ),
+            item(
+                "collections",
+                takes_uploads,
+                finding.to_owned(),
+                "uploads need a permission-defining collection",
+            ),
+        ])
+    }
+
+    async fn original_item(&self) -> Result<CheckItem> {
+        let original = self.stated_original().await?;
+        Ok(item(
+            "download format",
+            original.is_some(),
+            match original {
+                Some(id) => format!("originals are format {id}"),
+                None => "no download format is said to be the original; 1 is tried".to_owned(),
             },
-            Some("uploads need a permission-defining collection"),
-        );
-        match &shared.profile.correlation_field {
-            None => tell(
-                "correlation field",
-                true,
-                "none is configured: a lost answer is settled by file name, size and creator"
-                    .to_owned(),
-                None,
+            "give the API user's role the download format of the original",
+        ))
+    }
+
+    async fn checksum_item(&self) -> Result<CheckItem> {
+        let (ok, finding) = match self.calibrate().await {
+            Ok(Some(checksum)) => {
+                let Checksum {
+                    algorithm,
+                    encoding,
+                } = checksum;
+                (
+                    true,
+                    format!("the tenant states {algorithm:?} as {encoding:?}"),
+                )
+            }
+            Ok(None) => {
+                let text = "not known yet: it is learned from the first small upload";
+                (true, text.to_owned())
+            }
+            Err(error) if error.status() == Status::Permanent => (
+                false,
+                format!("it cannot be found out: {}", error.message()),
             ),
-            Some(field) => tell(
-                "correlation field",
-                catalogue.type_with(field).is_some(),
-                match catalogue.type_with(field) {
-                    Some(_) => format!("{field} is there"),
-                    None => format!("no asset type has a field {field:?}"),
-                },
-                Some(
-                    "add a text field of that name to the asset types, or correct correlation_field",
-                ),
-            ),
-        }
-        let checksum = self.calibrate().await?;
-        tell(
+            Err(error) => return Err(error),
+        };
+        Ok(item(
             "checksum",
-            true,
-            match checksum {
-                Some(checksum) => format!("the tenant states {:?}", checksum.algorithm),
-                None => "not known yet: it is learned from the first small upload".to_owned(),
-            },
-            None,
-        );
-        Ok(items)
+            ok,
+            finding,
+            "set checksum in the tenant's profile, or let the API user search and download assets; \
+             until then only sizes are compared",
+        ))
+    }
+}
+
+/// One finding; the hint is for when it is not as it must be.
+fn item(subject: &str, ok: bool, finding: String, hint: &str) -> CheckItem {
+    CheckItem {
+        subject: subject.to_owned(),
+        finding,
+        ok,
+        hint: (!ok).then(|| hint.to_owned()),
     }
 }

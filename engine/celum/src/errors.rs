@@ -55,6 +55,14 @@ impl Refusal {
         }
     }
 
+    /// Whether the upload handle is used up, unknown or expired: a fresh one may do.
+    pub(crate) fn is_stale_handle(&self) -> bool {
+        let blames_handle = |argument: &str| argument.rsplit('.').next() == Some("uploadHandle");
+        let mut faults = self.body.faults.iter();
+        self.status == StatusCode::BAD_REQUEST
+            && faults.any(|fault| fault.argument.as_deref().is_some_and(blames_handle))
+    }
+
     /// The shared error. `field_name` knows the technical name of a field id.
     pub(crate) fn into_error(
         self,
@@ -72,7 +80,10 @@ impl Refusal {
                         Some(name) => format!("field {name:?}: "),
                         None => format!("field {id}: "),
                     },
-                    (None, Some(argument)) => format!("{argument}: "),
+                    (None, Some(argument)) => match &fault.locale {
+                        Some(locale) => format!("{argument} in {locale}: "),
+                        None => format!("{argument}: "),
+                    },
                     (None, None) => String::new(),
                 };
                 let said = if fault.message.is_empty() {
@@ -98,7 +109,8 @@ impl Refusal {
         let message = format!("{doing} was refused: {}", told.join("; "));
         let mut error = Error::new(kind, message).with_context("status", self.status.as_u16());
         if let Some(entity) = &self.body.entity {
-            error = error.with_context("entity", entity);
+            let named = entity.as_str().map(str::to_owned);
+            error = error.with_context("entity", named.unwrap_or_else(|| entity.to_string()));
         }
         if let Some(id) = &self.request_id {
             error = error.with_context("request", id);
@@ -108,6 +120,12 @@ impl Refusal {
                 "check the API key of the endpoint, and that its user is not deactivated",
             ),
             Kind::Denied => error.with_hint("give the API user's role the missing permission"),
+            Kind::NotFound => error.with_hint(
+                "it was removed, or the API user's role may not see it: CELUM does not tell which",
+            ),
+            Kind::Conflict => {
+                error.with_hint("somebody may have locked the asset: try again later")
+            }
             Kind::Capacity => {
                 error.with_hint("ask the tenant's operator for the largest file it takes")
             }
@@ -118,6 +136,9 @@ impl Refusal {
     fn kind(&self) -> Kind {
         match self.status.as_u16() {
             401 => Kind::Unauthenticated,
+            // A fresh handle comes with the next try of the whole file.
+            400 if self.is_stale_handle() => Kind::Unavailable,
+            416 => Kind::SourceChanged,
             _ if self.is_absent() => Kind::NotFound,
             403 => Kind::Denied,
             409 | 423 => Kind::Conflict,

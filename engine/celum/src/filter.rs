@@ -30,12 +30,6 @@ pub(crate) enum Filter {
         /// The first id.
         from: i64,
     },
-    /// Assets whose current version has one of these checksums.
-    #[serde(rename = "ASSET_CHECKSUM")]
-    Checksum {
-        /// The checksums as the tenant spells them.
-        values: Vec<String>,
-    },
     /// Assets whose text field has this text.
     #[serde(rename = "ASSET_TEXT_INFORMATION_FIELD", rename_all = "camelCase")]
     TextField {

@@ -4,11 +4,15 @@
 //! Every point on which CELUM's public material is silent is a key of [`CelumProfile`]. There is no
 //! chunked or resumable upload: one streamed POST carries a file, and the unit of retry is the file.
 
+mod calibration;
 mod catalogue;
+mod changes;
 mod client;
+mod edit;
 mod endpoint;
 mod errors;
 mod filter;
+mod find;
 mod options;
 mod profile;
 mod resolve;
@@ -21,7 +25,9 @@ mod wire;
 
 pub use endpoint::CelumEndpoint;
 pub use options::{CelumOptions, Credential};
-pub use profile::{Algorithm, CelumProfile, Checksum, ChecksumRule, Encoding, UploadMode};
+pub use profile::{
+    Algorithm, CelumProfile, Checksum, ChecksumRule, Encoding, UploadAuth, UploadMode,
+};
 
 #[cfg(test)]
 mod tests;

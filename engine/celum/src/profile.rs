@@ -14,6 +14,8 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use windlass_core::{Error, Kind, Result};
 
+use crate::vocabulary::nearest;
+
 /// What is known of a tenant beyond the published API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
@@ -22,6 +24,8 @@ pub struct CelumProfile {
     pub checksum: ChecksumRule,
     /// How bytes are sent to an upload URL.
     pub upload_mode: UploadMode,
+    /// Whether credentials go to an upload URL on another origin than the API.
+    pub upload_auth: UploadAuth,
     /// The largest file that the tenant takes, in bytes.
     pub max_bytes: Option<u64>,
     /// The technical name of a text field that carries Windlass's correlation mark.
@@ -42,6 +46,8 @@ pub struct CelumProfile {
     pub locales: Vec<String>,
     /// Whether collections that a draft names and that do not exist are created.
     pub create_collections: bool,
+    /// Whether keywords that do not exist are created, in fields that allow it.
+    pub tag_create: bool,
 }
 
 impl Default for CelumProfile {
@@ -49,6 +55,7 @@ impl Default for CelumProfile {
         CelumProfile {
             checksum: ChecksumRule::Uncalibrated,
             upload_mode: UploadMode::PostRaw,
+            upload_auth: UploadAuth::None,
             max_bytes: None,
             correlation_field: None,
             auto_activate: true,
@@ -61,9 +68,33 @@ impl Default for CelumProfile {
             api_key_prefix: None,
             locales: vec!["en".to_owned(), "de".to_owned()],
             create_collections: true,
+            // A vocabulary that grows by every typing error is worth less than a held asset.
+            tag_create: false,
         }
     }
 }
+
+/// Keys of a profile that only steer an emulated tenant. One file may serve both sides, so they are
+/// accepted and have no effect here: whatever a tenant does in these points, this client is prepared.
+const TENANT_KEYS: &[&str] = &[
+    "datePrecision",
+    "downloadTtl",
+    "emptyStatus",
+    "expiredStatus",
+    "handleTtl",
+    "ignoreUnknownSearchMembers",
+    "lenientCreateValues",
+    "lock",
+    "maxReferenceNames",
+    "missingStatus",
+    "modBumps",
+    "previewAuth",
+    "previewDelay",
+    "previewFailurePercent",
+    "rangeInclusive",
+    "searchCaps",
+    "sizeMismatch",
+];
 
 impl CelumProfile {
     /// Reads a profile file. Errors: `Config`, naming the key.
@@ -78,18 +109,29 @@ impl CelumProfile {
 
     /// The profile of a TOML text.
     pub fn parse(text: &str) -> Result<Self> {
-        let profile: CelumProfile = toml::from_str(text).map_err(|error| {
-            Error::new(
-                Kind::Config,
-                format!("the tenant's profile: {}", error.message()),
-            )
+        let wrong = |why: &str| Error::new(Kind::Config, format!("the tenant's profile: {why}"));
+        let mut table: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| wrong(error.message()))?;
+        for key in TENANT_KEYS {
+            table.remove(*key);
+        }
+        let mistyped = table
+            .keys()
+            .find_map(|key| Some((key.clone(), suggestion(key)?)));
+        let profile: CelumProfile = table.try_into().map_err(|error: toml::de::Error| {
+            // Its full text also names the key, on a line of its own.
+            let told = error.to_string();
+            let lines: Vec<&str> = told.lines().map(str::trim).collect();
+            let error = wrong(lines.join(" ").trim());
+            match mistyped {
+                Some((key, near)) => {
+                    error.with_hint(format!("did you mean {near:?} instead of {key:?}?"))
+                }
+                None => error,
+            }
         })?;
-        let refuse = |why: &str| {
-            Err(Error::new(
-                Kind::Config,
-                format!("the tenant's profile: {why}"),
-            ))
-        };
+        let refuse = |why: &str| Err(wrong(why));
         match () {
             () if profile.api_calls == 0 => refuse("apiCalls is 0"),
             () if profile.transfers == 0 => refuse("transfers is 0"),
@@ -97,6 +139,28 @@ impl CelumProfile {
             () => Ok(profile),
         }
     }
+}
+
+/// The known key that an unknown one is closest to.
+fn suggestion(key: &str) -> Option<String> {
+    let defaults = toml::Table::try_from(CelumProfile::default()).ok()?;
+    // Absent in the defaults, because they are unset there.
+    let unset = ["maxBytes", "correlationField", "apiKeyPrefix"];
+    let known = || defaults.keys().map(String::as_str).chain(unset);
+    match known().any(|known| known == key) {
+        true => None,
+        false => nearest(key, known()),
+    }
+}
+
+/// Whether credentials go to an upload URL on another origin than the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UploadAuth {
+    /// Never: the URL authorises itself.
+    None,
+    /// As to the API itself; only where a tenant asks for it.
+    ApiKey,
 }
 
 /// How bytes are sent to an upload URL.

@@ -3,16 +3,16 @@
 //! Everything that can be known before bytes move is checked here, so that a refusal names the field
 //! while the file is still only planned.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use regex::Regex;
 use serde_json::{Value as Json, json};
-use windlass_core::{Assigned, Draft, Fault, Result, Value, preflight_name};
+use windlass_core::{Assigned, Draft, Fault, Result, Value, fold_key, preflight_name};
 
 use crate::catalogue::{Catalogue, SheetField, TypeSheet};
 use crate::client::Api;
 use crate::vocabulary::{Entry, Vocabularies, nearest};
-use crate::wire::{Field, FieldEntry, FieldKind};
+use crate::wire::{Asset, Field, FieldEntry, FieldKind};
 
 /// The longest name and file name that a careful caller uses, in UTF-16 units.
 pub(crate) const NAME_UNITS_MAX: usize = 255;
@@ -27,55 +27,257 @@ pub(crate) struct Resolved {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Resolves a draft. `strict`: whether its collection asks for a type and for required fields.
-pub(crate) async fn resolve(
-    api: &Api,
-    catalogue: &Catalogue,
-    vocabularies: &Vocabularies,
-    draft: &Draft,
-    strict: bool,
-) -> Result<Resolved> {
-    let mut resolved = Resolved::default();
-    for (what, name) in [("name", &draft.name), ("file name", &draft.file_name)] {
-        if let Err(problem) = preflight_name(name, NAME_UNITS_MAX) {
-            resolved.whole(format!("its {what} cannot be used: {problem}"), None);
-        }
-    }
-    let sheet = match &draft.asset_type {
-        None => {
-            if strict {
-                resolved.whole(
-                    "it has no asset type, and its collection asks for one".to_owned(),
-                    Some("set asset_type in the flow, or let the plugin name one".to_owned()),
-                );
-            } else if !draft.fields.is_empty() {
-                resolved.whole("it has fields but no asset type".to_owned(), None);
+/// What becomes of keywords that are not there, in fields that allow new ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewKeywords<'a> {
+    /// They are refused.
+    Refused,
+    /// They will be created, so they are no fault.
+    Foreseen,
+    /// They are created now, named in this locale.
+    Created(&'a str),
+}
+
+/// What a draft is held against.
+pub(crate) struct Resolver<'a> {
+    pub(crate) api: &'a Api,
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) vocabularies: &'a Vocabularies,
+    /// Whether the draft's collection asks for a type and for required fields.
+    pub(crate) strict: bool,
+    pub(crate) keywords: NewKeywords<'a>,
+    /// The asset that the draft is for, where there is one: fields that a draft leaves out keep their
+    /// values.
+    pub(crate) existing: Option<&'a Asset>,
+}
+
+/// What is wrong, and what to do about it.
+type Refused = (String, Option<String>);
+
+impl Resolver<'_> {
+    /// Resolves a draft as far as it can be, and says what the tenant would refuse.
+    pub(crate) async fn resolve(&self, draft: &Draft) -> Result<Resolved> {
+        let mut resolved = Resolved::default();
+        for (what, name) in [("name", &draft.name), ("file name", &draft.file_name)] {
+            if let Err(problem) = preflight_name(name, NAME_UNITS_MAX) {
+                resolved.whole(format!("its {what} cannot be used: {problem}"), None);
             }
-            return Ok(resolved);
         }
-        Some(name) => match catalogue.asset_type(name) {
-            Some(sheet) => sheet,
-            None => {
+        let Some(sheet) = self.sheet(draft, &mut resolved) else {
+            return Ok(resolved);
+        };
+        resolved.type_id = Some(sheet.id);
+        for assigned in &draft.fields {
+            match self.value_of(sheet, assigned).await? {
+                Ok(entry) => resolved.values.push(entry),
+                Err(fault) => resolved.faults.push(fault),
+            }
+        }
+        self.check_switches(sheet, draft, &mut resolved);
+        if self.strict {
+            self.check_required(sheet, draft, &mut resolved);
+        }
+        Ok(resolved)
+    }
+
+    /// The asset type that the draft names, or that the asset has already; faults without one.
+    fn sheet(&self, draft: &Draft, resolved: &mut Resolved) -> Option<&TypeSheet> {
+        if let Some(name) = &draft.asset_type {
+            let sheet = self.catalogue.asset_type(name);
+            if sheet.is_none() {
                 resolved.whole(
                     format!("there is no asset type {name:?}"),
-                    suggestion(name, catalogue.type_names()),
+                    suggestion(name, self.catalogue.type_names()),
                 );
-                return Ok(resolved);
             }
-        },
-    };
-    resolved.type_id = Some(sheet.id);
-    for assigned in &draft.fields {
-        match value_of(api, catalogue, vocabularies, sheet, assigned).await? {
-            Ok(entry) => resolved.values.push(entry),
-            Err(fault) => resolved.faults.push(fault),
+            return sheet;
+        }
+        let kept = self.existing.and_then(|asset| asset.type_id);
+        if let Some(sheet) = kept.and_then(|id| self.catalogue.type_by_id(id)) {
+            return Some(sheet);
+        }
+        if self.strict {
+            resolved.whole(
+                "it has no asset type, and its collection asks for one".to_owned(),
+                Some("set asset_type in the flow, or let the plugin name one".to_owned()),
+            );
+        } else if !draft.fields.is_empty() {
+            resolved.whole("it has fields but no asset type".to_owned(), None);
+        }
+        None
+    }
+
+    async fn value_of(
+        &self,
+        sheet: &TypeSheet,
+        assigned: &Assigned,
+    ) -> Result<Result<FieldEntry, Fault>> {
+        let fault = |message: String, hint: Option<String>| {
+            Ok(Err(Fault {
+                field: Some(assigned.field.clone()),
+                message,
+                hint,
+            }))
+        };
+        let Some(SheetField { field, .. }) = sheet.fields.get(&assigned.field) else {
+            return match self.catalogue.type_with(&assigned.field) {
+                Some(other) => fault(
+                    format!("the asset type {:?} has no such field", sheet.name),
+                    Some(format!("{:?} has it", other.name)),
+                ),
+                None => fault(
+                    "there is no such field".to_owned(),
+                    suggestion(&assigned.field, sheet.fields.keys().map(String::as_str)),
+                ),
+            };
+        };
+        let value = match field.kind {
+            FieldKind::CollectionReference | FieldKind::TagReference => {
+                self.references(field, &assigned.value).await?
+            }
+            _ => plain(field, &assigned.value),
+        };
+        match value {
+            Ok(value) => Ok(Ok(FieldEntry {
+                id: field.id,
+                kind: field.kind,
+                value,
+            })),
+            Err((message, hint)) => fault(message, hint),
         }
     }
-    check_switches(sheet, draft, &mut resolved);
-    if strict {
-        check_required(sheet, draft, &mut resolved);
+
+    async fn references(&self, field: &Field, value: &Value) -> Result<Result<Json, Refused>> {
+        let names: &[String] = match value {
+            Value::Keywords(names) | Value::References(names) => names,
+            Value::Text(name) => std::slice::from_ref(name),
+            other => {
+                let message = format!("it takes {}, not {}", wanted(field.kind), other.kind());
+                return Ok(Err((message, None)));
+            }
+        };
+        let Some(root) = field.root_id else {
+            let message = "the tenant states no root for its entries".to_owned();
+            return Ok(Err((message, None)));
+        };
+        let mut ids: Vec<i64> = Vec::new();
+        let mut foreseen: BTreeSet<String> = BTreeSet::new();
+        for name in names {
+            match self.entry(field, root, name).await? {
+                Ok(Some(id)) if ids.contains(&id) => {}
+                Ok(Some(id)) => ids.push(id),
+                Ok(None) => {
+                    foreseen.insert(fold_key(name));
+                }
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
+        let given = ids.len() + foreseen.len();
+        if let Some(max) = field.max_selections.filter(|max| given > *max) {
+            let message = format!("it takes at most {max} entries, not {given}");
+            return Ok(Err((message, None)));
+        }
+        Ok(Ok(json!(ids)))
     }
-    Ok(resolved)
+
+    /// The id of one entry; `None` for a keyword that will be created.
+    async fn entry(
+        &self,
+        field: &Field,
+        root: i64,
+        name: &str,
+    ) -> Result<Result<Option<i64>, Refused>> {
+        let vocabulary = self.vocabularies.below(self.api, root).await?;
+        let near = match vocabulary.find(name) {
+            Entry::One(id) => return Ok(Ok(Some(id))),
+            Entry::Several => {
+                let message = format!("several entries are named {name:?}");
+                let hint = "write its path, such as Parent/Name".to_owned();
+                return Ok(Err((message, Some(hint))));
+            }
+            Entry::Unknown(near) => near,
+        };
+        let creatable = field.kind == FieldKind::TagReference
+            && field.create_new_on_the_fly
+            && preflight_name(name, NAME_UNITS_MAX).is_ok();
+        match self.keywords {
+            NewKeywords::Foreseen if creatable => return Ok(Ok(None)),
+            NewKeywords::Created(locale) if creatable => {
+                let created = self.vocabularies.ensure(self.api, root, locale, name);
+                return Ok(Ok(Some(created.await?)));
+            }
+            _ => {}
+        }
+        let hint = match near {
+            Some(near) => format!("did you mean {near:?}?"),
+            None if creatable => {
+                "add it to the vocabulary, or set tagCreate in the tenant's profile".to_owned()
+            }
+            None => "add it to the vocabulary, or map it to an entry".to_owned(),
+        };
+        Ok(Err((format!("there is no entry {name:?}"), Some(hint))))
+    }
+
+    /// Fields of a set that a yes-or-no field switches on are refused while that field is not true.
+    fn check_switches(&self, sheet: &TypeSheet, draft: &Draft, resolved: &mut Resolved) {
+        for assigned in &draft.fields {
+            let entry = sheet.fields.get(&assigned.field);
+            let Some(switch) = entry.and_then(|entry| entry.depends_on) else {
+                continue;
+            };
+            if self.is_on(sheet, draft, switch) {
+                continue;
+            }
+            // Without a name the switch is not of this type: the tenant has to judge.
+            let Some(switch) = sheet.name_of(switch) else {
+                continue;
+            };
+            resolved.faults.push(Fault {
+                field: Some(assigned.field.clone()),
+                message: format!("it may only be set while {switch:?} is true"),
+                hint: Some(format!("set {switch:?} as well, or leave it out")),
+            });
+        }
+    }
+
+    /// Whether a yes-or-no field will be true once the draft is written.
+    fn is_on(&self, sheet: &TypeSheet, draft: &Draft, switch: i64) -> bool {
+        let assigned = sheet.name_of(switch).and_then(|name| {
+            let mut fields = draft.fields.iter();
+            fields.find(|assigned| assigned.field == name)
+        });
+        match assigned {
+            Some(assigned) => assigned.value == Value::Boolean(true),
+            None => self.has(switch, |value| *value == Json::Bool(true)),
+        }
+    }
+
+    fn check_required(&self, sheet: &TypeSheet, draft: &Draft, resolved: &mut Resolved) {
+        for (name, entry) in &sheet.fields {
+            let field = &entry.field;
+            let active = entry
+                .depends_on
+                .is_none_or(|switch| self.is_on(sheet, draft, switch));
+            let missing = field.required
+                && active
+                && field.default_value.as_ref().is_none_or(Json::is_null)
+                && !draft.fields.iter().any(|assigned| assigned.field == *name)
+                && !self.has(field.id, |_| true);
+            if missing {
+                resolved.faults.push(Fault {
+                    field: Some(name.clone()),
+                    message: "it is required and has no value".to_owned(),
+                    hint: Some("let the plugin assign it, or set it in the flow".to_owned()),
+                });
+            }
+        }
+    }
+
+    /// Whether the asset has a value of a field, and a fitting one.
+    fn has(&self, field: i64, fits: impl Fn(&Json) -> bool) -> bool {
+        let existing = self.existing.and_then(|asset| asset.value(field));
+        existing.is_some_and(fits)
+    }
 }
 
 impl Resolved {
@@ -87,112 +289,6 @@ impl Resolved {
         });
     }
 }
-
-/// The change objects that make an asset's fields what the draft says, without those that are.
-pub(crate) fn changes(
-    sheet_values: &[FieldEntry],
-    current: impl Fn(i64) -> Option<Json>,
-) -> Vec<FieldEntry> {
-    sheet_values
-        .iter()
-        .filter(|entry| !same(entry.kind, &entry.value, current(entry.id).as_ref()))
-        .map(|entry| FieldEntry {
-            value: change(entry.kind, &entry.value),
-            ..entry.clone()
-        })
-        .collect()
-}
-
-/// The change object of a type: localised fields know no `SET`.
-fn change(kind: FieldKind, value: &Json) -> Json {
-    match kind {
-        FieldKind::LocalizedText | FieldKind::LocalizedTextArea => {
-            json!({ "op": "MODIFY", "set": value })
-        }
-        _ => json!({ "op": "SET", "value": value }),
-    }
-}
-
-/// Whether a value read back means the same as one that would be written.
-fn same(kind: FieldKind, wanted: &Json, current: Option<&Json>) -> bool {
-    let Some(current) = current else { return false };
-    match kind {
-        FieldKind::LocalizedText | FieldKind::LocalizedTextArea => {
-            wanted.as_object().is_some_and(|texts| {
-                texts
-                    .iter()
-                    .all(|(locale, text)| current.get(locale) == Some(text))
-            })
-        }
-        FieldKind::CollectionReference | FieldKind::TagReference => {
-            let mut wanted: Vec<i64> = ids(wanted, |id| id.as_i64());
-            let mut now: Vec<i64> = ids(current, |entry| entry["id"].as_i64());
-            wanted.sort_unstable();
-            now.sort_unstable();
-            wanted == now
-        }
-        // The time part of a date is not part of its meaning.
-        FieldKind::Date => match (wanted.as_str(), current.as_str()) {
-            (Some(wanted), Some(now)) => wanted.get(..10) == now.get(..10),
-            _ => false,
-        },
-        FieldKind::Number | FieldKind::Double => wanted.as_f64() == current.as_f64(),
-        _ => wanted == current,
-    }
-}
-
-fn ids(list: &Json, id: impl Fn(&Json) -> Option<i64>) -> Vec<i64> {
-    list.as_array()
-        .map(|list| list.iter().filter_map(id).collect())
-        .unwrap_or_default()
-}
-
-async fn value_of(
-    api: &Api,
-    catalogue: &Catalogue,
-    vocabularies: &Vocabularies,
-    sheet: &TypeSheet,
-    assigned: &Assigned,
-) -> Result<Result<FieldEntry, Fault>> {
-    let fault = |message: String, hint: Option<String>| {
-        Ok(Err(Fault {
-            field: Some(assigned.field.clone()),
-            message,
-            hint,
-        }))
-    };
-    let Some(SheetField { field, .. }) = sheet.fields.get(&assigned.field) else {
-        return match catalogue.type_with(&assigned.field) {
-            Some(other) => fault(
-                format!("the asset type {:?} has no such field", sheet.name),
-                Some(format!("{:?} has it", other.name)),
-            ),
-            None => fault(
-                "there is no such field".to_owned(),
-                suggestion(&assigned.field, sheet.fields.keys().map(String::as_str)),
-            ),
-        };
-    };
-    let value = match (field.kind, &assigned.value) {
-        (FieldKind::CollectionReference | FieldKind::TagReference, value) => {
-            match references(api, vocabularies, field, value).await? {
-                Ok(value) => value,
-                Err((message, hint)) => return fault(message, hint),
-            }
-        }
-        (_, value) => match plain(field, value) {
-            Ok(value) => value,
-            Err((message, hint)) => return fault(message, hint),
-        },
-    };
-    Ok(Ok(FieldEntry {
-        id: field.id,
-        kind: field.kind,
-        value,
-    }))
-}
-
-type Refused = (String, Option<String>);
 
 fn plain(field: &Field, value: &Value) -> Result<Json, Refused> {
     Ok(match (field.kind, value) {
@@ -284,107 +380,6 @@ fn option(field: &Field, label: &str) -> Result<i64, Refused> {
         .map(|near| format!("did you mean {near:?}?"))
         .unwrap_or_else(|| format!("its options are {}", labels.join(", ")));
     Err((format!("there is no option {label:?}"), Some(hint)))
-}
-
-async fn references(
-    api: &Api,
-    vocabularies: &Vocabularies,
-    field: &Field,
-    value: &Value,
-) -> Result<Result<Json, Refused>> {
-    let names: &[String] = match value {
-        Value::Keywords(names) | Value::References(names) => names,
-        Value::Text(name) => std::slice::from_ref(name),
-        other => {
-            return Ok(Err((
-                format!("it takes {}, not {}", wanted(field.kind), other.kind()),
-                None,
-            )));
-        }
-    };
-    if let Some(max) = field.max_selections.filter(|max| names.len() > *max) {
-        let given = names.len();
-        return Ok(Err((
-            format!("it takes at most {max} entries, not {given}"),
-            None,
-        )));
-    }
-    let Some(root) = field.root_id else {
-        return Ok(Err((
-            "the tenant states no root for its entries".to_owned(),
-            None,
-        )));
-    };
-    let vocabulary = vocabularies.below(api, root).await?;
-    let mut ids: Vec<i64> = Vec::new();
-    for name in names {
-        match vocabulary.find(name) {
-            Entry::One(id) if ids.contains(&id) => {}
-            Entry::One(id) => ids.push(id),
-            Entry::Several => {
-                let hint = "write its path, such as Parent/Name".to_owned();
-                return Ok(Err((
-                    format!("several entries are named {name:?}"),
-                    Some(hint),
-                )));
-            }
-            Entry::Unknown(near) => {
-                let hint = near
-                    .map(|near| format!("did you mean {near:?}?"))
-                    .unwrap_or_else(|| {
-                        "add it to the vocabulary, or map it to an entry".to_owned()
-                    });
-                return Ok(Err((format!("there is no entry {name:?}"), Some(hint))));
-            }
-        }
-    }
-    Ok(Ok(json!(ids)))
-}
-
-/// Fields of a set that a yes-or-no field switches on are refused while that field is not true.
-fn check_switches(sheet: &TypeSheet, draft: &Draft, resolved: &mut Resolved) {
-    let by_id: BTreeMap<i64, &str> = sheet
-        .fields
-        .iter()
-        .map(|(name, entry)| (entry.field.id, name.as_str()))
-        .collect();
-    for assigned in &draft.fields {
-        let switch = sheet
-            .fields
-            .get(&assigned.field)
-            .and_then(|entry| entry.depends_on);
-        let Some(switch) = switch.and_then(|id| by_id.get(&id)) else {
-            continue;
-        };
-        let on = draft
-            .fields
-            .iter()
-            .any(|other| other.field == *switch && other.value == Value::Boolean(true));
-        if !on {
-            resolved.faults.push(Fault {
-                field: Some(assigned.field.clone()),
-                message: format!("it may only be set while {switch:?} is true"),
-                hint: Some(format!("set {switch:?} as well, or leave it out")),
-            });
-        }
-    }
-}
-
-fn check_required(sheet: &TypeSheet, draft: &Draft, resolved: &mut Resolved) {
-    for (name, entry) in &sheet.fields {
-        let given = draft.fields.iter().any(|assigned| assigned.field == *name);
-        let missing = entry.field.required
-            && entry.depends_on.is_none()
-            && entry.field.default_value.as_ref().is_none_or(Json::is_null)
-            && !given;
-        if missing {
-            resolved.faults.push(Fault {
-                field: Some(name.clone()),
-                message: "it is required and has no value".to_owned(),
-                hint: Some("let the plugin assign it, or set it in the flow".to_owned()),
-            });
-        }
-    }
 }
 
 fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {

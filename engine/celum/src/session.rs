@@ -13,13 +13,14 @@ use tokio_util::task::AbortOnDropHandle;
 use windlass_core::{Digests, Error, Kind, Placed, Result, UploadSession};
 use windlass_http::Body;
 
+use crate::calibration::LEARN_BYTES_MAX;
 use crate::client::Got;
 use crate::endpoint::Shared;
 use crate::profile::{Checksum, Running, UploadMode};
 use crate::sink::{Commit, Sent};
 
-/// Small contents are kept until the commit, so that a checksum of unknown kind can be recognised.
-const LEARN_BYTES_MAX: u64 = 1 << 20;
+/// Chunks below this are hashed on the spot: the way to another thread would take longer.
+const HASH_INLINE_BYTES: usize = 128 << 10;
 
 /// Between the parts of a form; long and fixed, because contents are not searched for it: the form has
 /// one part, whose length is known.
@@ -54,12 +55,6 @@ struct Sending {
     kept: Option<Vec<u8>>,
 }
 
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Shared")
-    }
-}
-
 impl CelumSession {
     pub(crate) fn new(shared: Arc<Shared>, commit: Commit, size: u64) -> Self {
         CelumSession {
@@ -73,6 +68,7 @@ impl CelumSession {
 
     /// Asks for a handle and starts the request that will carry the bytes.
     async fn open(&self) -> Result<Box<Sending>> {
+        let checksum = self.shared.calibrate_once().await;
         let filename = &self.commit.draft.file_name;
         let ticket = self
             .shared
@@ -91,7 +87,6 @@ impl CelumSession {
                 .upload(method, ticket.url, &content_type, body)
                 .await
         });
-        let checksum = self.shared.checksum();
         Ok(Box::new(Sending {
             handle: ticket.handle,
             chunks,
@@ -111,13 +106,19 @@ impl CelumSession {
             );
         }
         sending.sent += chunk.len() as u64;
-        if let Some((_, running)) = &mut sending.checksum {
-            running.update(&chunk);
+        // A chunk without bytes would look like the end to some bodies.
+        if chunk.is_empty() {
+            return Ok(());
         }
         if let Some(kept) = &mut sending.kept {
             kept.extend_from_slice(&chunk);
         }
-        if sending.chunks.send(chunk).await.is_err() {
+        // Hashed while it waits for its turn on the line. Dropping this future in between loses the
+        // hash and perhaps the chunk: the body then is too short, and nothing can be committed.
+        let hashed = hash(sending.checksum.take(), chunk.clone());
+        let (hashed, sent) = tokio::join!(hashed, sending.chunks.send(chunk));
+        sending.checksum = hashed?;
+        if sent.is_err() {
             // The request ended before its body did: it knows why.
             return Err(match outcome(&mut sending.request).await {
                 Ok(()) => Error::new(Kind::Unavailable, "the upload was answered before its end"),
@@ -131,14 +132,13 @@ impl CelumSession {
     async fn finish(&self) -> Result<Sent> {
         let mut state = self.state.lock().await;
         let sending = match std::mem::replace(&mut *state, State::Over) {
-            State::Idle => self.open().await?,
+            State::Idle if self.size == 0 => self.open().await?,
             State::Sending(sending) => sending,
+            State::Idle => return Err(incomplete(0, self.size)),
             State::Over => return Err(over()),
         };
         if sending.sent != self.size {
-            return Err(Error::new(Kind::Integrity, "the content is not complete")
-                .with_context("sent", sending.sent)
-                .with_context("expected", self.size));
+            return Err(incomplete(sending.sent, self.size));
         }
         // Closing the queue is how the body learns that it is complete.
         let Sending {
@@ -200,8 +200,36 @@ impl UploadSession for CelumSession {
     }
 }
 
+/// Takes a chunk into the running checksum, away from the network's thread where it is worth the trip.
+async fn hash(
+    checksum: Option<(Checksum, Running)>,
+    chunk: Bytes,
+) -> Result<Option<(Checksum, Running)>> {
+    let Some((rule, mut running)) = checksum else {
+        return Ok(None);
+    };
+    if chunk.len() < HASH_INLINE_BYTES {
+        running.update(&chunk);
+        return Ok(Some((rule, running)));
+    }
+    let hashing = tokio::task::spawn_blocking(move || {
+        running.update(&chunk);
+        running
+    });
+    let running = hashing.await.map_err(|error| {
+        Error::new(Kind::Unexpected, "the checksum's task ended abnormally").with_source(error)
+    })?;
+    Ok(Some((rule, running)))
+}
+
 fn over() -> Error {
     Error::new(Kind::Unexpected, "the upload session is over")
+}
+
+fn incomplete(sent: u64, size: u64) -> Error {
+    Error::new(Kind::Integrity, "the content is not complete")
+        .with_context("sent", sent)
+        .with_context("expected", size)
 }
 
 /// How the request that carries the bytes ended.
@@ -260,7 +288,7 @@ fn body(
             },
         ),
         UploadMode::PostMultipart => {
-            let quoted = filename.replace('\\', "\\\\").replace('"', "\\\"");
+            let quoted = quoted(filename);
             let head = Bytes::from(format!(
                 "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{quoted}\"\r\n\
                  Content-Type: application/octet-stream\r\n\r\n"
@@ -281,4 +309,17 @@ fn body(
             )
         }
     }
+}
+
+/// A file name inside the quotes of a form's header: nothing in it ends the quotes or the line.
+fn quoted(filename: &str) -> String {
+    let mut quoted = String::with_capacity(filename.len());
+    for c in filename.chars() {
+        match c {
+            '\\' | '"' => quoted.extend(['\\', c]),
+            '\r' | '\n' => quoted.push('_'),
+            c => quoted.push(c),
+        }
+    }
+    quoted
 }

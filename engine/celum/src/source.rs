@@ -25,8 +25,10 @@ const WALKED: &str = "walked";
 #[async_trait]
 impl Source for CelumEndpoint {
     async fn changes(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<ChangePage> {
-        let from = match cursor.map(Cursor::as_str) {
-            None => 1,
+        // The last id that was listed. The next page begins with it again, because whether a range's
+        // bounds belong to it is nobody's promise.
+        let last = match cursor.map(Cursor::as_str) {
+            None => 0,
             Some(text) => text.parse::<i64>().map_err(|_| {
                 Error::new(
                     Kind::CursorReset,
@@ -37,7 +39,7 @@ impl Source for CelumEndpoint {
                 )
             })?,
         };
-        let range = Filter::IdRange { from };
+        let range = Filter::IdRange { from: last };
         let filter = match scope.root.as_str() {
             "" => range,
             _ => match self.shared.tree.find(&self.shared.api, &scope.root).await? {
@@ -56,17 +58,31 @@ impl Source for CelumEndpoint {
             },
         };
         let page = self.shared.api.search(&filter).await?;
-        // Ids only grow, so going on after the last one neither repeats nor leaves out.
-        let next = page
-            .content
-            .last()
-            .map(|last| last.id + 1)
-            .filter(|_| page.has_next);
-        let shown = |asset: &wire::Asset| Change::Asset(self.shared.shown(asset, &scope.root));
+        let mut listed = last;
+        let mut changes = Vec::new();
+        for asset in page.content.iter().filter(|asset| asset.id > last) {
+            if asset.id < listed {
+                return Err(Error::new(
+                    Kind::Unexpected,
+                    "the tenant does not list by ascending id, so nothing can be listed in full",
+                ));
+            }
+            listed = asset.id;
+            // Nobody has uploaded a file yet: there is nothing to read.
+            if !asset.current_version.is_placeholder() {
+                changes.push(Change::Asset(self.shared.shown(asset, &scope.root)));
+            }
+        }
+        // Ids only grow, so going on after the last one neither repeats nor leaves out. A page that
+        // brought nothing new is the end, whatever it says of further ones.
+        let more = page.has_next && listed > last;
         Ok(ChangePage {
-            changes: page.content.iter().map(shown).collect(),
-            cursor: Cursor::new(next.map_or_else(|| WALKED.to_owned(), |id| id.to_string())),
-            more: next.is_some(),
+            changes,
+            cursor: Cursor::new(match more {
+                true => listed.to_string(),
+                false => WALKED.to_owned(),
+            }),
+            more,
         })
     }
 
@@ -102,7 +118,7 @@ impl Source for CelumEndpoint {
 
 impl Shared {
     /// Opens a content at the pinned version.
-    async fn open(&self, asset: &Asset, range: &Range<u64>) -> Result<Response> {
+    pub(crate) async fn open(&self, asset: &Asset, range: &Range<u64>) -> Result<Response> {
         let id = id_of(&asset.id)?;
         let original = self.original().await?;
         let asked = self.profile.range.then(|| range.clone());

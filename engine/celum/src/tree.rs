@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex as Cache, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use windlass_core::{AssetPath, Error, Kind, Result, fold_key};
 
 use crate::client::{Api, Got};
@@ -46,7 +48,21 @@ pub(crate) struct Tree {
     children: Mutex<HashMap<Option<i64>, Children>>,
 }
 
-type Children = BTreeMap<String, Vec<Known>>;
+/// The collections directly below one, by every name they have.
+#[derive(Debug)]
+struct Children {
+    by_name: BTreeMap<String, Vec<Known>>,
+    listed: Instant,
+}
+
+/// How long a list is good enough to create by: people create collections, too.
+const LIST_AGE_MAX: Duration = Duration::from_secs(60);
+
+impl Children {
+    fn add(&mut self, name: &str, known: Known) {
+        self.by_name.entry(fold_key(name)).or_default().push(known);
+    }
+}
 
 impl Tree {
     /// Follows a path without creating anything.
@@ -62,13 +78,15 @@ impl Tree {
         Ok(reached)
     }
 
-    /// Follows a path and creates what is missing below its root.
+    /// Follows a path and creates what is missing below its root. After a lost answer, a list is
+    /// believed to say that nothing was created only once `index_lag` is over.
     pub(crate) async fn find_or_create(
         &self,
         api: &Api,
         path: &AssetPath,
         locale: &str,
         may_create: bool,
+        index_lag: Duration,
     ) -> Result<Known> {
         if let Some(known) = self.cached(path) {
             return Ok(known);
@@ -81,26 +99,42 @@ impl Tree {
                     self.remember(path, &known);
                     return Ok(known);
                 }
+                // A list that is too young again could lag behind what was created by the old one.
+                Reached::Partly(above, _)
+                    if may_create
+                        && children.get(&Some(above.id)).is_none_or(|list| {
+                            list.listed.elapsed() > LIST_AGE_MAX + index_lag
+                        }) =>
+                {
+                    let listed = list(api, Some(&above)).await?;
+                    children.insert(Some(above.id), listed);
+                }
                 Reached::Partly(above, name) if may_create => {
-                    let created = create(api, &above, locale, &name).await?;
-                    // Also where the answer was lost: the next look tells.
-                    children.remove(&Some(above.id));
-                    if let Some(created) = created {
-                        let below = children.entry(Some(above.id));
-                        if let std::collections::hash_map::Entry::Vacant(slot) = below {
-                            let mut listed = list(api, Some(&above)).await?;
-                            // A list that lags must not lead to a second collection of that name.
-                            let alike = listed.entry(fold_key(&name)).or_default();
-                            if alike.is_empty() {
-                                alike.push(created);
+                    match create(api, &above, locale, &name).await? {
+                        // What was listed before is right but for this one; a fresh list may lag.
+                        Some(created) => {
+                            if let Some(list) = children.get_mut(&Some(above.id)) {
+                                list.add(&name, created);
                             }
-                            slot.insert(listed);
+                        }
+                        None => {
+                            let listed = await_child(api, &above, &name, index_lag).await?;
+                            children.insert(Some(above.id), listed);
                         }
                     }
                 }
                 other => return Err(missing(path, &other)),
             }
         }
+    }
+
+    /// Forgets everything: something that was known turned out not to be there any more.
+    pub(crate) async fn forget(&self) {
+        self.children.lock().await.clear();
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     fn cached(&self, path: &AssetPath) -> Option<Known> {
@@ -161,7 +195,7 @@ async fn follow(
         if let std::collections::hash_map::Entry::Vacant(slot) = children.entry(parent) {
             slot.insert(list(api, at.as_ref()).await?);
         }
-        let here = &children[&parent];
+        let here = &children[&parent].by_name;
         match (here.get(&fold_key(segment)).map(Vec::as_slice), at) {
             (Some([one]), _) => at = Some(one.clone()),
             (Some([_, _, ..]), _) => return Ok(Reached::Ambiguous(segment.to_owned())),
@@ -180,9 +214,12 @@ async fn follow(
     })
 }
 
-/// The collections directly below one, or the roots, by every name they have.
+/// The collections directly below one, or the roots.
 async fn list(api: &Api, parent: Option<&Known>) -> Result<Children> {
-    let mut by_name = Children::new();
+    let mut children = Children {
+        by_name: BTreeMap::new(),
+        listed: Instant::now(),
+    };
     for collection in api.collections(parent.map(|known| known.id), false).await? {
         // Without a parent the API may list more than the roots.
         if collection.parent_id.is_some() && parent.is_none() {
@@ -197,10 +234,10 @@ async fn list(api: &Api, parent: Option<&Known>) -> Result<Children> {
         names.sort();
         names.dedup();
         for name in names {
-            by_name.entry(name).or_default().push(known.clone());
+            children.add(&name, known.clone());
         }
     }
-    Ok(by_name)
+    Ok(children)
 }
 
 fn known(collection: &wire::Collection, parent: Option<&Known>) -> Known {
@@ -213,6 +250,26 @@ fn known(collection: &wire::Collection, parent: Option<&Known>) -> Known {
             Some(level) => level != "TOLERANT",
             None => parent.is_none_or(|parent| parent.strict),
         },
+    }
+}
+
+/// The children of a collection, once the one asked for is among them or the lag is over.
+async fn await_child(
+    api: &Api,
+    above: &Known,
+    name: &str,
+    index_lag: Duration,
+) -> Result<Children> {
+    let deadline = Instant::now() + index_lag;
+    let mut pause = Duration::from_millis(500);
+    loop {
+        let listed = list(api, Some(above)).await?;
+        let now = Instant::now();
+        if listed.by_name.contains_key(&fold_key(name)) || now >= deadline {
+            return Ok(listed);
+        }
+        tokio::time::sleep(pause.min(deadline - now)).await;
+        pause *= 2;
     }
 }
 

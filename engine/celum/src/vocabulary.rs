@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use windlass_core::{Result, fold_key};
+use windlass_core::{Error, Kind, Result, fold_key};
 
 use crate::client::Api;
 use crate::wire::Collection;
@@ -15,8 +15,11 @@ pub(crate) struct Vocabularies {
     by_root: Mutex<HashMap<i64, Arc<Vocabulary>>>,
 }
 
+/// How deep a path below a root is followed; what is nested deeper, or in a circle, has its name only.
+const DEPTH_MAX: usize = 64;
+
 /// The entries below one root.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Vocabulary {
     /// Ids by folded name and by folded path below the root.
     entries: BTreeMap<String, Vec<i64>>,
@@ -46,6 +49,44 @@ impl Vocabularies {
         by_root.insert(root, Arc::clone(&vocabulary));
         Ok(vocabulary)
     }
+
+    /// The id of an entry directly below a root, created where it is not there. However many ask at
+    /// the same time, it is created once.
+    ///
+    /// Errors: `Unavailable` when the answer was lost; the next try looks again.
+    pub(crate) async fn ensure(
+        &self,
+        api: &Api,
+        root: i64,
+        locale: &str,
+        name: &str,
+    ) -> Result<i64> {
+        let mut by_root = self.by_root.lock().await;
+        let mut vocabulary = by_root.get(&root).map(Arc::clone).unwrap_or_default();
+        if let Entry::One(id) = vocabulary.find(name) {
+            return Ok(id);
+        }
+        let created = match api.create_collection(root, locale, name).await {
+            Ok(got) => got.or_refused(&format!("creating the keyword {name:?}"))?,
+            Err(error) if error.kind() == Kind::Ambiguous => {
+                by_root.remove(&root);
+                let message = format!("creating the keyword {name:?} had no answer");
+                return Err(Error::new(Kind::Unavailable, message).with_source(error));
+            }
+            Err(error) => return Err(error),
+        };
+        let grown = Arc::make_mut(&mut vocabulary);
+        let key = fold_key(name);
+        grown.add(&key, created.id);
+        grown.names.insert(key, name.to_owned());
+        by_root.insert(root, vocabulary);
+        Ok(created.id)
+    }
+
+    /// Forgets all entries; they are read again when needed.
+    pub(crate) async fn forget(&self) {
+        self.by_root.lock().await.clear();
+    }
 }
 
 impl Vocabulary {
@@ -63,7 +104,11 @@ impl Vocabulary {
                 // The path in the same locale, as far as the collections above have it.
                 let mut path = key;
                 let mut at = collection.parent_id;
-                while let Some(above) = at.filter(|id| *id != root).and_then(|id| by_id.get(&id)) {
+                for _ in 0..DEPTH_MAX {
+                    let Some(above) = at.filter(|id| *id != root).and_then(|id| by_id.get(&id))
+                    else {
+                        break;
+                    };
                     let name = above
                         .name
                         .get(locale)

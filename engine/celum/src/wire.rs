@@ -12,9 +12,13 @@ pub(crate) type Localised = BTreeMap<String, String>;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Page<T> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) has_next: bool,
-    #[serde(default = "Vec::new")]
+    #[serde(
+        default = "Vec::new",
+        deserialize_with = "absent_or_null",
+        bound(deserialize = "T: Deserialize<'de>")
+    )]
     pub(crate) content: Vec<T>,
 }
 
@@ -35,7 +39,8 @@ pub(crate) struct User {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Trail {
-    #[serde(default, deserialize_with = "instant")]
+    /// For people; nothing is decided by it, so a spelling that cannot be read is as good as none.
+    #[serde(default, deserialize_with = "readable_instant")]
     pub(crate) date: Option<Timestamp>,
     pub(crate) user_id: Option<i64>,
 }
@@ -44,13 +49,13 @@ pub(crate) struct Trail {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Asset {
     pub(crate) id: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) creation: Trail,
     pub(crate) type_id: Option<i64>,
     pub(crate) current_version: Version,
-    pub(crate) availability: Option<Availability>,
+    pub(crate) availability: Option<StatedAvailability>,
     #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) parent_ids: Vec<i64>,
     #[serde(default, deserialize_with = "absent_or_null")]
@@ -75,15 +80,25 @@ impl Asset {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Version {
     pub(crate) id: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) filesize: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) filename: String,
     pub(crate) file_checksum: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) file_category: String,
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) creation: Trail,
 }
 
+impl Version {
+    /// Whether no file was ever uploaded: there is nothing to read.
+    pub(crate) fn is_placeholder(&self) -> bool {
+        self.file_category == "PLACEHOLDER"
+    }
+}
+
+/// When an asset may be used, as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "UPPERCASE")]
 pub(crate) enum Availability {
@@ -106,6 +121,24 @@ pub(crate) enum Availability {
     },
 }
 
+/// When an asset may be used, as it is read: a kind that this version does not know is no reason to
+/// lose the asset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StatedAvailability {
+    Known(Availability),
+    Other(serde_json::Value),
+}
+
+impl<'de> Deserialize<'de> for StatedAvailability {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let stated = serde_json::Value::deserialize(deserializer)?;
+        Ok(match Availability::deserialize(&stated) {
+            Ok(known) => StatedAvailability::Known(known),
+            Err(_) => StatedAvailability::Other(stated),
+        })
+    }
+}
+
 impl From<&windlass_core::Availability> for Availability {
     fn from(availability: &windlass_core::Availability) -> Self {
         match availability {
@@ -123,7 +156,7 @@ impl From<&windlass_core::Availability> for Availability {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Path {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) path_segments: Vec<PathSegment>,
 }
 
@@ -131,7 +164,7 @@ pub(crate) struct Path {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PathSegment {
     pub(crate) collection_id: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) collection_name: Localised,
 }
 
@@ -180,16 +213,21 @@ pub(crate) struct Field {
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) kind: FieldKind,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) required: bool,
     pub(crate) default_value: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "bound")]
     pub(crate) min_length: Option<usize>,
+    #[serde(default, deserialize_with = "bound")]
     pub(crate) max_length: Option<usize>,
     pub(crate) validation_pattern: Option<String>,
     #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) options: BTreeMap<String, Vec<DropdownOption>>,
     pub(crate) root_id: Option<i64>,
+    #[serde(default, deserialize_with = "bound")]
     pub(crate) max_selections: Option<usize>,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) create_new_on_the_fly: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -222,7 +260,7 @@ pub(crate) enum FieldKind {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CollectionType {
     pub(crate) id: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) permission_defining: bool,
 }
 
@@ -231,17 +269,15 @@ pub(crate) struct CollectionType {
 pub(crate) struct Collection {
     pub(crate) id: i64,
     pub(crate) type_id: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) name: Localised,
     pub(crate) parent_id: Option<i64>,
-    #[serde(default)]
     pub(crate) validation_level: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct DownloadFormat {
     pub(crate) id: i64,
-    #[serde(default)]
     pub(crate) original: Option<bool>,
 }
 
@@ -259,23 +295,25 @@ pub(crate) struct Download {
 /// The body of a refusal.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ErrorBody {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) code: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) message: String,
     #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) faults: Vec<ErrorFault>,
-    pub(crate) entity: Option<String>,
+    /// What is absent or hidden; its form is nobody's promise.
+    pub(crate) entity: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ErrorFault {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) code: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) message: String,
     pub(crate) argument: Option<String>,
+    pub(crate) locale: Option<String>,
     pub(crate) information_field_id: Option<i64>,
 }
 
@@ -297,20 +335,37 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// ISO 8601, or milliseconds since 1970 as one stale description says.
+/// A bound of zero or more; what is negative bounds nothing.
+fn bound<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let stated = Option::<i64>::deserialize(deserializer)?;
+    Ok(stated.and_then(|stated| usize::try_from(stated).ok()))
+}
+
 fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Spelled {
-        Text(String),
-        Milliseconds(i64),
+    match Option::<serde_json::Value>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(stated) => match read_instant(&stated) {
+            Some(instant) => Ok(Some(instant)),
+            None => Err(serde::de::Error::custom(format!("{stated} is no date"))),
+        },
     }
-    let parsed = match Option::<Spelled>::deserialize(deserializer)? {
-        None => return Ok(None),
-        Some(Spelled::Text(text)) => text.parse().map_err(|error: jiff::Error| error.to_string()),
-        Some(Spelled::Milliseconds(ms)) => {
-            Timestamp::from_millisecond(ms).map_err(|error| error.to_string())
-        }
-    };
-    parsed.map(Some).map_err(serde::de::Error::custom)
+}
+
+fn readable_instant<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    let stated = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(stated.as_ref().and_then(read_instant))
+}
+
+/// ISO 8601, in UTC where it names no zone, or milliseconds since 1970 as one stale description says.
+pub(crate) fn read_instant(stated: &serde_json::Value) -> Option<Timestamp> {
+    match stated {
+        serde_json::Value::String(text) => text.parse::<Timestamp>().ok().or_else(|| {
+            let local: jiff::civil::DateTime = text.parse().ok()?;
+            Some(local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+        }),
+        serde_json::Value::Number(ms) => Timestamp::from_millisecond(ms.as_i64()?).ok(),
+        _ => None,
+    }
 }

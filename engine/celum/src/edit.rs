@@ -1,0 +1,274 @@
+//! Changing what is there: metadata by difference, one concern a call, and careful removal.
+
+use serde_json::json;
+use windlass_core::{AssetPath, Correlation, Draft, Error, Fault, Kind, Result};
+
+use crate::changes::changes;
+use crate::client::Got;
+use crate::endpoint::Shared;
+use crate::errors::Refusal;
+use crate::resolve::{NewKeywords, Resolved, Resolver};
+use crate::tree::{Known, Reached, why_missing};
+use crate::wire::{self, FieldKind, StatedAvailability};
+
+/// A draft in the tenant's own terms, without faults.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) type_id: Option<i64>,
+    pub(crate) values: Vec<wire::FieldEntry>,
+}
+
+impl Shared {
+    /// Whether a path can take uploads: strictness, and what is wrong with it.
+    pub(crate) async fn look_at_collection(&self, path: &AssetPath) -> Result<(bool, Vec<Fault>)> {
+        let fault = |message: String, hint: Option<String>| Fault {
+            field: None,
+            message,
+            hint,
+        };
+        let reached = self.tree.find(&self.api, path).await?;
+        let at = match &reached {
+            Reached::Whole(known) => known,
+            Reached::Partly(above, _) if self.profile.create_collections => above,
+            other => {
+                let (message, hint) = why_missing(path, other);
+                return Ok((true, vec![fault(message, hint)]));
+            }
+        };
+        let takes = self.catalogue().await?.takes_uploads(at.type_id);
+        let faults = match takes {
+            true => Vec::new(),
+            false => vec![fault(
+                format!("the collection {path} takes no uploads: it is not permission-defining"),
+                Some("name a collection below a permission-defining one".to_owned()),
+            )],
+        };
+        Ok((at.strict, faults))
+    }
+
+    pub(crate) async fn collection(&self, path: &AssetPath) -> Result<Known> {
+        self.tree
+            .find_or_create(
+                &self.api,
+                path,
+                self.locale(),
+                self.profile.create_collections,
+                self.index_lag(),
+            )
+            .await
+    }
+
+    /// What the tenant would refuse of a draft. Writes nothing.
+    pub(crate) async fn faults(&self, draft: &Draft, strict: bool) -> Result<Vec<Fault>> {
+        let resolved = self.resolve(draft, strict, None, self.foreseen()).await?;
+        Ok(resolved.faults)
+    }
+
+    /// Resolves a draft that must be without faults by now; new keywords are created, where that is
+    /// allowed, once nothing else is wrong.
+    pub(crate) async fn resolve_whole(
+        &self,
+        draft: &Draft,
+        strict: bool,
+        existing: Option<&wire::Asset>,
+    ) -> Result<Checked> {
+        let foreseen = self.foreseen();
+        let mut resolved = self.resolve(draft, strict, existing, foreseen).await?;
+        if resolved.faults.is_empty() && foreseen != NewKeywords::Refused {
+            let created = NewKeywords::Created(self.locale());
+            resolved = self.resolve(draft, strict, existing, created).await?;
+        }
+        let Resolved {
+            type_id,
+            values,
+            faults,
+        } = resolved;
+        if faults.is_empty() {
+            return Ok(Checked { type_id, values });
+        }
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let error = Error::new(Kind::InvalidInput, told.join("; "));
+        Err(match faults.into_iter().find_map(|fault| fault.hint) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        })
+    }
+
+    async fn resolve(
+        &self,
+        draft: &Draft,
+        strict: bool,
+        existing: Option<&wire::Asset>,
+        keywords: NewKeywords<'_>,
+    ) -> Result<Resolved> {
+        let catalogue = self.catalogue().await?;
+        let resolver = Resolver {
+            api: &self.api,
+            catalogue: &catalogue,
+            vocabularies: &self.vocabularies,
+            strict,
+            keywords,
+            existing,
+        };
+        resolver.resolve(draft).await
+    }
+
+    fn foreseen(&self) -> NewKeywords<'static> {
+        match self.profile.tag_create {
+            true => NewKeywords::Foreseen,
+            false => NewKeywords::Refused,
+        }
+    }
+
+    /// The locale that new collections and keywords are named in.
+    fn locale(&self) -> &str {
+        self.profile.locales.first().map_or("en", String::as_str)
+    }
+
+    /// The correlation mark as a value, where the draft's asset type has a text field for it.
+    pub(crate) async fn mark(
+        &self,
+        draft: &Draft,
+        correlation: &Correlation,
+    ) -> Result<Option<wire::FieldEntry>> {
+        let (Some(name), Some(asset_type)) = (&self.profile.correlation_field, &draft.asset_type)
+        else {
+            return Ok(None);
+        };
+        let catalogue = self.catalogue().await?;
+        let sheet = catalogue.asset_type(asset_type);
+        let field = sheet
+            .and_then(|sheet| sheet.fields.get(name))
+            .map(|entry| &entry.field)
+            // A draft that assigns the field itself has the last word.
+            .filter(|field| field.kind == FieldKind::Text)
+            .filter(|_| !draft.fields.iter().any(|assigned| assigned.field == *name));
+        Ok(field.map(|field| wire::FieldEntry {
+            id: field.id,
+            kind: field.kind,
+            value: json!(correlation.as_str()),
+        }))
+    }
+
+    pub(crate) async fn reread(&self, asset: i64) -> Result<wire::Asset> {
+        self.api.asset(asset).await?.ok_or_else(|| {
+            Error::new(Kind::NotFound, "the asset is not there any more, or hidden")
+                .with_context("asset", asset)
+        })
+    }
+
+    /// Makes an asset what a draft says, one concern a call, and only where it differs.
+    pub(crate) async fn set_metadata(
+        &self,
+        asset: i64,
+        draft: &Draft,
+        correlation: Option<&Correlation>,
+    ) -> Result<()> {
+        let collection = self.collection(&draft.collection).await?;
+        let now = self.reread(asset).await?;
+        let Checked { type_id, values } = self
+            .resolve_whole(draft, collection.strict, Some(&now))
+            .await?;
+        if now.name != draft.name {
+            let body = json!({ "name": draft.name });
+            self.patch(asset, &body, "renaming the asset").await?;
+        }
+        if let Some(type_id) = type_id.filter(|id| now.type_id != Some(*id)) {
+            let body = json!({ "typeId": type_id });
+            self.patch(asset, &body, "changing the asset's type")
+                .await?;
+        }
+        let mark = match correlation {
+            Some(correlation) => self.mark(draft, correlation).await?,
+            None => None,
+        };
+        let values: Vec<_> = values.into_iter().chain(mark).collect();
+        let changed = changes(&values, |id| now.value(id).cloned());
+        if !changed.is_empty() {
+            let body = json!({ "informationFieldValues": changed });
+            self.patch(asset, &body, "changing the asset's fields")
+                .await?;
+        }
+        if !now.parent_ids.contains(&collection.id) {
+            // Only added: where else people put the asset is theirs to say.
+            let body = json!({ "parentIds": { "op": "MODIFY", "add": [collection.id] } });
+            self.patch(asset, &body, "adding the asset to its collection")
+                .await?;
+        }
+        if let Some(wanted) = draft.availability.as_ref().map(wire::Availability::from) {
+            let body = json!({ "availability": wanted });
+            if now.availability != Some(StatedAvailability::Known(wanted)) {
+                self.patch(asset, &body, "setting its availability").await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn patch(
+        &self,
+        asset: i64,
+        body: &serde_json::Value,
+        doing: &str,
+    ) -> Result<()> {
+        match self.api.patch_asset(asset, body).await? {
+            Got::Value(_) => Ok(()),
+            Got::Refused(refusal) => Err(self
+                .refused(refusal, doing)
+                .await
+                .with_context("asset", asset)),
+        }
+    }
+
+    /// A refusal with its fields by technical name.
+    pub(crate) async fn refused(&self, refusal: Refusal, doing: &str) -> Error {
+        let catalogue = self.catalogue().await.ok();
+        refusal.into_error(doing, |id| {
+            catalogue
+                .as_ref()
+                .and_then(|catalogue| catalogue.field_name(id))
+        })
+    }
+
+    /// Takes the current version of an asset away: the asset with it only where it is certainly the
+    /// only one.
+    pub(crate) async fn remove_current(&self, asset: &wire::Asset) -> Result<()> {
+        let current = asset.current_version.id;
+        let Some(page) = self.api.versions(asset.id).await? else {
+            return Err(Error::new(
+                Kind::Denied,
+                "the asset's versions cannot be seen, so nothing was removed",
+            )
+            .with_context("asset", asset.id)
+            .with_hint("give the API user's role the permission to manage versions"));
+        };
+        let listed = page.content.iter().any(|version| version.id == current);
+        let others = page.content.iter().map(|version| version.id);
+        match others.filter(|id| *id != current).max() {
+            Some(before) => self.remove_version(asset.id, current, before).await,
+            None if listed && !page.has_next => self.remove_asset(asset.id).await,
+            None => Err(Error::new(
+                Kind::Unexpected,
+                "the asset's versions do not list its current one, so nothing was removed",
+            )
+            .with_context("asset", asset.id)),
+        }
+    }
+
+    /// Takes one version away after another was made current: what deleting the active version does
+    /// is nobody's promise.
+    pub(crate) async fn remove_version(&self, asset: i64, version: i64, before: i64) -> Result<()> {
+        let body = json!({ "currentVersion": before });
+        self.patch(asset, &body, "going back to the version before")
+            .await?;
+        let path = format!("assets/{asset}/versions/{version}");
+        self.api.delete(&path).await.map(|_| ())
+    }
+
+    /// Takes an asset away that was placed by us and has no other version.
+    pub(crate) async fn remove_asset(&self, asset: i64) -> Result<()> {
+        self.api
+            .delete(&format!("assets/{asset}"))
+            .await
+            .map(|_| ())
+    }
+}

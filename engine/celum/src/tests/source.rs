@@ -1,0 +1,290 @@
+//! Walking and reading.
+
+use serde_json::{Value, json};
+use windlass_core::{Asset, AssetPath, Change, Cursor, Kind, Scope, Source};
+
+use super::{Act, Tenant, asset, bytes, connect, ok, page, profile, refusal};
+use crate::CelumProfile;
+
+const CONTENT: &[u8] = b"all the bytes of a picture";
+
+fn scope(root: &str) -> Scope {
+    Scope {
+        root: AssetPath::new(root),
+    }
+}
+
+fn paths(changes: &[Change]) -> Vec<String> {
+    let path = |change: &Change| match change {
+        Change::Asset(asset) => asset.path.to_string(),
+        other => panic!("{other:?}"),
+    };
+    changes.iter().map(path).collect()
+}
+
+fn more(mut page: Value) -> Value {
+    page["hasNext"] = json!(true);
+    page
+}
+
+#[tokio::test]
+async fn a_walk_goes_on_after_the_last_id_whatever_a_bound_means() {
+    let tenant = Tenant::new();
+    // The second page begins with the last one again: the bound is part of the range here.
+    tenant.on(
+        "POST assets/search",
+        [
+            ok(more(page(vec![
+                asset(3, 1, "a.tif", b"a"),
+                asset(7, 1, "b.tif", b"b"),
+            ]))),
+            ok(page(vec![
+                asset(7, 1, "b.tif", b"b"),
+                asset(9, 1, "c.tif", b"c"),
+            ])),
+        ],
+    );
+    let endpoint = connect(&tenant, profile()).await;
+    let first = endpoint.changes(&scope("/Brand"), None).await.unwrap();
+    assert_eq!(paths(&first.changes), ["/Brand/a.tif", "/Brand/b.tif"]);
+    assert!(first.more);
+    let second = endpoint
+        .changes(&scope("/Brand"), Some(&first.cursor))
+        .await
+        .unwrap();
+    assert_eq!(paths(&second.changes), ["/Brand/c.tif"]);
+    assert!(!second.more);
+    let asked: Vec<Value> = tenant
+        .sent("POST assets/search")
+        .iter()
+        .map(super::Seen::json)
+        .collect();
+    assert_eq!(
+        asked[0]["filter"]["filters"][0],
+        json!({"type": "ASSET_PARENT_ID", "values": [4711], "recursive": true, "matcher": "ANY"})
+    );
+    assert_eq!(
+        asked[0]["filter"]["filters"][1],
+        json!({"type": "ASSET_ID_RANGE", "from": 0})
+    );
+    assert_eq!(asked[1]["filter"]["filters"][1]["from"], 7);
+    assert_eq!(
+        asked[0]["sorting"],
+        json!([{"field": "id", "order": "ASC"}])
+    );
+    assert_eq!(asked[0]["pagination"], json!({"page": 1, "size": 200}));
+    let over = endpoint
+        .changes(&scope("/Brand"), Some(&second.cursor))
+        .await
+        .unwrap_err();
+    assert_eq!(over.kind(), Kind::CursorReset);
+    let foreign = endpoint
+        .changes(&scope("/Brand"), Some(&Cursor::new("AAAB")))
+        .await
+        .unwrap_err();
+    assert_eq!(foreign.kind(), Kind::CursorReset);
+}
+
+#[tokio::test]
+async fn placeholders_have_nothing_to_read_and_are_left_out() {
+    let tenant = Tenant::new();
+    let mut placeholder = asset(4, 1, "Placeholder", b"");
+    placeholder["currentVersion"]["fileCategory"] = json!("PLACEHOLDER");
+    tenant.on(
+        "POST assets/search",
+        [ok(page(vec![placeholder, asset(5, 1, "a.tif", b"a")]))],
+    );
+    let endpoint = connect(&tenant, profile()).await;
+    let listed = endpoint.changes(&scope(""), None).await.unwrap();
+    assert_eq!(paths(&listed.changes), ["/Brand/a.tif"]);
+}
+
+#[tokio::test]
+async fn a_tenant_that_does_not_sort_or_does_not_end_is_noticed() {
+    let tenant = Tenant::new();
+    tenant.on(
+        "POST assets/search",
+        [ok(more(page(vec![
+            asset(7, 1, "b.tif", b"b"),
+            asset(3, 1, "a.tif", b"a"),
+        ])))],
+    );
+    let endpoint = connect(&tenant, profile()).await;
+    let error = endpoint.changes(&scope(""), None).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unexpected);
+    tenant.on(
+        "POST assets/search",
+        [ok(more(page(vec![asset(7, 1, "b.tif", b"b")])))],
+    );
+    let page = endpoint
+        .changes(&scope(""), Some(&Cursor::new("7")))
+        .await
+        .unwrap();
+    assert!(page.changes.is_empty() && !page.more);
+}
+
+#[tokio::test]
+async fn a_scope_that_is_not_there_is_not_found() {
+    let endpoint = connect(&Tenant::new(), profile()).await;
+    let error = endpoint
+        .changes(&scope("/Elsewhere"), None)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+}
+
+/// A tenant that gives this answer to a download, and the asset that is read.
+async fn reading(
+    acts: Vec<Act>,
+    profile: CelumProfile,
+) -> (
+    std::sync::Arc<Tenant>,
+    std::sync::Arc<crate::CelumEndpoint>,
+    Asset,
+) {
+    let tenant = Tenant::new();
+    tenant
+        .on("GET assets/55", [ok(asset(55, 3, "hall-7.tif", CONTENT))])
+        .on(
+            "GET download-formats",
+            [ok(json!([{"id": 1, "original": true}]))],
+        )
+        .on(
+            "GET assets/55/download",
+            [ok(
+                json!({"url": "https://down.example/55?t=1", "filename": "x"}),
+            )],
+        )
+        .on("GET https://down.example/55", acts);
+    let endpoint = connect(&tenant, profile).await;
+    let asset = endpoint
+        .stat(&windlass_core::AssetId::new("55"))
+        .await
+        .unwrap()
+        .unwrap();
+    (tenant, endpoint, asset)
+}
+
+fn partial(range: &str, body: &'static [u8]) -> Act {
+    Act::Answer {
+        status: 206,
+        headers: vec![("content-range", range.to_owned())],
+        body: body.into(),
+    }
+}
+
+#[tokio::test]
+async fn without_ranges_the_whole_is_read_and_only_the_part_kept() {
+    let (tenant, endpoint, asset) = reading(vec![bytes(200, CONTENT)], profile()).await;
+    let mut into = b"before ".to_vec();
+    endpoint.read(&asset, 4..13, &mut into).await.unwrap();
+    assert_eq!(into, b"before the bytes");
+    let asked = &tenant.sent("GET https://down.example/55")[0];
+    assert!(!asked.headers.contains_key("range") && !asked.headers.contains_key("x-api-key"));
+    let link = &tenant.sent("GET assets/55/download")[0].query;
+    assert!(
+        link.contains("versionId=3") && link.contains("downloadFormatId=1"),
+        "{link}"
+    );
+}
+
+#[tokio::test]
+async fn a_range_is_asked_for_where_the_profile_says_so_and_checked() {
+    let ranged = CelumProfile {
+        range: true,
+        ..profile()
+    };
+    let (tenant, endpoint, asset) =
+        reading(vec![partial("bytes 4-12/26", b"the bytes")], ranged.clone()).await;
+    let mut into = Vec::new();
+    endpoint.read(&asset, 4..13, &mut into).await.unwrap();
+    assert_eq!(into, b"the bytes");
+    assert_eq!(
+        tenant.sent("GET https://down.example/55")[0].headers["range"],
+        "bytes=4-12"
+    );
+    // The whole instead of the part is fine; another part is not.
+    let (_, endpoint, asset) = reading(vec![bytes(200, CONTENT)], ranged.clone()).await;
+    into.clear();
+    endpoint.read(&asset, 4..13, &mut into).await.unwrap();
+    assert_eq!(into, b"the bytes");
+    let (_, endpoint, asset) =
+        reading(vec![partial("bytes 0-8/26", b"all the b")], ranged.clone()).await;
+    let error = endpoint
+        .read(&asset, 4..13, &mut Vec::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity);
+    let (_, endpoint, asset) = reading(vec![bytes(416, b"")], ranged).await;
+    let error = endpoint
+        .read(&asset, 4..13, &mut Vec::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::SourceChanged);
+}
+
+#[tokio::test]
+async fn a_link_that_expired_is_asked_for_again() {
+    let (tenant, endpoint, asset) =
+        reading(vec![bytes(410, b""), bytes(200, CONTENT)], profile()).await;
+    let mut into = Vec::new();
+    endpoint.read(&asset, 0..26, &mut into).await.unwrap();
+    assert_eq!(into, CONTENT);
+    assert_eq!(tenant.sent("GET assets/55/download").len(), 2);
+}
+
+#[tokio::test]
+async fn a_short_body_is_not_taken_for_the_content() {
+    let (_, endpoint, asset) = reading(vec![bytes(200, &CONTENT[..9])], profile()).await;
+    let error = endpoint
+        .read(&asset, 0..26, &mut Vec::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    let (tenant, endpoint, asset) = reading(
+        vec![bytes(200, &CONTENT[..9]), bytes(200, CONTENT)],
+        profile(),
+    )
+    .await;
+    let mut into = Vec::new();
+    endpoint.read(&asset, 0..26, &mut into).await.unwrap();
+    assert_eq!(into, CONTENT, "nothing of the broken one is left");
+    assert_eq!(tenant.sent("GET https://down.example/55").len(), 2);
+}
+
+#[tokio::test]
+async fn a_version_that_is_gone_is_a_changed_source() {
+    let (tenant, endpoint, asset) = reading(vec![bytes(200, CONTENT)], profile()).await;
+    tenant.on(
+        "GET assets/55/download",
+        [refusal(
+            403,
+            json!({"code": "E", "message": "no", "entity": "Version(55/3)"}),
+        )],
+    );
+    let error = endpoint
+        .read(&asset, 0..26, &mut Vec::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::SourceChanged);
+}
+
+#[tokio::test]
+async fn an_asset_in_two_places_is_shown_below_the_scope() {
+    let tenant = Tenant::new();
+    let mut linked = asset(5, 1, "a.tif", b"a");
+    linked["parentPaths"] = json!([
+        {"pathSegments": [{"collectionId": 1, "collectionName": {"en": "Archive"}}]},
+        {"pathSegments": [{"collectionId": 4711, "collectionName": {"fr": "Marque", "de": "Marke"}},
+                          {"collectionId": 2, "collectionName": null}]},
+    ]);
+    tenant.on("POST assets/search", [ok(page(vec![linked]))]);
+    let endpoint = connect(&tenant, profile()).await;
+    let listed = endpoint.changes(&scope(""), None).await.unwrap();
+    assert_eq!(paths(&listed.changes), ["/Archive/a.tif"]);
+    let shown = endpoint
+        .stat(&windlass_core::AssetId::new("nonsense"))
+        .await
+        .unwrap_err();
+    assert_eq!(shown.kind(), Kind::InvalidInput);
+}
