@@ -43,8 +43,7 @@ fn assets(count: usize, per_folder: usize) -> Vec<AssetView> {
 
 fn hook(criterion: &mut Criterion) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/folder-metadata");
-    let built =
-        build_plugin(&source, &BuildOptions::default(), |_| {}).expect("the plugin builds");
+    let built = build_plugin(&source, &BuildOptions::default(), |_| {}).expect("the plugin builds");
     let cache = tempfile::tempdir().expect("a folder for compiled code");
     let options = |cache_dir: Option<&Path>| HostOptions {
         cache_dir: cache_dir.map(Path::to_owned),
@@ -56,7 +55,9 @@ fn hook(criterion: &mut Criterion) {
         load
     };
     let host = PluginHost::new(options(Some(cache.path()))).expect("a host");
-    let plugin = host.load(&built.component, load()).expect("the plugin loads");
+    let plugin = host
+        .load(&built.component, load())
+        .expect("the plugin loads");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
 
     let mut group = criterion.benchmark_group("hook");
@@ -67,7 +68,11 @@ fn hook(criterion: &mut Criterion) {
             group.bench_with_input(BenchmarkId::new(name, count), &batch, |bencher, batch| {
                 bencher.iter(|| {
                     let verdicts = runtime.block_on(plugin.describe(batch)).expect("verdicts");
-                    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Ready(_))));
+                    assert!(
+                        verdicts
+                            .iter()
+                            .all(|verdict| matches!(verdict, Verdict::Ready(_)))
+                    );
                     verdicts
                 });
             });
@@ -78,11 +83,18 @@ fn hook(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("load");
     group.sample_size(10);
     group.bench_function("compiled before", |bencher| {
-        bencher.iter(|| host.load(&built.component, load()).expect("the plugin loads"));
+        bencher.iter(|| {
+            host.load(&built.component, load())
+                .expect("the plugin loads")
+        });
     });
     let without = PluginHost::new(options(None)).expect("a host");
     group.bench_function("compiled now", |bencher| {
-        bencher.iter(|| without.load(&built.component, load()).expect("the plugin loads"));
+        bencher.iter(|| {
+            without
+                .load(&built.component, load())
+                .expect("the plugin loads")
+        });
     });
     group.finish();
 }

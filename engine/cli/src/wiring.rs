@@ -236,10 +236,7 @@ impl<'a> Wiring<'a> {
             }
         }
         let endpoint = DropboxEndpoint::connect(transport()?, options).await?;
-        Ok(Connected {
-            source: endpoint.clone(),
-            sink: endpoint,
-        })
+        Ok(Connected::of(endpoint))
     }
 
     async fn celum(&self, name: &str, config: &CelumConfig) -> Result<Connected> {
@@ -255,10 +252,7 @@ impl<'a> Wiring<'a> {
             .read(&format!("endpoint.{name}.api_key"), &self.layered.base)?;
         let options = CelumOptions::new(name, config.api_root.clone(), api_key, profile);
         let endpoint = CelumEndpoint::connect(transport()?, options).await?;
-        Ok(Connected {
-            source: endpoint.clone(),
-            sink: endpoint,
-        })
+        Ok(Connected::of(endpoint))
     }
 
     fn local(&self, name: &str, config: &LocalConfig) -> Result<Connected> {
@@ -266,10 +260,7 @@ impl<'a> Wiring<'a> {
             name: name.to_owned(),
             root: self.at(&config.root),
         })?);
-        Ok(Connected {
-            source: endpoint.clone(),
-            sink: endpoint,
-        })
+        Ok(Connected::of(endpoint))
     }
 
     fn at(&self, path: &Path) -> PathBuf {
@@ -283,6 +274,15 @@ pub(crate) struct Connected {
     pub(crate) source: Arc<dyn Source>,
     /// To write to.
     pub(crate) sink: Arc<dyn Sink>,
+}
+
+impl Connected {
+    fn of<T: Source + Sink + 'static>(endpoint: Arc<T>) -> Self {
+        Connected {
+            source: Arc::<T>::clone(&endpoint),
+            sink: endpoint,
+        }
+    }
 }
 
 /// Builds a plugin from its source folder and answers the component file.

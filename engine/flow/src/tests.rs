@@ -405,6 +405,37 @@ async fn what_a_run_held_is_not_tried_again_until_it_changes_or_somebody_asks() 
 }
 
 #[tokio::test]
+async fn a_value_refused_at_the_commit_is_sent_again_only_on_request() {
+    let mut world = World::new();
+    world.file("/In/ACME/Approved/a.tif", b"a");
+    world.sink.refuse_field_late("client", "not at this tenant");
+    // A run without and with the request, and how many uploads began by its end.
+    for (retry_held, begun) in [(false, 1), (false, 1), (true, 2), (false, 2)] {
+        world.retry_held = retry_held;
+        let report = world.run().await;
+        assert_eq!(report.total(StepState::Held).steps, 1);
+        assert_eq!(world.sink.calls(Operation::Begin), begun);
+    }
+    assert_eq!(world.sink.assets(), []);
+}
+
+#[tokio::test]
+async fn a_hold_that_is_tried_again_on_request_ends_when_it_is_placed() {
+    let mut world = World::new();
+    world.file("/In/ACME/Approved/a.tif", b"a");
+    world.source.inject(Operation::Read, Kind::Restricted);
+    world.run().await;
+    world.retry_held = true;
+    world.run().await;
+    assert_eq!(world.sink.assets().len(), 1);
+    world.retry_held = false;
+    assert_eq!(
+        step(&world.plan().await, "/In/ACME/Approved/a.tif"),
+        (Action::Skip, "already placed and unchanged")
+    );
+}
+
+#[tokio::test]
 async fn names_that_differ_only_in_case_or_normal_form_are_held() {
     let mut sheet = windlass_core::Endpoint::capabilities(&MemoryEndpoint::new("x")).clone();
     sheet.folds_names = false;

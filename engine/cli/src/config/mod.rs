@@ -96,7 +96,7 @@ enum SizeText {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum EndpointConfig {
     /// A Dropbox account.
-    Dropbox(DropboxConfig),
+    Dropbox(Box<DropboxConfig>),
     /// A CELUM tenant.
     Celum(CelumConfig),
     /// A folder of this machine.

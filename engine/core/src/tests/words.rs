@@ -4,18 +4,18 @@ use crate::{Action, Correlation, Outcome, RunState, StepState};
 
 #[test]
 fn a_correlation_is_the_same_for_the_same_revision_and_another_for_anything_else() {
-    let mark = Correlation::derive("ingest", "dropbox", "id:1", "rev-1");
+    let mark = Correlation::derive("ingest", "agency", "id:1", "rev-1");
     assert_eq!(
         mark,
-        Correlation::derive("ingest", "dropbox", "id:1", "rev-1")
+        Correlation::derive("ingest", "agency", "id:1", "rev-1")
     );
     assert_eq!(mark.as_str().len(), 32);
     assert!(mark.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
     for other in [
-        Correlation::derive("ingest2", "dropbox", "id:1", "rev-1"),
+        Correlation::derive("ingest2", "agency", "id:1", "rev-1"),
         Correlation::derive("ingest", "dropbox2", "id:1", "rev-1"),
-        Correlation::derive("ingest", "dropbox", "id:2", "rev-1"),
-        Correlation::derive("ingest", "dropbox", "id:1", "rev-2"),
+        Correlation::derive("ingest", "agency", "id:2", "rev-1"),
+        Correlation::derive("ingest", "agency", "id:1", "rev-2"),
         // The same letters, cut differently.
         Correlation::derive("ingestd", "ropbox", "id:1", "rev-1"),
         Correlation::derive("ingest", "dropboxid:1", "", "rev-1"),
@@ -28,7 +28,7 @@ fn a_correlation_is_the_same_for_the_same_revision_and_another_for_anything_else
 fn a_correlation_does_not_change_between_versions() {
     // Marks are stored at sinks: another derivation would no longer find what was placed before.
     assert_eq!(
-        Correlation::derive("ingest", "dropbox", "id:1", "rev-1").as_str(),
+        Correlation::derive("ingest", "agency", "id:1", "rev-1").as_str(),
         expected_mark()
     );
 }
@@ -36,7 +36,7 @@ fn a_correlation_does_not_change_between_versions() {
 /// The first half of BLAKE3 over each part behind its length, computed step by step.
 fn expected_mark() -> String {
     let mut hasher = blake3::Hasher::new();
-    for part in ["ingest", "dropbox", "id:1", "rev-1"] {
+    for part in ["ingest", "agency", "id:1", "rev-1"] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
