@@ -3,5 +3,6 @@
 mod contract;
 mod end_to_end;
 mod endpoints;
+mod plugins;
 mod support;
 mod tidy;
