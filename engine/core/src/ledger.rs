@@ -252,6 +252,22 @@ pub struct Placement {
     pub draft_digest: Blake3,
 }
 
+/// What could not be placed, as the outcome says it; with the outcome's reason and the ledger's time it
+/// becomes a [`Hold`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHold {
+    /// The flow that holds it.
+    pub flow: String,
+    /// The endpoint it is at, by its name in the configuration.
+    pub source: String,
+    /// The asset there.
+    pub source_asset: AssetId,
+    /// The revision that could not be placed.
+    pub source_revision: Revision,
+    /// Digest of the draft that it was to become.
+    pub draft_digest: Blake3,
+}
+
 /// An asset that a run could not place and that is not tried again by itself.
 ///
 /// It counts while the asset has the same revision and would become the same; a change of either, or a
@@ -270,6 +286,23 @@ pub struct Hold {
     pub draft_digest: Blake3,
     /// What must be settled.
     pub reason: String,
+    /// When the ledger recorded it; a newer hold of the same asset starts anew.
+    pub since: Timestamp,
+}
+
+impl NewHold {
+    /// What the ledger keeps of an outcome that it recorded at `since`.
+    pub fn into_hold(self, reason: String, since: Timestamp) -> Hold {
+        Hold {
+            flow: self.flow,
+            source: self.source,
+            source_asset: self.source_asset,
+            source_revision: self.source_revision,
+            draft_digest: self.draft_digest,
+            reason,
+            since,
+        }
+    }
 }
 
 /// How a leased step ended.
@@ -286,9 +319,9 @@ pub enum Outcome {
     Held {
         /// What must be settled.
         reason: String,
-        /// What later plans are told of it, until it is placed after all; recorded in the same
-        /// transaction.
-        hold: Option<Box<Hold>>,
+        /// What later plans find as a [`Hold`], until it is placed after all; recorded in the same
+        /// transaction. `None` where the next plan is to decide afresh.
+        hold: Option<Box<NewHold>>,
     },
     /// It is over for this run.
     Failed {

@@ -27,8 +27,8 @@ pub use digest::{Blake3, ContentHash, Digests};
 pub use error::{Error, Kind, Result, Status};
 pub use hooks::{AssetView, Finding, HookIdentity, Hooks, Mapping, Verdict};
 pub use ledger::{
-    ContentRecord, Hold, LOST_LEASES_MAX, LeasedStep, Ledger, NewStep, Outcome, Placement, RunId,
-    RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
+    ContentRecord, Hold, LOST_LEASES_MAX, LeasedStep, Ledger, NewHold, NewStep, Outcome, Placement,
+    RunId, RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
 };
 pub use metadata::{
     Assigned, Availability, Correlation, Destination, Draft, Fault, Value, ValueKind,

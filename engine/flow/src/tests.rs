@@ -273,7 +273,7 @@ async fn a_plan_made_right_after_a_run_is_empty() {
     assert!(again.is_empty());
     assert_eq!(
         step(&again, "/In/ACME/Approved/7.tif"),
-        (Action::Skip, "already placed, unchanged")
+        (Action::Skip, "already placed and unchanged")
     );
 }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use windlass_core::memory::ManualClock;
 use windlass_core::{
-    Action, AssetId, AssetPath, Blake3, ContentHash, Cursor, Digests, Evidence, Hold, Kind,
-    LeasedStep, Ledger, NewStep, Outcome, Placed, Placement, Revision, RunId, RunState, StepReport,
-    StepState, Tally, WorkerId,
+    Action, AssetId, AssetPath, Blake3, Clock, ContentHash, Cursor, Digests, Evidence, Kind,
+    LeasedStep, Ledger, NewHold, NewStep, Outcome, Placed, Placement, Revision, RunId, RunState,
+    StepReport, StepState, Tally, WorkerId,
 };
 
 /// A ledger under test. Its lost-lease limit is the default one.
@@ -142,6 +142,24 @@ pub fn report(step: &LeasedStep, outcome: Outcome) -> StepReport {
         id: step.id,
         attempt: step.attempt,
         outcome,
+    }
+}
+
+/// What could not be placed of asset number `n`, to become what `draft` stands for.
+pub fn new_hold(n: u64, draft: &str) -> NewHold {
+    let Placement {
+        flow,
+        source,
+        source_asset,
+        source_revision,
+        ..
+    } = placement(n);
+    NewHold {
+        flow,
+        source,
+        source_asset,
+        source_revision,
+        draft_digest: Blake3::of(draft.as_bytes()),
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) const PLACEMENTS: &str = "SELECT wanted.key AS position, flow, source
      WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
 
 pub(crate) const HOLDS: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
-     source_revision, draft_digest, reason FROM json_each($3) AS wanted CROSS JOIN hold \
+     source_revision, draft_digest, reason, at FROM json_each($3) AS wanted CROSS JOIN hold \
      WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
 
 const CURSOR: &str = "SELECT value FROM cursor WHERE name = $1";

@@ -181,6 +181,7 @@ impl Columns<'_> {
             source_revision: Revision::new(self.text("source_revision")?),
             draft_digest: self.blake3("draft_digest")?,
             reason: self.text("reason")?,
+            since: self.instant("at", self.number("at")?)?,
         })
     }
 

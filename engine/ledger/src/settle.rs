@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::Any;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
-use windlass_core::{Action, Blake3, Error, Hold, Outcome, Placement, StepReport, StepState};
+use windlass_core::{Action, Blake3, Error, NewHold, Outcome, Placement, StepReport, StepState};
 
 use crate::error::Failure;
 use crate::rows::{Columns, evidence_word, json, set, signed};
@@ -297,7 +297,7 @@ async fn record(
                 row.message = Some(reason);
                 if let Some(hold) = hold.as_deref() {
                     let key = (&hold.flow, &hold.source, &hold.source_asset);
-                    holds.insert(key, (hold, step.id));
+                    holds.insert(key, (hold, reason.as_str(), step.id));
                 }
             }
             Outcome::Failed { message, .. } => {
@@ -389,19 +389,19 @@ async fn place(
 /// Runs after [`place`]: a hold that came after a placement of the same drain counts.
 async fn keep_holds(
     transaction: &mut Transaction<'_>,
-    holds: &[(&Hold, i64)],
+    holds: &[(&NewHold, &str, i64)],
 ) -> Result<(), Failure> {
     if holds.is_empty() {
         return Ok(());
     }
-    let row = |(hold, step): &(&Hold, i64)| {
+    let row = |(hold, reason, step): &(&NewHold, &str, i64)| {
         serde_json::json!({
             "flow": hold.flow,
             "source": hold.source,
             "source_asset": hold.source_asset,
             "source_revision": hold.source_revision,
             "draft_digest": hold.draft_digest,
-            "reason": hold.reason,
+            "reason": reason,
             "step": step,
         })
     };

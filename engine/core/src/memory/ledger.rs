@@ -187,7 +187,9 @@ impl Book {
                         hold.source.clone(),
                         hold.source_asset.clone(),
                     );
-                    self.holds.insert(key, Hold::clone(hold));
+                    let hold = hold.as_ref().clone();
+                    self.holds
+                        .insert(key, hold.into_hold(reason.clone(), instant(now)));
                 }
             }
             Outcome::Failed {

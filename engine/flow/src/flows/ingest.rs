@@ -380,7 +380,7 @@ fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<(Action, Strin
         .placement
         .as_ref()
         .is_some_and(|placement| same_bytes(asset, placement) && placement.draft_digest == digest);
-    Ok(same.then(|| (Action::Skip, "already placed, unchanged".to_owned())))
+    Ok(same.then(|| (Action::Skip, "already placed and unchanged".to_owned())))
 }
 
 /// Paths that differ only in case or Unicode normal form, by folded path; only where there are several.

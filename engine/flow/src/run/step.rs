@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Asset, Correlation, Destination, Digests, Draft, Error, Expected, Hold, Kind, LeasedStep,
+    Asset, Correlation, Destination, Digests, Draft, Error, Expected, Kind, LeasedStep, NewHold,
     Outcome, Placed, Placement, Result, Sink, Source, StepId, StepReport, StepState,
 };
 use windlass_transfer::{Engine, TransferRequest};
@@ -271,7 +271,9 @@ impl StepRunner {
                     Some(hint) => format!("{message}; {hint}"),
                     None => message.to_owned(),
                 };
-                let hold = work.and_then(|work| self.hold(work, &reason)).map(Box::new);
+                // What was only temporary is decided afresh by the next plan.
+                let lasting = work.filter(|_| !error.is_temporary());
+                let hold = lasting.and_then(|work| self.hold(work)).map(Box::new);
                 Outcome::Held { reason, hold }
             }
             _ => Outcome::Failed {
@@ -283,15 +285,17 @@ impl StepRunner {
     }
 
     /// What later plans are told: not again, unless the asset or what it shall become changes.
-    fn hold(&self, work: &Work, reason: &str) -> Option<Hold> {
+    fn hold(&self, work: &Work) -> Option<NewHold> {
         let asset = work.asset();
-        Some(Hold {
+        let draft_digest = draft_digest(work.draft())
+            .inspect_err(|error| tracing::warn!("the next run tries it again: {}", error.chain()))
+            .ok()?;
+        Some(NewHold {
             flow: self.flow.clone(),
             source: self.source.name().to_owned(),
             source_asset: asset.id.clone(),
             source_revision: asset.revision.clone(),
-            draft_digest: draft_digest(work.draft()).ok()?,
-            reason: reason.to_owned(),
+            draft_digest,
         })
     }
 

@@ -59,55 +59,50 @@ pub async fn a_newer_placement_replaces_the_older_one(ledger: &dyn Ledger, _cloc
 
 pub async fn what_a_run_holds_is_found_again_until_it_is_placed(
     ledger: &dyn Ledger,
-    _clock: &ManualClock,
+    clock: &ManualClock,
 ) {
-    let run = running(ledger, 6).await;
+    let run = running(ledger, 7).await;
     let taken = take(ledger, run, &WorkerId::fresh(), 9).await;
-    let hold = |n: u64, reason: &str| Hold {
-        flow: "ingest".to_owned(),
-        source: "agency".to_owned(),
-        source_asset: placement(n).source_asset,
-        source_revision: Revision::new("rev-a"),
-        draft_digest: Blake3::of(reason.as_bytes()),
+    let held = |n: u64, reason: &str| Outcome::Held {
         reason: reason.to_owned(),
+        hold: Some(Box::new(new_hold(n, reason))),
     };
-    let held = |hold: Hold| Outcome::Held {
-        reason: hold.reason.clone(),
-        hold: Some(Box::new(hold)),
-    };
-    let mut stale = report(&taken[0], held(hold(1, "stale")));
+    let ids = [3, 2, 1].map(|n| placement(n).source_asset);
+    let mut stale = report(&taken[0], held(1, "stale"));
     stale.attempt += 1;
     assert_eq!(ledger.finish(&[stale]).await.unwrap(), [false]);
+    let none = ledger.holds("ingest", "agency", &ids).await.unwrap();
+    assert_eq!(none, [None, None, None]);
+
+    let first = clock.now();
     let three = [
-        report(&taken[0], held(hold(1, "taken down"))),
-        report(&taken[1], held(hold(2, "refused"))),
-        report(&taken[2], held(hold(2, "refused again"))),
+        report(&taken[0], held(1, "taken down")),
+        report(&taken[1], held(2, "refused")),
+        report(&taken[2], held(2, "refused again")),
     ];
     assert_eq!(ledger.finish(&three).await.unwrap(), [true; 3]);
-    let ids = [3, 2, 1].map(|n| placement(n).source_asset);
     let found = ledger.holds("ingest", "agency", &ids).await.unwrap();
-    assert_eq!(
-        found,
-        [
-            None,
-            Some(hold(2, "refused again")),
-            Some(hold(1, "taken down"))
-        ]
-    );
-    assert_eq!(
-        ledger.holds("other", "agency", &ids).await.unwrap(),
-        [None, None, None]
-    );
+    let known =
+        |n: u64, reason: &str, since| Some(new_hold(n, reason).into_hold(reason.to_owned(), since));
+    let refused = known(2, "refused again", first);
+    assert_eq!(found, [None, refused, known(1, "taken down", first)]);
+    for (flow, source) in [("publish", "agency"), ("ingest", "dam")] {
+        let other = ledger.holds(flow, source, &ids).await.unwrap();
+        assert_eq!(other, [None, None, None]);
+    }
 
-    // Placed, then held anew in the same call: the later one counts.
+    // Placed, then held anew in the same call, and the other way round: the later one counts.
+    clock.advance(TTL / 2);
     let later = [
-        report(&taken[3], done(placement(1))),
-        report(&taken[4], done(placement(2))),
-        report(&taken[5], held(hold(2, "taken down later"))),
+        report(&taken[3], done(placement(2))),
+        report(&taken[4], held(2, "taken down later")),
+        report(&taken[5], held(1, "still taken down")),
+        report(&taken[6], done(placement(1))),
     ];
-    assert_eq!(ledger.finish(&later).await.unwrap(), [true; 3]);
+    assert_eq!(ledger.finish(&later).await.unwrap(), [true; 4]);
     let found = ledger.holds("ingest", "agency", &ids).await.unwrap();
-    assert_eq!(found, [None, Some(hold(2, "taken down later")), None]);
+    let newer = known(2, "taken down later", clock.now());
+    assert_eq!(found, [None, newer, None]);
 }
 
 pub async fn the_first_record_of_a_content_stays(ledger: &dyn Ledger, _clock: &ManualClock) {

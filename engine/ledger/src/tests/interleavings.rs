@@ -12,7 +12,7 @@ use windlass_core::{
 };
 
 use crate::SqlLedger;
-use crate::conformance::{done, placement, report, step};
+use crate::conformance::{done, new_hold, placement, report, step};
 use crate::tests::options;
 
 const WORKERS: usize = 3;
@@ -190,6 +190,11 @@ impl Pair {
         for (placed, step) in placed.iter().zip(&steps) {
             assert_eq!(placed.is_some(), step.state == StepState::Done);
         }
+        let holds = sql.holds("ingest", "agency", &ids).await.unwrap();
+        assert_eq!(holds, memory.holds("ingest", "agency", &ids).await.unwrap());
+        for (hold, step) in holds.iter().zip(&steps) {
+            assert_eq!(hold.is_some(), step.state == StepState::Held);
+        }
     }
 
     /// Works off what is left: everything that is open can still be done.
@@ -221,7 +226,7 @@ fn outcome(n: u64, how: u8) -> Outcome {
         0 | 1 => done(placement(n)),
         2 => Outcome::Held {
             reason: "look".to_owned(),
-            hold: None,
+            hold: Some(Box::new(new_hold(n, "draft"))),
         },
         3 => Outcome::Failed {
             kind: windlass_core::Kind::Denied,

@@ -5,7 +5,7 @@ use sqlx::{Connection, Row};
 
 use crate::open::Target;
 use crate::read::{CONTENTS, HOLDS, NEXT_DUE, PLACEMENTS, STEPS};
-use crate::settle::{ADD_CONTENTS, PLACE, REAP, RECLAIM, SETTLE};
+use crate::settle::{ADD_CONTENTS, HOLD, PLACE, REAP, RECLAIM, SETTLE, UNHOLD};
 use crate::tests::{open, options};
 use crate::write::{ADD_STEPS, LEASE, RELEASE, RENEW};
 
@@ -126,6 +126,19 @@ async fn look_ups_are_driven_by_the_set_of_keys() {
 }
 
 #[tokio::test]
+async fn placements_end_holds_by_look_ups_of_the_key() {
+    runs_as(
+        UNHOLD,
+        &[
+            "SEARCH hold USING PRIMARY KEY (flow=? AND source=? AND source_asset=?)",
+            "LIST SUBQUERY 2",
+            "SCAN json_each VIRTUAL TABLE INDEX 1:",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_page_of_steps_starts_where_the_last_one_ended() {
     runs_as(
         STEPS,
@@ -140,7 +153,7 @@ async fn a_page_of_steps_starts_where_the_last_one_ended() {
 
 #[tokio::test]
 async fn sets_are_inserted_in_one_pass() {
-    for sql in [ADD_CONTENTS, PLACE] {
+    for sql in [ADD_CONTENTS, PLACE, HOLD] {
         runs_as(sql, &["SCAN json_each VIRTUAL TABLE INDEX 1:"]).await;
     }
     let add = plan(ADD_STEPS).await;
