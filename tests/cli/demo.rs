@@ -56,7 +56,11 @@ fn a_demo_moves_what_is_approved_says_why_not_the_rest_and_a_second_one_does_not
             of("reason") || of("message")
         })
     };
-    for part in ["it has no bytes", "the plugin holds it", "restricted"] {
+    for part in [
+        "it has no bytes",
+        "the plugin holds it",
+        "blocks the content",
+    ] {
         assert!(reason(part), "nothing is held because {part:?}: {held:?}");
     }
     assert!(in_state(&assets, "failed").is_empty());

@@ -13,12 +13,12 @@ fn a_correlation_is_the_same_for_the_same_revision_and_another_for_anything_else
     assert!(mark.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
     for other in [
         Correlation::derive("ingest2", "agency", "id:1", "rev-1"),
-        Correlation::derive("ingest", "dropbox2", "id:1", "rev-1"),
+        Correlation::derive("ingest", "agency2", "id:1", "rev-1"),
         Correlation::derive("ingest", "agency", "id:2", "rev-1"),
         Correlation::derive("ingest", "agency", "id:1", "rev-2"),
         // The same letters, cut differently.
         Correlation::derive("ingestd", "ropbox", "id:1", "rev-1"),
-        Correlation::derive("ingest", "dropboxid:1", "", "rev-1"),
+        Correlation::derive("ingest", "agencyid:1", "", "rev-1"),
     ] {
         assert_ne!(mark, other);
     }
