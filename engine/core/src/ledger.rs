@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::asset::{AssetId, AssetPath, Cursor, Revision};
 use crate::digest::{Blake3, ContentHash, Digests};
 use crate::error::{Kind, Result};
+use crate::journal::{CallCount, Note, Unfinished};
 use crate::plan::Action;
 use crate::ports::Placed;
 
@@ -341,6 +342,9 @@ pub enum Outcome {
     },
 }
 
+/// How long a jot may stay without the durability that survives a power cut.
+pub const JOT_AGE_MAX: Duration = Duration::from_secs(2);
+
 /// How many lost leases a step survives before it counts as what kills its workers. Five, because a
 /// machine that restarts a few times must not fail steps that merely were in flight.
 pub const LOST_LEASES_MAX: u32 = 5;
@@ -457,6 +461,22 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Records outcomes. Answers for each whether it was accepted; a stale attempt or a step that is
     /// not leased is not, and nothing of it is recorded. The first record of a content stays.
     async fn finish(&self, reports: &[StepReport]) -> Result<Vec<bool>>;
+
+    /// Writes notes about steps in flight; durable when it returns. Answers for each whether it was
+    /// accepted: a stale attempt's is not. The notes of a step end with it; a retry keeps them.
+    async fn note(&self, notes: &[Note]) -> Result<Vec<bool>>;
+
+    /// Writes one note so that it survives the end of this process, and durably before long
+    /// ([`JOT_AGE_MAX`]). Cheap enough to be called for every part; never waits for a disk. The attempt is
+    /// checked when it becomes durable, at the latest when the step is taken again.
+    fn jot(&self, note: &Note) -> Result<()>;
+
+    /// What was noted of each step, jots included, in the same order.
+    async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>>;
+
+    /// Adds calls to the counts of their accounts' months. Answers the new counts, in the same order;
+    /// adding none asks.
+    async fn count_calls(&self, counts: &[CallCount]) -> Result<Vec<u64>>;
 
     /// How long until the next open step of the run is due: zero when one is due now, `None` when
     /// none may be taken.

@@ -10,12 +10,14 @@ mod clock;
 pub mod digest;
 mod error;
 mod hooks;
+mod journal;
 mod ledger;
 pub mod memory;
 mod metadata;
 mod names;
 mod plan;
 mod ports;
+mod ranges;
 mod secret;
 
 pub use asset::{
@@ -26,9 +28,11 @@ pub use clock::{Clock, SystemClock};
 pub use digest::{Blake3, ContentHash, Digests};
 pub use error::{Error, Kind, Result, Status};
 pub use hooks::{AssetView, Finding, HookIdentity, Hooks, Mapping, Verdict};
+pub use journal::{CallCount, Journal, Note, Noted, Part, Unfinished};
 pub use ledger::{
-    ContentRecord, Hold, LOST_LEASES_MAX, LeasedStep, Ledger, NewHold, NewStep, Outcome, Placement,
-    RunId, RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
+    ContentRecord, Hold, JOT_AGE_MAX, LOST_LEASES_MAX, LeasedStep, Ledger, NewHold, NewStep,
+    Outcome, Placement, RunId, RunRecord, RunState, StepId, StepRecord, StepReport, StepState,
+    Tally, WorkerId,
 };
 pub use metadata::{
     Assigned, Availability, Correlation, Destination, Draft, Fault, Value, ValueKind,
@@ -36,9 +40,10 @@ pub use metadata::{
 pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
 pub use plan::Action;
 pub use ports::{
-    Capabilities, CheckItem, Endpoint, Evidence, Expected, Placed, Scope, Sink, Source,
-    UploadOrder, UploadSession,
+    AssetStream, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack, Placed,
+    Scope, Sink, Source, Together, UploadOrder, UploadSession,
 };
+pub use ranges::Ranges;
 pub use secret::Secret;
 
 #[cfg(test)]

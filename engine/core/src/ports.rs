@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,7 +28,8 @@ pub enum UploadOrder {
 /// What an endpoint can do. Sizes are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Any byte range of a pinned revision can be read, several at once.
+    /// Any byte range of a pinned revision can be read, several at once. Without it an asset is read
+    /// from front to back ([`Source::open`]).
     pub range_reads: bool,
     /// Listings state the content hash.
     pub lists_content_hash: bool,
@@ -49,6 +51,21 @@ pub struct Capabilities {
     pub folds_names: bool,
     /// Committed assets come back with their content hash.
     pub states_content_hash: bool,
+    /// Every append wants the content hash of its own chunk, so that damage is refused at once.
+    pub wants_chunk_hash: bool,
+    /// An upload session survives the process that opened it ([`Sink::resume`]).
+    pub resumes: bool,
+    /// Small contents travel together; `None` where each one travels alone.
+    pub together: Option<Together>,
+}
+
+/// Small contents that share requests: the more of them are under way, the fewer calls each costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// The largest content that shares requests.
+    pub bytes_max: u64,
+    /// How many such uploads it pays to have under way at once.
+    pub at_once: usize,
 }
 
 /// One thing that `doctor` looked at.
@@ -76,6 +93,20 @@ pub trait Endpoint: Send + Sync + Debug {
     /// Looks whether it is reachable and this credential may do what flows need. Finding a problem is
     /// an item that is not ok; an error means that looking itself was not possible.
     async fn check(&self) -> Result<Vec<CheckItem>>;
+
+    /// Why requests to it are being held back right now, if they are: a pause that the service asked
+    /// for, a rate that it bears, a call budget that is spent. A transfer that waits for this has not
+    /// stalled.
+    fn held_back(&self) -> Option<HeldBack>;
+}
+
+/// Why an endpoint's requests are held back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// One sentence without a full stop, such as `Dropbox asked for 42 s more`.
+    pub why: String,
+    /// How long it lasts from now on, where that is known.
+    pub left: Option<Duration>,
 }
 
 /// What part of an endpoint a listing covers.
@@ -106,6 +137,24 @@ pub trait Source: Endpoint {
     /// On an error `into` may hold some of them. Errors: `SourceChanged` when the revision is gone,
     /// shrank or grew, `Restricted` when its bytes may not be read. Cancel by dropping the future.
     async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()>;
+
+    /// Opens the revision that `asset` names to be read once, from front to back: for sources whose
+    /// sheet has no `range_reads`. Errors: those of [`Source::read`]; `Unsupported` where ranges are
+    /// the way.
+    async fn open(&self, asset: &Asset) -> Result<Box<dyn AssetStream>>;
+}
+
+/// An asset's bytes from front to back. Dropping it stops the request.
+#[async_trait]
+pub trait AssetStream: Send + Debug {
+    /// Appends the next `bytes` bytes to `into`: exactly as many, since callers know the size.
+    ///
+    /// Errors: `SourceChanged` or `Integrity` when it ends before, `Unavailable` when it breaks off.
+    async fn next(&mut self, bytes: u64, into: &mut Vec<u8>) -> Result<()>;
+
+    /// Proves that nothing follows, once all bytes were read. Errors: `SourceChanged` or `Integrity`
+    /// when something does.
+    async fn end(&mut self) -> Result<()>;
 }
 
 /// How strongly it is proved that a sink holds the right bytes.
@@ -169,6 +218,21 @@ pub trait Sink: Endpoint {
         correlation: &Correlation,
     ) -> Result<Box<dyn UploadSession>>;
 
+    /// Goes on with a session that an earlier process opened, where the sheet says that it `resumes`.
+    ///
+    /// `session` is what [`UploadSession::checkpoint`] said, `acknowledged` the disjoint ranges that were
+    /// acknowledged, ascending. The service may know of more; where it can be asked, it is asked, and
+    /// [`UploadSession::acknowledged`] says the outcome. `None` when the service no longer has the
+    /// session, or what it has cannot be used: begin anew.
+    async fn resume(
+        &self,
+        destination: &Destination,
+        size: u64,
+        correlation: &Correlation,
+        session: &str,
+        acknowledged: &[Range<u64>],
+    ) -> Result<Option<Box<dyn UploadSession>>>;
+
     /// Looks whether a commit whose answer was lost did happen: the asset that carries this
     /// correlation and what is expected of its bytes, or `None`. Also asked before a step is taken
     /// again after a crash, when nobody has read the bytes yet. Reads the truth, not a search index that may lag,
@@ -189,6 +253,33 @@ pub trait Sink: Endpoint {
     async fn remove(&self, placed: &Placed) -> Result<()>;
 }
 
+/// A chunk on its way to a sink.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Where it starts in the content, in bytes.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The content hash of these bytes alone; there when the sink's sheet `wants_chunk_hash`.
+    pub content_hash: Option<ContentHash>,
+}
+
+impl Chunk {
+    /// A chunk for a sink that wants no hash with it.
+    pub fn new(offset: u64, bytes: Bytes) -> Self {
+        Chunk {
+            offset,
+            bytes,
+            content_hash: None,
+        }
+    }
+
+    /// The bytes of the content that it holds.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.bytes.len() as u64
+    }
+}
+
 /// The upload of one content. Dropping it stops its requests; what the service keeps of it expires.
 #[async_trait]
 pub trait UploadSession: Send + Sync + Debug {
@@ -197,10 +288,15 @@ pub trait UploadSession: Send + Sync + Debug {
     ///
     /// Chunks obey the capability sheet's order and multiple. Their memory is somebody's budget: an
     /// implementation lets go of a chunk without waiting to be given another one.
-    async fn append(&self, offset: u64, chunk: Bytes) -> Result<()>;
+    async fn append(&self, chunk: Chunk) -> Result<()>;
 
-    /// The end of the gapless prefix that the service acknowledged, in bytes.
-    fn acknowledged_end(&self) -> u64;
+    /// The ranges that the service acknowledged: disjoint, not adjacent, ascending. Empty where it
+    /// acknowledges only whole files.
+    fn acknowledged(&self) -> Vec<Range<u64>>;
+
+    /// What [`Sink::resume`] needs to find this session again, in the sink's own words; holds no
+    /// secret. `None` where sessions end with the process, or there is nothing to find yet.
+    fn checkpoint(&self) -> Option<String>;
 
     /// Makes the content visible and compares what the service reports with `digests`.
     ///

@@ -3,4 +3,5 @@ mod digest;
 mod error;
 mod memory;
 mod names;
+mod ranges;
 mod words;

@@ -1,11 +1,12 @@
 //! A sink that keeps nothing: reading an asset only to know its digests.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
-use bytes::Bytes;
-use std::sync::atomic::{AtomicU64, Ordering};
 use windlass_core::{
-    AssetId, Capabilities, CheckItem, Correlation, Destination, Digests, Draft, Endpoint, Evidence,
-    Expected, Fault, Placed, Result, Revision, Sink, UploadOrder, UploadSession,
+    AssetId, Capabilities, CheckItem, Chunk, Correlation, Destination, Digests, Draft, Endpoint,
+    Evidence, Expected, Fault, HeldBack, Placed, Result, Revision, Sink, UploadOrder,
+    UploadSession,
 };
 
 /// Takes every chunk in any order, and forgets it.
@@ -29,6 +30,9 @@ impl Discard {
                 name_units_max: usize::MAX,
                 folds_names: false,
                 states_content_hash: false,
+                wants_chunk_hash: false,
+                resumes: false,
+                together: None,
             },
         }
     }
@@ -47,6 +51,10 @@ impl Endpoint for Discard {
     async fn check(&self) -> Result<Vec<CheckItem>> {
         Ok(Vec::new())
     }
+
+    fn held_back(&self) -> Option<HeldBack> {
+        None
+    }
 }
 
 #[async_trait]
@@ -61,7 +69,18 @@ impl Sink for Discard {
         _size: u64,
         _correlation: &Correlation,
     ) -> Result<Box<dyn UploadSession>> {
-        Ok(Box::new(Forgotten::default()))
+        Ok(Box::new(Forgotten))
+    }
+
+    async fn resume(
+        &self,
+        _destination: &Destination,
+        _size: u64,
+        _correlation: &Correlation,
+        _session: &str,
+        _acknowledged: &[Range<u64>],
+    ) -> Result<Option<Box<dyn UploadSession>>> {
+        Ok(None)
     }
 
     async fn find(
@@ -82,20 +101,21 @@ impl Sink for Discard {
     }
 }
 
-#[derive(Debug, Default)]
-struct Forgotten {
-    taken: AtomicU64,
-}
+#[derive(Debug)]
+struct Forgotten;
 
 #[async_trait]
 impl UploadSession for Forgotten {
-    async fn append(&self, _offset: u64, chunk: Bytes) -> Result<()> {
-        self.taken.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+    async fn append(&self, _chunk: Chunk) -> Result<()> {
         Ok(())
     }
 
-    fn acknowledged_end(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+    fn acknowledged(&self) -> Vec<Range<u64>> {
+        Vec::new()
+    }
+
+    fn checkpoint(&self) -> Option<String> {
+        None
     }
 
     async fn commit(self: Box<Self>, digests: &Digests) -> Result<Placed> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::select;
 use tokio_util::sync::CancellationToken;
@@ -26,25 +27,44 @@ pub struct EngineOptions {
     /// `window`. Every transfer that is let in owns one chunk of it, so `budget / chunk` is how many
     /// large files move at once.
     pub budget: ByteSize,
-    /// What is read and appended at once: a power of two from 4 MiB, the content hash's block, to
-    /// 1 GiB. Larger chunks mean fewer calls and more memory; 8 MiB keeps a call of 80 ms above
-    /// 100 MB/s on one connection.
+    /// The least that is read and appended at once: a power of two from 4 MiB, the content hash's block,
+    /// to 1 GiB. 8 MiB keeps a call of 80 ms above 100 MB/s on one connection.
     pub chunk: ByteSize,
+    /// The most that is read and appended at once: a power of two from `chunk` to 1 GiB. Larger chunks mean
+    /// fewer calls and more memory. A file is cut into the largest ones that leave
+    /// [`PARTS_IN_FLIGHT`] of them in its window and [`PARTS`] of them in the file.
+    pub chunk_max: ByteSize,
+    /// Cuts files into the largest chunks that the window holds two of, because somebody counts calls.
+    pub saves_calls: bool,
     /// One transfer's bytes in flight, at least `chunk`: `window / chunk` is how many reads it has
-    /// under way. More is only worth it while bandwidth × latency is more.
+    /// under way. More is only worth it while bandwidth × latency is more: 1 GB/s at 80 ms is 80 MB.
     pub window: ByteSize,
+    /// How long nothing of a transfer may move before it is given up as stalled, at least 1 s. A wait that
+    /// an endpoint explains, and one for memory, is no stall.
+    pub stall_after: Duration,
     /// Threads that compute digests, at most 256; one a core is enough, because hashing never waits.
     /// With 0 every transfer hashes in its own task, for simulations that must run in one thread.
     pub hash_threads: usize,
 }
 
+/// How many chunks a transfer's window should hold: what saturates a path by many connections, each of which
+/// is bound by its own latency and speed.
+pub const PARTS_IN_FLIGHT: u64 = 16;
+
+/// Into how many chunks a file should fall: so many that the last ones do not leave most connections idle for a
+/// large share of the time.
+pub const PARTS: u64 = 64;
+
 impl Default for EngineOptions {
-    /// 512 MiB for all, 64 MiB a transfer, chunks of 8 MiB, a hash thread a core.
+    /// 512 MiB for all, 128 MiB a transfer, chunks of 8 to 64 MiB, a hash thread a core, two minutes.
     fn default() -> Self {
         EngineOptions {
             budget: ByteSize::mib(512),
             chunk: ByteSize::mib(8),
-            window: ByteSize::mib(64),
+            chunk_max: ByteSize::mib(64),
+            saves_calls: false,
+            window: ByteSize::mib(128),
+            stall_after: Duration::from_secs(120),
             hash_threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
@@ -62,6 +82,21 @@ impl EngineOptions {
                 self.chunk,
                 ByteSize(BLOCK_BYTES as u64),
                 ByteSize(GRANT_BYTES_MAX)
+            )));
+        }
+        let chunk_max = self.chunk_max.bytes();
+        if !chunk_max.is_power_of_two() || chunk_max < chunk || chunk_max > GRANT_BYTES_MAX {
+            return Err(config(format!(
+                "transfer.chunk_max is {} ({chunk_max} bytes), which is not a power of two from {} to {}",
+                self.chunk_max,
+                self.chunk,
+                ByteSize(GRANT_BYTES_MAX)
+            )));
+        }
+        if self.stall_after < Duration::from_secs(1) {
+            return Err(config(format!(
+                "transfer.stall_after is {:?}, less than a second",
+                self.stall_after
             )));
         }
         if self.window < self.chunk {
@@ -139,7 +174,10 @@ pub struct Engine {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) chunk_bytes: u64,
+    pub(crate) chunk_bytes_max: u64,
+    pub(crate) saves_calls: bool,
     pub(crate) window_bytes: u64,
+    pub(crate) stall_after: Duration,
     pub(crate) budget: Arc<Budget>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) hash_pool: Arc<HashPool>,
@@ -162,7 +200,10 @@ impl Engine {
         Ok(Engine {
             shared: Arc::new(Shared {
                 chunk_bytes: options.chunk.bytes(),
+                chunk_bytes_max: options.chunk_max.bytes(),
+                saves_calls: options.saves_calls,
                 window_bytes: options.window.bytes(),
+                stall_after: options.stall_after,
                 budget,
                 pool,
                 hash_pool: HashPool::new(options.hash_threads)?,
@@ -177,13 +218,16 @@ impl Engine {
 
     /// Moves one asset's bytes and proves that they arrived.
     ///
-    /// A disagreement of digests or lengths begins the transfer again, once. Cancelling (by `cancel` or
+    /// Where the request has a journal, a commit that an earlier attempt was about to send is looked for
+    /// first, and an upload session that it left goes on: what the sink acknowledged is neither read nor
+    /// sent again. A disagreement of digests or lengths begins the transfer again, once. Cancelling (by `cancel` or
     /// by dropping the future) stops every request at once; cancelled during a commit, the content may
     /// be there all the same, and the next try's caller looks first, as after a crash.
     ///
     /// Errors: `SourceChanged` with the context `change` (`changed`, `grew`, `shrank`, `vanished`) when
     /// the pinned revision is no more; `Integrity` with both digests when they disagreed twice;
-    /// `Ambiguous` when a commit's answer was lost and nothing was found; `Cancelled`; `Unsupported`,
+    /// `Ambiguous` when a commit's answer was lost and nothing was found; `Unavailable` when nothing moved for
+    /// too long; `Conflict` when the journal says that another attempt has the step; `Cancelled`; `Unsupported`,
     /// `InvalidInput` and `Restricted` before anything moved; and whatever source and sink raise.
     pub async fn transfer(
         &self,
@@ -234,8 +278,9 @@ impl Engine {
             ),
             want_content_hash: true,
             progress: Arc::default(),
+            journal: None,
         };
-        let nowhere = Discard::new(self.shared.chunk_bytes);
+        let nowhere = Discard::new(self.shared.chunk_bytes_max);
         let read = self.transfer(source, &nowhere, &request, cancel).await?;
         Ok(read.digests)
     }
@@ -255,6 +300,11 @@ impl Engine {
             bytes_fetched: shared.bytes_fetched.load(Ordering::Relaxed),
             bytes_pushed: shared.bytes_pushed.load(Ordering::Relaxed),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Frees the buffers that are kept for reuse.

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use blake3::hazmat::{
     ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root,
 };
+use bytes::Bytes;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use windlass_core::digest::{BLOCK_BYTES, ContentHasher, block_digest};
@@ -28,6 +29,43 @@ pub struct ChunkDigest {
     tree: Tree,
     // The block digests, where chunks hold whole blocks and the content hash is wanted.
     blocks: Vec<[u8; 32]>,
+}
+
+/// What the first byte of an encoded digest says; another encoding gets another number.
+const ENCODING: u8 = 1;
+
+impl ChunkDigest {
+    /// The content hash of the chunk's bytes alone, where its blocks were hashed. Costs one hash over 32
+    /// bytes a block, none over the bytes.
+    pub fn content_hash(&self) -> Option<ContentHash> {
+        let known = !self.blocks.is_empty();
+        known.then(|| ContentHash::from_blocks(self.blocks.iter().copied()))
+    }
+
+    /// The digest as bytes that outlive the process: 33 and 32 more a block. Only for chunks that are a part
+    /// of their content; a content of one chunk is sent again rather than resumed.
+    pub(crate) fn encode(&self) -> Option<Bytes> {
+        let Tree::Subtree(value) = &self.tree else {
+            return None;
+        };
+        let mut encoded = Vec::with_capacity(33 + 32 * self.blocks.len());
+        encoded.push(ENCODING);
+        encoded.extend_from_slice(value);
+        encoded.extend(self.blocks.iter().flatten());
+        Some(encoded.into())
+    }
+
+    /// Reads an encoded digest of a chunk that has `blocks` block digests; `None` when it is not one.
+    pub(crate) fn decode(encoded: &[u8], blocks: usize) -> Option<ChunkDigest> {
+        let (version, rest) = encoded.split_first()?;
+        let (value, rest) = rest.split_first_chunk::<32>()?;
+        let (found, odd) = rest.as_chunks::<32>();
+        let whole = *version == ENCODING && odd.is_empty() && found.len() == blocks;
+        whole.then(|| ChunkDigest {
+            tree: Tree::Subtree(*value),
+            blocks: found.to_vec(),
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +95,16 @@ impl Hashing {
     /// Whether chunks are smaller than blocks, so that [`ContentDigester::take_bytes`] must see them.
     pub fn needs_order(&self) -> bool {
         self.content_hash && !self.layout.holds_whole_blocks()
+    }
+
+    /// How many block digests the digest of chunk `index` holds.
+    pub(crate) fn blocks_of(&self, index: u64) -> usize {
+        let range = self.layout.range(index);
+        match self.hashes_blocks() {
+            // At most a chunk's worth, which fits.
+            true => (range.end - range.start).div_ceil(BLOCK_BYTES as u64) as usize,
+            false => 0,
+        }
     }
 
     fn hashes_blocks(&self) -> bool {

@@ -3,24 +3,25 @@
 //! It has one owner, the transfer's loop, which calls [`Intake::ask`] to start what can start,
 //! [`Intake::step`] to wait for one event and [`Intake::next_ready`] for what may be pushed. Memory is
 //! asked for in the order of the chunks and for one chunk at a time; the budget's proof rests on that.
+//! Chunks that the sink has from an earlier attempt are passed over, or read for their digest alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::select;
-use windlass_core::{Digests, Result, UploadOrder};
+use windlass_core::{AssetStream, Chunk, ContentHash, Digests, Part, Result, UploadOrder};
 
 use crate::budget::{Account, Grant};
 use crate::faults;
-use crate::hash::{ContentDigester, Hashing};
+use crate::hash::{ChunkDigest, ContentDigester, Hashing};
 use crate::lane::HashLane;
 use crate::layout::ChunkLayout;
 use crate::pool::ChunkBuffer;
 use crate::progress::Phase;
+use crate::resume::AlreadyThere;
 use crate::ring::OrderRing;
 use crate::transfer::Job;
 use crate::window::Window;
@@ -29,24 +30,25 @@ use crate::window::Window;
 /// slow read then does not hold the others up; a waiting digest costs about 200 bytes.
 const DIGEST_SPAN_MIN: u64 = 1024;
 
-/// A chunk that was read.
+/// A chunk that may be pushed.
 #[derive(Debug)]
-pub(crate) struct Chunk {
+pub(crate) struct Ready {
     /// Its index.
     pub(crate) index: u64,
-    /// Where it starts, in bytes.
-    pub(crate) offset: u64,
     /// Its bytes, which carry their grant.
-    pub(crate) bytes: Bytes,
+    pub(crate) chunk: Chunk,
 }
+
+/// What a read brought, and the stream to go on with where the source is read from front to back.
+type Read = (Ready, Option<Box<dyn AssetStream>>);
 
 /// Chunks that were read and not yet pushed.
 #[derive(Debug)]
-enum Ready {
+enum Queue {
     /// They leave in order.
-    InOrder(OrderRing<Chunk>),
+    InOrder(OrderRing<Ready>),
     /// They leave as they came.
-    AsRead(VecDeque<Chunk>),
+    AsRead(VecDeque<Ready>),
 }
 
 /// See the module.
@@ -58,16 +60,27 @@ pub(crate) struct Intake<'a> {
     next: u64,
     window: Window,
     memory: Option<BoxFuture<'a, Grant>>,
-    reads: FuturesUnordered<BoxFuture<'a, Result<Chunk>>>,
-    ready: Ready,
+    reads: FuturesUnordered<BoxFuture<'a, Result<Read>>>,
+    /// The stream between two reads; `None` for sources that read ranges, and before the first read.
+    stream: Option<Box<dyn AssetStream>>,
+    queue: Queue,
+    /// Chunks that were read and leave only with their hash.
+    unhashed: BTreeMap<u64, Ready>,
+    there: AlreadyThere,
     lane: HashLane,
     digester: ContentDigester,
+    /// Digests of chunks in flight, as they are journaled once the chunk is acknowledged.
+    encoded: BTreeMap<u64, bytes::Bytes>,
 }
 
 impl<'a> Intake<'a> {
-    /// The intake of one try.
-    pub(crate) fn new(job: &'a Job<'a>, account: &'a Account) -> Self {
-        let hashing = Hashing::new(job.layout, job.wants_content_hash());
+    /// The intake of one try, which passes over what is there already.
+    pub(crate) fn new(
+        job: &'a Job<'a>,
+        account: &'a Account,
+        hashing: Hashing,
+        there: AlreadyThere,
+    ) -> Self {
         let chunks_max = job.engine.window_bytes / job.layout.largest_bytes().max(1) + 1;
         let in_order =
             job.sink.capabilities().upload_order == UploadOrder::InOrder || hashing.needs_order();
@@ -80,26 +93,43 @@ impl<'a> Intake<'a> {
             window: Window::new(job.engine.window_bytes),
             memory: None,
             reads: FuturesUnordered::new(),
-            ready: if in_order {
-                Ready::InOrder(OrderRing::new(chunks_max))
+            stream: None,
+            queue: if in_order {
+                Queue::InOrder(OrderRing::new(chunks_max))
             } else {
-                Ready::AsRead(VecDeque::new())
+                Queue::AsRead(VecDeque::new())
             },
+            unhashed: BTreeMap::new(),
+            there,
+            encoded: BTreeMap::new(),
             lane: HashLane::new(Arc::clone(&job.engine.hash_pool), hashing, span),
             digester: ContentDigester::new(hashing),
         }
     }
 
     /// Asks for the next chunk's memory where the window has room.
-    pub(crate) fn ask(&mut self) {
-        if self.memory.is_some() || self.next == self.layout.count() {
-            return;
+    pub(crate) fn ask(&mut self) -> Result<()> {
+        if self.memory.is_some() {
+            return Ok(());
+        }
+        while self.lane.reaches(self.next)
+            && let Some(digest) = self.there.known.remove(&self.next)
+        {
+            self.lane.recall(self.next, digest)?;
+            self.next += 1;
+            self.take_digests();
+        }
+        // A stream gives one piece after the other.
+        let stream_is_out = !self.job.reads_ranges && !self.reads.is_empty();
+        if self.next == self.layout.count() || stream_is_out {
+            return Ok(());
         }
         let bytes = range_bytes(&self.layout, self.next);
         if self.window.has_room(bytes) && self.lane.reaches(self.next) {
             self.window.open(self.next, bytes);
             self.memory = Some(Box::pin(self.account.grant(bytes)));
         }
+        Ok(())
     }
 
     /// Whether [`Intake::step`] has something to wait for.
@@ -113,8 +143,8 @@ impl<'a> Intake<'a> {
         // Biased, and what gives memory back first: it may be what the last arm waits for.
         select! {
             biased;
-            Some(index) = self.lane.finished(), if self.lane.is_busy() => self.hashed(index?),
-            Some(chunk) = self.reads.next(), if !self.reads.is_empty() => self.arrived(chunk?)?,
+            Some(index) = self.lane.finished(), if self.lane.is_busy() => self.hashed(index?)?,
+            Some(read) = self.reads.next(), if !self.reads.is_empty() => self.arrived(read?)?,
             grant = wait(&mut self.memory), if self.memory.is_some() => self.start_read(grant),
             else => {}
         }
@@ -122,21 +152,24 @@ impl<'a> Intake<'a> {
     }
 
     /// A chunk that may be pushed now, while `under_way` others are.
-    pub(crate) fn next_ready(&mut self, under_way: usize) -> Option<Chunk> {
-        match &mut self.ready {
-            Ready::AsRead(chunks) => chunks.pop_front(),
-            Ready::InOrder(_) if under_way > 0 => None,
-            Ready::InOrder(ring) => {
-                let (_, chunk) = ring.pop()?;
-                self.digester.take_bytes(&chunk.bytes);
-                Some(chunk)
+    pub(crate) fn next_ready(&mut self, under_way: usize) -> Option<Ready> {
+        match &mut self.queue {
+            Queue::AsRead(chunks) => chunks.pop_front(),
+            Queue::InOrder(_) if under_way > 0 => None,
+            Queue::InOrder(ring) => {
+                let (_, ready) = ring.pop()?;
+                self.digester.take_bytes(&ready.chunk.bytes);
+                Some(ready)
             }
         }
     }
 
     /// The sink took a chunk.
-    pub(crate) fn pushed(&mut self, index: u64) {
-        self.window.pushed(index);
+    pub(crate) fn pushed(&mut self, index: u64) -> Result<()> {
+        if self.window.pushed(index) {
+            self.settled(index)?;
+        }
+        Ok(())
     }
 
     /// Whether every chunk was read, hashed and pushed.
@@ -152,9 +185,9 @@ impl<'a> Intake<'a> {
 
     /// What the transfer waits for, while `under_way` chunks are with the sink.
     pub(crate) fn phase(&self, under_way: usize) -> Phase {
-        let sink_is_behind = match &self.ready {
-            Ready::InOrder(ring) => ring.next_is_here(),
-            Ready::AsRead(_) => false,
+        let sink_is_behind = match &self.queue {
+            Queue::InOrder(ring) => ring.next_is_here(),
+            Queue::AsRead(_) => false,
         };
         if under_way > 0 && (sink_is_behind || self.reads.is_empty()) {
             Phase::Pushing
@@ -173,47 +206,139 @@ impl<'a> Intake<'a> {
         self.next += 1;
         let bytes = range_bytes(&self.layout, index) as usize;
         let buffer = self.job.engine.pool.buffer(grant, bytes);
-        self.reads.push(Box::pin(read(self.job, index, buffer)));
+        self.reads.push(match self.job.reads_ranges {
+            true => Box::pin(read(self.job, index, buffer)),
+            false => Box::pin(read_on(self.job, self.stream.take(), index, buffer)),
+        });
     }
 
-    fn arrived(&mut self, chunk: Chunk) -> Result<()> {
-        self.job.fetched(chunk.bytes.len() as u64);
-        let index = chunk.index;
-        if self.lane.submit(index, chunk.bytes.clone())? {
-            self.hashed(index);
+    fn arrived(&mut self, (ready, stream): Read) -> Result<()> {
+        self.stream = stream;
+        let index = ready.index;
+        let bytes = ready.chunk.bytes.clone();
+        self.job.fetched(bytes.len() as u64);
+        if self.there.unread.contains(&index) {
+            // Read for its digest alone.
+            drop(ready);
+            self.job.request.progress.pushed(bytes.len() as u64);
+            self.pushed(index)?;
+        } else if self.job.hashes_first {
+            self.unhashed.insert(index, ready);
+        } else {
+            self.enqueue(ready)?;
         }
-        match &mut self.ready {
-            Ready::AsRead(chunks) => chunks.push_back(chunk),
-            Ready::InOrder(ring) => ring
-                .insert(index, chunk)
-                .map_err(|error| faults::unexpected(&error.to_string()))?,
+        if self.lane.submit(index, bytes)? {
+            self.hashed(index)?;
         }
         Ok(())
     }
 
-    fn hashed(&mut self, index: u64) {
-        self.window.hashed(index);
+    fn enqueue(&mut self, ready: Ready) -> Result<()> {
+        match &mut self.queue {
+            Queue::AsRead(chunks) => {
+                chunks.push_back(ready);
+                Ok(())
+            }
+            Queue::InOrder(ring) => ring
+                .insert(ready.index, ready)
+                .map_err(|error| faults::unexpected(&error.to_string())),
+        }
+    }
+
+    /// The digest of a chunk is here.
+    fn hashed(&mut self, index: u64) -> Result<()> {
+        let digest = self.lane.digest(index);
+        if self.job.journals {
+            let encoded = digest.and_then(ChunkDigest::encode);
+            self.encoded.extend(encoded.map(|encoded| (index, encoded)));
+        }
+        let content_hash: Option<ContentHash> = digest.and_then(ChunkDigest::content_hash);
+        if let Some(mut ready) = self.unhashed.remove(&index) {
+            ready.chunk.content_hash = content_hash;
+            self.enqueue(ready)?;
+        }
+        let settled = self.window.hashed(index);
+        self.take_digests();
+        match settled {
+            true => self.settled(index),
+            false => Ok(()),
+        }
+    }
+
+    fn take_digests(&mut self) {
         while let Some(digest) = self.lane.pop() {
             self.digester.take(digest);
         }
     }
+
+    /// A chunk is acknowledged and hashed: another process need not read it again.
+    fn settled(&mut self, index: u64) -> Result<()> {
+        let (Some(digest), Some(journal)) = (
+            self.encoded.remove(&index),
+            self.job.request.journal.as_ref(),
+        ) else {
+            return Ok(());
+        };
+        let range = self.layout.range(index);
+        journal.acknowledged(Part {
+            offset: range.start,
+            length: range.end - range.start,
+            digest,
+        })
+    }
 }
 
 /// Reads one chunk, and proves its length.
-async fn read<'a>(job: &'a Job<'a>, index: u64, mut buffer: ChunkBuffer) -> Result<Chunk> {
+async fn read<'a>(job: &'a Job<'a>, index: u64, mut buffer: ChunkBuffer) -> Result<Read> {
     let _counted = job.engine.reads.enter();
     let range = job.layout.range(index);
-    let (offset, asked) = (range.start, range.end - range.start);
     let outcome = job
         .source
         .read(job.asset(), range, buffer.bytes_mut())
         .await;
+    complete(job, index, buffer, outcome)
+        .await
+        .map(|ready| (ready, None))
+}
+
+/// Reads the next chunk of a source that is read from front to back. The last one proves that nothing
+/// follows.
+async fn read_on<'a>(
+    job: &'a Job<'a>,
+    stream: Option<Box<dyn AssetStream>>,
+    index: u64,
+    mut buffer: ChunkBuffer,
+) -> Result<Read> {
+    let _counted = job.engine.reads.enter();
+    let mut stream = match stream {
+        Some(stream) => stream,
+        None => job.source.open(job.asset()).await?,
+    };
+    let range = job.layout.range(index);
+    let mut outcome = stream
+        .next(range.end - range.start, buffer.bytes_mut())
+        .await;
+    if outcome.is_ok() && index + 1 == job.layout.count() {
+        outcome = stream.end().await;
+    }
+    let ready = complete(job, index, buffer, outcome).await?;
+    Ok((ready, Some(stream)))
+}
+
+/// A read chunk, if it has the length that was asked for.
+async fn complete<'a>(
+    job: &'a Job<'a>,
+    index: u64,
+    buffer: ChunkBuffer,
+    outcome: Result<()>,
+) -> Result<Ready> {
+    let range = job.layout.range(index);
+    let (offset, asked) = (range.start, range.end - range.start);
     let failure = match outcome {
         Ok(()) if buffer.len() as u64 == asked => {
-            return Ok(Chunk {
+            return Ok(Ready {
                 index,
-                offset,
-                bytes: buffer.freeze(),
+                chunk: Chunk::new(offset, buffer.freeze()),
             });
         }
         Ok(()) => faults::wrong_length(offset, asked, buffer.len() as u64),

@@ -154,6 +154,18 @@ impl HashLane {
         Ok(false)
     }
 
+    /// Takes in the digest of chunk `index`, which an earlier attempt computed.
+    ///
+    /// Errors: as [`HashLane::submit`].
+    pub(crate) fn recall(&mut self, index: u64, digest: ChunkDigest) -> Result<()> {
+        self.put(index, digest)
+    }
+
+    /// The digest of chunk `index`, between its arrival and [`HashLane::pop`].
+    pub(crate) fn digest(&self, index: u64) -> Option<&ChunkDigest> {
+        self.done.get(index)
+    }
+
     /// Waits until one more chunk is hashed and names it, in no order; `None` if none is under way.
     ///
     /// Cancel safe: what finished stays here until it is asked for.

@@ -42,6 +42,16 @@ impl ChunkLayout {
         self.size
     }
 
+    /// Bytes of a chunk that is not the last.
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        self.chunk_bytes
+    }
+
+    /// Whether chunks have this many bytes.
+    pub(crate) fn cuts_by(&self, chunk_bytes: u64) -> bool {
+        self.chunk_bytes == chunk_bytes
+    }
+
     /// Number of chunks; an empty content has none.
     pub fn count(&self) -> u64 {
         if self.size == 0 {

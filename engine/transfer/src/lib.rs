@@ -17,12 +17,13 @@ pub mod lane;
 mod layout;
 mod pool;
 mod progress;
+mod resume;
 pub mod ring;
 mod single_flight;
 mod transfer;
 mod window;
 
-pub use engine::{Engine, EngineOptions, Gauges};
+pub use engine::{Engine, EngineOptions, Gauges, PARTS, PARTS_IN_FLIGHT};
 pub use layout::{ChunkLayout, LayoutError};
 pub use progress::{Phase, Progress, Snapshot};
 pub use single_flight::{SingleFlight, Turn};

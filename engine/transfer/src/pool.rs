@@ -1,15 +1,16 @@
 //! Chunk buffers: reused, and paid for by the grant that they carry.
 //!
 //! A buffer is filled by a source, frozen to [`Bytes`] without a copy, and comes back here when the
-//! last clone is dropped, wherever that is. Buffers of the full chunk size are kept for the next
-//! chunk, because fresh pages cost more than the copy into them. Smaller ones are exactly as large as
-//! their file or tail and are left to the allocator.
+//! last clone is dropped, wherever that is. Buffers of a full chunk, a power of two from the smallest chunk
+//! size on, are kept for the next chunk, because fresh pages cost more than the copy into them. All others are
+//! exactly as large as their file or tail and are left to the allocator.
 //!
 //! Kept buffers are inside the budget: at any time the bytes of live buffers and kept buffers together
 //! are at most the budget's total. A live buffer has a grant at least as large. A new buffer is
 //! allocated only after kept ones were freed until what is kept and what is granted (its own grant
 //! included) fit together; reuse and return move bytes between the two and change no sum.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -26,13 +27,29 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    // Each has a capacity of exactly `chunk_bytes`.
-    kept: Vec<Vec<u8>>,
+    // By capacity.
+    kept: BTreeMap<usize, Vec<Vec<u8>>>,
+    kept_bytes: u64,
     live_bytes: u64,
 }
 
+impl Shelf {
+    /// Frees kept buffers, the largest first, until at most `bytes` are kept.
+    fn keep_at_most(&mut self, bytes: u64) {
+        while self.kept_bytes > bytes {
+            let Some(mut sized) = self.kept.last_entry() else {
+                return;
+            };
+            match sized.get_mut().pop() {
+                Some(buffer) => self.kept_bytes -= buffer.capacity() as u64,
+                None => drop(sized.remove()),
+            }
+        }
+    }
+}
+
 impl Pool {
-    /// A pool that keeps buffers of `chunk_bytes`.
+    /// A pool that keeps buffers of powers of two from `chunk_bytes` on.
     pub(crate) fn new(budget: Arc<Budget>, chunk_bytes: usize) -> Arc<Self> {
         Arc::new(Pool {
             budget,
@@ -53,7 +70,7 @@ impl Pool {
 
     /// Bytes of the buffers that are kept for reuse.
     pub(crate) fn idle_bytes(&self) -> u64 {
-        (self.shelf().kept.len() * self.chunk_bytes) as u64
+        self.shelf().kept_bytes
     }
 
     /// Bytes of the buffers that are out.
@@ -63,21 +80,20 @@ impl Pool {
 
     /// Frees the buffers that are kept.
     pub(crate) fn trim(&self) {
-        let kept = std::mem::take(&mut self.shelf().kept);
-        drop(kept);
+        self.shelf().keep_at_most(0);
     }
 
     fn take(&self, bytes: usize) -> Vec<u8> {
         let mut shelf = self.shelf();
         shelf.live_bytes += bytes as u64;
-        if bytes == self.chunk_bytes
-            && let Some(buffer) = shelf.kept.pop()
+        if self.keeps(bytes)
+            && let Some(buffer) = shelf.kept.get_mut(&bytes).and_then(Vec::pop)
         {
+            shelf.kept_bytes -= bytes as u64;
             return buffer;
         }
         let room = self.budget.total_bytes() - self.budget.used_bytes();
-        let keep = (room / self.chunk_bytes as u64) as usize;
-        shelf.kept.truncate(keep);
+        shelf.keep_at_most(room);
         // Allocated under the lock: pages are touched only later, when the source writes them.
         Vec::with_capacity(bytes)
     }
@@ -86,10 +102,15 @@ impl Pool {
         let mut shelf = self.shelf();
         shelf.live_bytes -= paid_bytes as u64;
         // A source that wrote too much has made it grow: then it is not one of ours any more.
-        if paid_bytes == self.chunk_bytes && buffer.capacity() == self.chunk_bytes {
+        if self.keeps(paid_bytes) && buffer.capacity() == paid_bytes {
             buffer.clear();
-            shelf.kept.push(buffer);
+            shelf.kept.entry(paid_bytes).or_default().push(buffer);
+            shelf.kept_bytes += paid_bytes as u64;
         }
+    }
+
+    fn keeps(&self, bytes: usize) -> bool {
+        bytes >= self.chunk_bytes && bytes.is_power_of_two()
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {

@@ -116,8 +116,15 @@ impl Progress {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
+    /// True when that is another phase than before.
+    pub(crate) fn enter(&self, phase: Phase) -> bool {
+        self.phase.swap(phase as u8, Ordering::Relaxed) != phase as u8
+    }
+
+    /// Bytes that an earlier attempt brought to the sink, and that need not be read.
+    pub(crate) fn recalled(&self, bytes: u64) {
+        self.fetched(bytes);
+        self.pushed(bytes);
     }
 
     pub(crate) fn fetched(&self, bytes: u64) {

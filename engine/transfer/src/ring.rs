@@ -70,6 +70,12 @@ impl<T> OrderRing<T> {
         self.slots.front().is_some_and(Option::is_some)
     }
 
+    /// The item of this index, if it is here.
+    pub fn get(&self, index: u64) -> Option<&T> {
+        let ahead = usize::try_from(index.checked_sub(self.next)?).ok()?;
+        self.slots.get(ahead)?.as_ref()
+    }
+
     /// Takes an item in.
     pub fn insert(&mut self, index: u64, item: T) -> Result<(), RingError> {
         let end = self.end();

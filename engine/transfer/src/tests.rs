@@ -6,5 +6,6 @@ mod faulty;
 mod hash;
 mod options;
 mod parts;
+mod resume;
 mod support;
 mod transfer;

@@ -6,24 +6,27 @@
 //! states.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::select;
+use tokio::time::{Instant, sleep};
 use windlass_core::{
-    Asset, Correlation, Destination, Digests, Error, Expected, Kind, Placed, Readable, Result,
-    Sink, Source, UploadSession,
+    Asset, Capabilities, Correlation, Destination, Digests, Error, Expected, Journal, Kind, Placed,
+    Ranges, Readable, Result, Sink, Source, Unfinished, UploadOrder, UploadSession,
 };
 
 use crate::budget::Account;
-use crate::engine::Shared;
+use crate::engine::{PARTS, PARTS_IN_FLIGHT, Shared};
 use crate::faults;
-use crate::intake::{Chunk, Intake};
+use crate::hash::Hashing;
+use crate::intake::{Intake, Ready};
 use crate::layout::{ChunkLayout, LEAF_BYTES};
 use crate::progress::{Phase, Progress};
+use crate::resume::{AlreadyThere, SessionNote};
 
 /// How long telling a sink that a session is given up may take. It is best effort: sessions that are
 /// not given up expire at the service.
@@ -42,6 +45,9 @@ pub struct TransferRequest {
     pub want_content_hash: bool,
     /// Where the transfer says how far it is.
     pub progress: Arc<Progress>,
+    /// Where it writes down what another attempt can go on with, and finds what an earlier one left. Without
+    /// one every attempt begins from nothing.
+    pub journal: Option<Arc<dyn Journal>>,
 }
 
 /// What a transfer did.
@@ -55,8 +61,10 @@ pub struct Transferred {
     pub bytes_moved: u64,
     /// How often the transfer began again because something did not agree; at most 1.
     pub restarts: u32,
-    /// True when the commit's answer was lost and what it did was found.
+    /// True when what a commit whose answer was lost had done was found: this one's or an earlier attempt's.
     pub adopted: bool,
+    /// Bytes that an earlier attempt had brought to the sink: they were not sent again.
+    pub bytes_resumed: u64,
 }
 
 /// A transfer under way.
@@ -66,7 +74,17 @@ pub(crate) struct Job<'a> {
     pub(crate) sink: &'a dyn Sink,
     pub(crate) request: &'a TransferRequest,
     pub(crate) layout: ChunkLayout,
+    /// The source reads ranges, so several reads may be under way.
+    pub(crate) reads_ranges: bool,
+    /// A chunk leaves only with its content hash.
+    pub(crate) hashes_first: bool,
+    /// Parts are journaled, because a session of this sink survives.
+    pub(crate) journals: bool,
+    hashing: Hashing,
     moved: AtomicU64,
+    resumed: AtomicU64,
+    stirred: Mutex<Instant>,
+    unfinished: Mutex<Unfinished>,
 }
 
 impl<'a> Job<'a> {
@@ -81,13 +99,36 @@ impl<'a> Job<'a> {
         request: &'a TransferRequest,
     ) -> Result<Self> {
         check_asset(sink, &request.asset)?;
+        let journal = request.journal.as_ref();
+        let unfinished =
+            journal.map_or_else(Unfinished::default, |journal| journal.take_unfinished());
+        let size = request.asset.size;
+        let sheet = sink.capabilities();
+        let layout = match resumed_layout(engine, sheet, size, &unfinished) {
+            Some(layout) => layout,
+            None => cut(engine, sink, size)?,
+        };
+        let wants_content_hash = request.want_content_hash
+            || request.asset.content_hash.is_some()
+            || sheet.states_content_hash
+            || sheet.wants_chunk_hash;
+        let hashing = Hashing::new(layout, wants_content_hash);
+        let survives = sheet.resumes && sheet.upload_order == UploadOrder::Any;
         Ok(Job {
             engine,
             source,
             sink,
             request,
-            layout: cut(engine.chunk_bytes, source, sink, request.asset.size)?,
+            layout,
+            reads_ranges: source.capabilities().range_reads || layout.count() <= 1,
+            // Chunks below a block have no digests of blocks to make a hash of.
+            hashes_first: sheet.wants_chunk_hash && !hashing.needs_order(),
+            journals: journal.is_some() && survives && layout.count() > 1 && !hashing.needs_order(),
+            hashing,
             moved: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
+            stirred: Mutex::new(Instant::now()),
+            unfinished: Mutex::new(unfinished),
         })
     }
 
@@ -95,14 +136,8 @@ impl<'a> Job<'a> {
         &self.request.asset
     }
 
-    /// Whether a side of the transfer, or the caller, speaks the content hash.
-    pub(crate) fn wants_content_hash(&self) -> bool {
-        self.request.want_content_hash
-            || self.request.asset.content_hash.is_some()
-            || self.sink.capabilities().states_content_hash
-    }
-
     pub(crate) fn fetched(&self, bytes: u64) {
+        self.stir();
         self.request.progress.fetched(bytes);
         self.engine
             .bytes_fetched
@@ -110,13 +145,21 @@ impl<'a> Job<'a> {
     }
 
     fn pushed(&self, bytes: u64) {
+        self.stir();
         self.request.progress.pushed(bytes);
         self.moved.fetch_add(bytes, Ordering::Relaxed);
         self.engine.bytes_pushed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn enter(&self, phase: Phase) {
-        self.request.progress.enter(phase);
+        if self.request.progress.enter(phase) {
+            self.stir();
+        }
+    }
+
+    /// Something moved.
+    fn stir(&self) {
+        *self.stirred.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Runs the transfer, a second time if something did not agree the first time.
@@ -124,13 +167,24 @@ impl<'a> Job<'a> {
         self.request.progress.begin(self.layout.size());
         let _counted = self.engine.transfers.enter();
         let account = self.engine.budget.admit(self.layout.largest_bytes()).await;
-        let first = match self.attempt(&account).await {
+        self.stir();
+        let unfinished = std::mem::take(
+            &mut *self
+                .unfinished
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let first = match self.watched(&account, unfinished).await {
             Err(error) if error.kind() == Kind::Integrity => error,
             outcome => return outcome.map(|done| self.report(done, 0)),
         };
         tracing::warn!(path = %self.asset().path, error = %first.chain(), "beginning again");
         self.request.progress.restart();
-        match self.attempt(&account).await {
+        self.resumed.store(0, Ordering::Relaxed);
+        if let Some(journal) = &self.request.journal {
+            journal.restarted().await?;
+        }
+        match self.watched(&account, Unfinished::default()).await {
             Ok(done) => Ok(self.report(done, 1)),
             // Twice the same kind of trouble: the first one is the cause.
             Err(second) if second.kind() == Kind::Integrity => {
@@ -147,21 +201,77 @@ impl<'a> Job<'a> {
             bytes_moved: self.moved.load(Ordering::Relaxed),
             restarts,
             adopted,
+            bytes_resumed: self.resumed.load(Ordering::Relaxed),
         }
     }
 
-    async fn attempt(&self, account: &Account) -> Result<Done> {
-        let mut intake = Intake::new(self, account);
-        self.enter(Phase::Opening);
-        let session = self.open(&mut intake).await?;
+    /// An attempt that ends when nothing moves for too long.
+    async fn watched(&self, account: &Account, unfinished: Unfinished) -> Result<Done> {
+        select! {
+            biased;
+            outcome = self.attempt(account, unfinished) => outcome,
+            stalled = self.stalled() => Err(stalled),
+        }
+    }
+
+    /// Waits until nothing moved for too long and nobody says why.
+    async fn stalled(&self) -> Error {
+        let patience = self.engine.stall_after;
+        loop {
+            let stirred = *self.stirred.lock().unwrap_or_else(PoisonError::into_inner);
+            let silent = stirred.elapsed();
+            if silent < patience {
+                sleep(patience - silent).await;
+                continue;
+            }
+            let seen = self.request.progress.snapshot();
+            let explained = matches!(seen.phase, Phase::Queued | Phase::Starved)
+                || self.source.held_back().is_some()
+                || self.sink.held_back().is_some();
+            if !explained {
+                let message = format!(
+                    "nothing moved for {} s; it {}",
+                    silent.as_secs(),
+                    seen.phase.reason()
+                );
+                return Error::new(Kind::Unavailable, message)
+                    .with_context("read", seen.bytes_fetched)
+                    .with_context("taken by the sink", seen.bytes_pushed)
+                    .with_context("of", seen.bytes_total);
+            }
+            self.stir();
+        }
+    }
+
+    async fn attempt(&self, account: &Account, unfinished: Unfinished) -> Result<Done> {
+        if let Some(intent) = &unfinished.intent
+            && let Some(placed) = self.placed_before(intent).await?
+        {
+            return Ok((placed, *intent, true));
+        }
+        let (resumed, there) = match self.resume(&unfinished).await? {
+            Some((session, there)) => (Some(session), there),
+            None => (None, AlreadyThere::default()),
+        };
+        let mut intake = Intake::new(self, account, self.hashing, there);
+        let session = match resumed {
+            Some(session) => session,
+            None => {
+                self.enter(Phase::Opening);
+                self.open(&mut intake).await?
+            }
+        };
         let digests = match self.move_bytes(intake, &*session).await {
             Ok(digests) => digests,
             Err(error) => {
-                abort(session).await;
+                self.leave(session, &error).await;
                 return Err(error);
             }
         };
         self.enter(Phase::Committing);
+        if let Some(journal) = &self.request.journal {
+            journal.intend(&digests).await?;
+        }
         match session.commit(&digests).await {
             Ok(placed) => match faults::sink_disagrees(&placed, &digests) {
                 None => Ok((placed, digests, false)),
@@ -175,6 +285,73 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// What an earlier attempt placed that had noted its intent and never learned the outcome.
+    async fn placed_before(&self, intent: &Digests) -> Result<Option<Placed>> {
+        self.enter(Phase::Looking);
+        let (expected, request) = (Expected::from(intent), self.request);
+        let found = self
+            .sink
+            .find(&request.destination, &request.correlation, &expected)
+            .await?;
+        // What carries our mark and has other bytes is not what was intended: the commit will say so.
+        Ok(found.filter(|placed| faults::sink_disagrees(placed, intent).is_none()))
+    }
+
+    /// Goes on with the session that an earlier attempt noted, if the sink still has it.
+    async fn resume(
+        &self,
+        unfinished: &Unfinished,
+    ) -> Result<Option<(Box<dyn UploadSession>, AlreadyThere)>> {
+        let note = unfinished.session.as_deref().and_then(SessionNote::read);
+        let Some(note) = note.filter(|note| self.journals && self.layout.cuts_by(note.chunk))
+        else {
+            return Ok(None);
+        };
+        self.enter(Phase::Opening);
+        let parts = &unfinished.parts;
+        let ranges = parts
+            .iter()
+            .map(|part| part.offset..part.offset + part.length);
+        let acknowledged: Ranges = ranges.collect();
+        let request = self.request;
+        let resumed = self
+            .sink
+            .resume(
+                &request.destination,
+                self.layout.size(),
+                &request.correlation,
+                &note.session,
+                &acknowledged.to_vec(),
+            )
+            .await?;
+        Ok(resumed.map(|session| {
+            let acknowledged: Ranges = session.acknowledged().into_iter().collect();
+            let there = AlreadyThere::new(
+                &self.layout,
+                &self.hashing,
+                &acknowledged,
+                parts,
+                self.reads_ranges,
+            );
+            let known = there.known.keys().map(|index| self.layout.range(*index));
+            let known: u64 = known.map(|range| range.end - range.start).sum();
+            let unread = there.unread.iter().map(|index| self.layout.range(*index));
+            let unread: u64 = unread.map(|range| range.end - range.start).sum();
+            self.request.progress.recalled(known);
+            self.resumed.store(known + unread, Ordering::Relaxed);
+            (session, there)
+        }))
+    }
+
+    /// Leaves a session whose attempt failed: to the next attempt where that can go on, else for good.
+    async fn leave(&self, session: Box<dyn UploadSession>, error: &Error) {
+        if self.journals && error.is_temporary() && error.kind() != Kind::Integrity {
+            drop(session);
+        } else {
+            abort(session).await;
+        }
+    }
+
     /// Opens the upload session while the first reads are already under way.
     async fn open(&self, intake: &mut Intake<'_>) -> Result<Box<dyn UploadSession>> {
         let request = self.request;
@@ -184,13 +361,26 @@ impl<'a> Job<'a> {
             &request.correlation
         ));
         loop {
-            intake.ask();
+            intake.ask()?;
             select! {
                 biased;
-                session = &mut begin => return session,
+                session = &mut begin => return self.opened(session?).await,
                 stepped = intake.step(), if intake.is_busy() => stepped?,
             }
         }
+    }
+
+    /// Notes a session that survives this process.
+    async fn opened(&self, session: Box<dyn UploadSession>) -> Result<Box<dyn UploadSession>> {
+        let words = session.checkpoint().filter(|_| self.journals);
+        if let (Some(words), Some(journal)) = (words, &self.request.journal) {
+            let note = SessionNote {
+                chunk: self.layout.chunk_bytes(),
+                session: words,
+            };
+            journal.opened(&note.write()).await?;
+        }
+        Ok(session)
     }
 
     /// Reads, hashes and pushes every chunk, and holds our digests against the source's.
@@ -201,9 +391,9 @@ impl<'a> Job<'a> {
     ) -> Result<Digests> {
         let mut pushes = FuturesUnordered::new();
         loop {
-            intake.ask();
-            while let Some(chunk) = intake.next_ready(pushes.len()) {
-                pushes.push(self.push(session, chunk));
+            intake.ask()?;
+            while let Some(ready) = intake.next_ready(pushes.len()) {
+                pushes.push(self.push(session, ready));
             }
             if intake.is_done() {
                 break;
@@ -213,7 +403,7 @@ impl<'a> Job<'a> {
             // arms wait on what stays here.
             select! {
                 biased;
-                Some(index) = pushes.next(), if !pushes.is_empty() => intake.pushed(index?),
+                Some(index) = pushes.next(), if !pushes.is_empty() => intake.pushed(index?)?,
                 stepped = intake.step(), if intake.is_busy() => stepped?,
                 else => return Err(faults::unexpected("a transfer has nothing left to wait for")),
             }
@@ -226,12 +416,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    async fn push(&self, session: &dyn UploadSession, chunk: Chunk) -> Result<u64> {
+    async fn push(&self, session: &dyn UploadSession, ready: Ready) -> Result<u64> {
         let _counted = self.engine.appends.enter();
-        let bytes = chunk.bytes.len() as u64;
-        session.append(chunk.offset, chunk.bytes).await?;
+        let bytes = ready.chunk.bytes.len() as u64;
+        session.append(ready.chunk).await?;
         self.pushed(bytes);
-        Ok(chunk.index)
+        Ok(ready.index)
     }
 
     /// A commit's answer was lost: finds out what became of it. What is not found is for the caller to
@@ -307,18 +497,13 @@ fn check_asset(sink: &dyn Sink, asset: &Asset) -> Result<()> {
     }
 }
 
-/// The chunks that both sides and the digests can work with, at most `chunk_bytes` each.
-fn cut(chunk_bytes: u64, source: &dyn Source, sink: &dyn Sink, size: u64) -> Result<ChunkLayout> {
+/// The chunks that both sides and the digests can work with.
+fn cut(engine: &Shared, sink: &dyn Sink, size: u64) -> Result<ChunkLayout> {
     let sheet = sink.capabilities();
-    let max = chunk_bytes.min(sheet.chunk_bytes_max);
-    if size <= max {
-        return ChunkLayout::new(size, max).map_err(|error| unfit(error.to_string()));
-    }
-    if !source.capabilities().range_reads {
-        return Err(unfit(format!(
-            "{} reads only whole assets, and {size} bytes do not fit in one chunk of {max}",
-            source.name()
-        )));
+    let max = engine.chunk_bytes_max.min(sheet.chunk_bytes_max);
+    let whole = engine.chunk_bytes.min(max);
+    if size <= whole {
+        return ChunkLayout::new(size, whole).map_err(|error| unfit(error.to_string()));
     }
     if max < LEAF_BYTES {
         return Err(unfit(format!(
@@ -326,8 +511,12 @@ fn cut(chunk_bytes: u64, source: &dyn Source, sink: &dyn Sink, size: u64) -> Res
             sink.name()
         )));
     }
-    // The largest power of two that is not above it.
-    let chunk = 1 << max.ilog2();
+    let most = power_of_two_below(max);
+    let wanted = match engine.saves_calls {
+        true => engine.window_bytes / 2,
+        false => (engine.window_bytes / PARTS_IN_FLIGHT).min(size / PARTS),
+    };
+    let chunk = power_of_two_below(wanted.max(1)).clamp(engine.chunk_bytes.min(most), most);
     let multiple = sheet.chunk_multiple.max(1);
     if !u64::is_multiple_of(chunk, multiple) {
         return Err(unfit(format!(
@@ -338,6 +527,26 @@ fn cut(chunk_bytes: u64, source: &dyn Source, sink: &dyn Sink, size: u64) -> Res
         )));
     }
     ChunkLayout::new(size, chunk).map_err(|error| unfit(error.to_string()))
+}
+
+/// The cut of a session that an earlier attempt opened, where it still is within all limits.
+fn resumed_layout(
+    engine: &Shared,
+    sheet: &Capabilities,
+    size: u64,
+    unfinished: &Unfinished,
+) -> Option<ChunkLayout> {
+    let chunk = SessionNote::read(unfinished.session.as_deref()?)?.chunk;
+    let fits = chunk >= LEAF_BYTES
+        && chunk <= engine.window_bytes.min(sheet.chunk_bytes_max)
+        && chunk.is_multiple_of(sheet.chunk_multiple.max(1))
+        && size > chunk;
+    // A chunk that is no power of two is refused here.
+    ChunkLayout::new(size, chunk).ok().filter(|_| fits)
+}
+
+fn power_of_two_below(number: u64) -> u64 {
+    1 << number.ilog2()
 }
 
 fn unfit(message: String) -> Error {

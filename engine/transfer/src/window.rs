@@ -54,24 +54,26 @@ impl Window {
         }
     }
 
-    /// The digest of a chunk is known.
-    pub(crate) fn hashed(&mut self, index: u64) {
-        self.note(index, |chunk| chunk.hashed = true);
+    /// The digest of a chunk is known. True when that was the last thing missing.
+    pub(crate) fn hashed(&mut self, index: u64) -> bool {
+        self.note(index, |chunk| chunk.hashed = true)
     }
 
-    /// The sink has acknowledged a chunk.
-    pub(crate) fn pushed(&mut self, index: u64) {
-        self.note(index, |chunk| chunk.pushed = true);
+    /// The sink has acknowledged a chunk. True when that was the last thing missing.
+    pub(crate) fn pushed(&mut self, index: u64) -> bool {
+        self.note(index, |chunk| chunk.pushed = true)
     }
 
-    fn note(&mut self, index: u64, set: impl FnOnce(&mut InFlight)) {
+    fn note(&mut self, index: u64, set: impl FnOnce(&mut InFlight)) -> bool {
         let Some(chunk) = self.chunks.get_mut(&index) else {
-            return;
+            return false;
         };
         set(chunk);
-        if chunk.hashed && chunk.pushed {
+        let settled = chunk.hashed && chunk.pushed;
+        if settled {
             self.bytes -= chunk.bytes;
             self.chunks.remove(&index);
         }
+        settled
     }
 }

@@ -10,7 +10,7 @@ use super::store::{Refusal, Store, gone};
 use crate::asset::{Asset, AssetId, AssetPath, Readable};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::Draft;
-use crate::ports::{Capabilities, CheckItem, Endpoint, UploadOrder};
+use crate::ports::{Capabilities, CheckItem, Endpoint, HeldBack, UploadOrder};
 
 /// What a memory endpoint can be told to get wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,8 +27,14 @@ pub enum Operation {
     CheckDrafts,
     /// [`Sink::begin`](crate::Sink::begin).
     Begin,
-    /// [`UploadSession::append`](crate::UploadSession::append).
+    /// [`Source::open`](crate::Source::open), and each read of its stream.
+    Open,
+    /// [`Sink::resume`](crate::Sink::resume).
+    Resume,
+    /// [`UploadSession::append`](crate::UploadSession::append), before the chunk is kept.
     Append,
+    /// The answer of an append: the chunk is kept, the caller is not told.
+    AppendAnswer,
     /// [`UploadSession::commit`](crate::UploadSession::commit), before anything is placed.
     Commit,
     /// The answer of a commit: the asset is placed, the caller is not told.
@@ -92,6 +98,9 @@ impl MemoryEndpoint {
                 name_units_max: 255,
                 folds_names: true,
                 states_content_hash: true,
+                wants_chunk_hash: false,
+                resumes: true,
+                together: None,
             },
         )
     }
@@ -192,6 +201,16 @@ impl MemoryEndpoint {
         self.lock().page_entries = entries.max(1);
     }
 
+    /// How many upload sessions are open.
+    pub fn open_sessions(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
+    /// Forgets every upload session, as a service does after some days.
+    pub fn expire_sessions(&self) {
+        self.lock().sessions.clear();
+    }
+
     /// Makes every cursor that was given out so far invalid.
     pub fn reset_cursors(&self) {
         self.lock().epoch += 1;
@@ -282,6 +301,10 @@ impl Endpoint for MemoryEndpoint {
             ok: true,
             hint: None,
         }])
+    }
+
+    fn held_back(&self) -> Option<HeldBack> {
+        None
     }
 }
 

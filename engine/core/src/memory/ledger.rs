@@ -11,6 +11,7 @@ use crate::asset::{AssetId, Cursor};
 use crate::clock::{Clock, SystemClock};
 use crate::digest::ContentHash;
 use crate::error::{Error, Kind, Result};
+use crate::journal::{CallCount, Note, Noted, Unfinished};
 use crate::ledger::{
     ContentRecord, Hold, LOST_LEASES_MAX, LeasedStep, Ledger, NewStep, Outcome, Placement, RunId,
     RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
@@ -75,6 +76,8 @@ struct Book {
     placements: BTreeMap<(String, String, AssetId), Placement>,
     holds: BTreeMap<(String, String, AssetId), Hold>,
     cursors: BTreeMap<String, Cursor>,
+    notes: BTreeMap<StepId, Unfinished>,
+    calls: BTreeMap<(String, String), u64>,
 }
 
 #[derive(Debug)]
@@ -158,8 +161,37 @@ impl Book {
         }
     }
 
+    /// Whether this attempt holds the step.
+    fn holds_step(&self, step: StepId, attempt: u32) -> bool {
+        let entry = self.steps.get(&step);
+        self.leased.contains(&step) && entry.is_some_and(|entry| entry.record.attempt == attempt)
+    }
+
+    /// Keeps a note of a step that is known to be leased by the right attempt.
+    fn keep(&mut self, step: StepId, what: &Noted) {
+        let unfinished = self.notes.entry(step).or_default();
+        match what {
+            Noted::Session(session) => {
+                unfinished.session = Some(session.clone());
+                unfinished.parts.clear();
+            }
+            Noted::Part(part) => {
+                let parts = &mut unfinished.parts;
+                match parts.binary_search_by_key(&part.offset, |known| known.offset) {
+                    Ok(at) => parts[at] = part.clone(),
+                    Err(at) => parts.insert(at, part.clone()),
+                }
+            }
+            Noted::Intent(digests) => unfinished.intent = Some(*digests),
+            Noted::Restart => *unfinished = Unfinished::default(),
+        }
+    }
+
     /// Records an outcome of a step that is known to be leased by the right attempt.
     fn settle(&mut self, id: StepId, outcome: &Outcome, now: i64) {
+        if !matches!(outcome, Outcome::Retry { .. }) {
+            self.notes.remove(&id);
+        }
         let Some(entry) = self.unlease(id) else {
             return;
         };
@@ -385,17 +417,51 @@ impl Ledger for MemoryLedger {
         let mut book = self.open()?;
         let mut accepted = Vec::with_capacity(reports.len());
         for report in reports {
-            let current = book.leased.contains(&report.id)
-                && book
-                    .steps
-                    .get(&report.id)
-                    .is_some_and(|entry| entry.record.attempt == report.attempt);
+            let current = book.holds_step(report.id, report.attempt);
             if current {
                 book.settle(report.id, &report.outcome, now);
             }
             accepted.push(current);
         }
         Ok(accepted)
+    }
+
+    async fn note(&self, notes: &[Note]) -> Result<Vec<bool>> {
+        let mut book = self.open()?;
+        let mut accepted = Vec::with_capacity(notes.len());
+        for note in notes {
+            let current = book.holds_step(note.step, note.attempt);
+            if current {
+                book.keep(note.step, &note.what);
+            }
+            accepted.push(current);
+        }
+        Ok(accepted)
+    }
+
+    fn jot(&self, note: &Note) -> Result<()> {
+        let mut book = self.open()?;
+        if book.holds_step(note.step, note.attempt) {
+            book.keep(note.step, &note.what);
+        }
+        Ok(())
+    }
+
+    async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {
+        let book = self.open()?;
+        let noted = |step| book.notes.get(step).cloned().unwrap_or_default();
+        Ok(steps.iter().map(noted).collect())
+    }
+
+    async fn count_calls(&self, counts: &[CallCount]) -> Result<Vec<u64>> {
+        let mut book = self.open()?;
+        let mut count = |count: &CallCount| {
+            let key = (count.account.clone(), count.month.clone());
+            let calls = book.calls.entry(key).or_default();
+            *calls = calls.saturating_add(count.calls);
+            *calls
+        };
+        Ok(counts.iter().map(&mut count).collect())
     }
 
     async fn next_due(&self, run: RunId) -> Result<Option<Duration>> {

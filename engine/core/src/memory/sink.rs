@@ -1,7 +1,8 @@
-//! Writing into memory: sessions that hold their chunks, and commits that appear all at once.
+//! Writing into memory: sessions whose chunks the endpoint keeps until a commit makes them appear all at
+//! once, also for a process that comes later.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -14,8 +15,9 @@ use crate::error::{Error, Kind, Result};
 use crate::metadata::{Correlation, Destination, Draft, Fault};
 use crate::names::preflight_name;
 use crate::ports::{
-    Capabilities, Endpoint, Evidence, Expected, Placed, Sink, UploadOrder, UploadSession,
+    Capabilities, Chunk, Endpoint, Evidence, Expected, Placed, Sink, UploadOrder, UploadSession,
 };
+use crate::ranges::Ranges;
 
 #[async_trait]
 impl Sink for MemoryEndpoint {
@@ -32,7 +34,7 @@ impl Sink for MemoryEndpoint {
         size: u64,
         correlation: &Correlation,
     ) -> Result<Box<dyn UploadSession>> {
-        let store = self.enter(Operation::Begin)?;
+        let mut store = self.enter(Operation::Begin)?;
         if let Some(max) = self
             .capabilities()
             .asset_bytes_max
@@ -46,12 +48,27 @@ impl Sink for MemoryEndpoint {
         {
             return Err(gone(asset));
         }
-        Ok(Box::new(MemorySession {
-            endpoint: self.clone(),
-            destination: destination.clone(),
-            correlation: correlation.clone(),
-            size,
-            chunks: Mutex::default(),
+        let id = store.open_session();
+        drop(store);
+        Ok(Box::new(self.session(id, destination, size, correlation)))
+    }
+
+    async fn resume(
+        &self,
+        destination: &Destination,
+        size: u64,
+        correlation: &Correlation,
+        session: &str,
+        _acknowledged: &[Range<u64>],
+    ) -> Result<Option<Box<dyn UploadSession>>> {
+        let store = self.enter(Operation::Resume)?;
+        // What was acknowledged is asked of the store, which cannot be wrong about it.
+        let id = session.parse::<u64>().ok();
+        let known = id.filter(|id| self.capabilities().resumes && store.sessions.contains_key(id));
+        drop(store);
+        Ok(known.map(|id| {
+            let session = self.session(id, destination, size, correlation);
+            Box::new(session) as Box<dyn UploadSession>
         }))
     }
 
@@ -103,19 +120,37 @@ impl Sink for MemoryEndpoint {
     }
 }
 
-/// An upload whose chunks wait for the commit.
+/// An upload whose chunks wait in the endpoint for the commit.
 struct MemorySession {
     endpoint: MemoryEndpoint,
+    id: u64,
     destination: Destination,
     correlation: Correlation,
     size: u64,
-    /// Chunks by their offset; they never overlap.
-    chunks: Mutex<BTreeMap<u64, Bytes>>,
+}
+
+impl MemoryEndpoint {
+    fn session(
+        &self,
+        id: u64,
+        destination: &Destination,
+        size: u64,
+        correlation: &Correlation,
+    ) -> MemorySession {
+        MemorySession {
+            endpoint: self.clone(),
+            id,
+            destination: destination.clone(),
+            correlation: correlation.clone(),
+            size,
+        }
+    }
 }
 
 impl std::fmt::Debug for MemorySession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MemorySession")
+            .field("id", &self.id)
             .field("correlation", &self.correlation)
             .field("size", &self.size)
             .finish_non_exhaustive()
@@ -124,47 +159,27 @@ impl std::fmt::Debug for MemorySession {
 
 #[async_trait]
 impl UploadSession for MemorySession {
-    async fn append(&self, offset: u64, chunk: Bytes) -> Result<()> {
-        drop(self.endpoint.enter(Operation::Append)?);
-        let sheet = self.endpoint.capabilities();
-        let end = offset.saturating_add(chunk.len() as u64);
-        let refuse = |what: &str| {
-            let message = format!("the chunk {offset}..{end} of {} bytes {what}", self.size);
-            Err(Error::new(Kind::InvalidInput, message))
-        };
-        if chunk.is_empty() || end > self.size {
-            return refuse("is empty or ends behind the asset");
-        }
-        if chunk.len() as u64 > sheet.chunk_bytes_max {
-            return refuse("is larger than the sheet allows");
-        }
-        let multiple = sheet.chunk_multiple.max(1);
-        let whole = offset.is_multiple_of(multiple)
-            && (end == self.size || (chunk.len() as u64).is_multiple_of(multiple));
-        if !whole {
-            return refuse("is not a multiple of the sheet's");
-        }
-        let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-        // A chunk that is sent again replaces itself; any other overlap is a caller's mistake.
-        let before = chunks.range(..offset).next_back();
-        let overlaps = before.is_some_and(|(at, chunk)| at + chunk.len() as u64 > offset)
-            || chunks
-                .range(offset..end)
-                .any(|(at, other)| *at != offset || other.len() != chunk.len());
-        if overlaps {
-            return refuse("overlaps another one");
-        }
-        let in_order = offset <= gapless(&chunks);
-        if sheet.upload_order == UploadOrder::InOrder && !in_order {
-            return refuse("is out of order");
-        }
+    async fn append(&self, chunk: Chunk) -> Result<()> {
+        let mut store = self.endpoint.enter(Operation::Append)?;
+        let chunks = store.session(self.id)?;
+        self.check(chunks, &chunk)?;
         // A copy: the chunk itself is paid from its sender's budget.
-        chunks.insert(offset, Bytes::copy_from_slice(&chunk));
+        chunks.insert(chunk.offset, Bytes::copy_from_slice(&chunk.bytes));
+        drop(store);
+        // The chunk is there; only the answer may be lost.
+        drop(self.endpoint.enter(Operation::AppendAnswer)?);
         Ok(())
     }
 
-    fn acknowledged_end(&self) -> u64 {
-        gapless(&self.chunks.lock().unwrap_or_else(PoisonError::into_inner))
+    fn acknowledged(&self) -> Vec<Range<u64>> {
+        let mut store = self.endpoint.lock();
+        let chunks = store.session(self.id).map(|chunks| ranges(chunks));
+        chunks.unwrap_or_default().to_vec()
+    }
+
+    fn checkpoint(&self) -> Option<String> {
+        let resumes = self.endpoint.capabilities().resumes;
+        resumes.then(|| self.id.to_string())
     }
 
     async fn commit(self: Box<Self>, digests: &Digests) -> Result<Placed> {
@@ -172,7 +187,7 @@ impl UploadSession for MemorySession {
         let sheet = self.endpoint.capabilities();
         let draft = self.destination.draft();
         refuse(faults(&store, draft, sheet.name_units_max, true))?;
-        let bytes = self.content(digests)?;
+        let bytes = self.content(store.session(self.id)?, digests)?;
         let id = match &self.destination {
             Destination::New { draft } => {
                 let path = target(draft);
@@ -189,21 +204,63 @@ impl UploadSession for MemorySession {
         let file = store.file_mut(&id).ok_or_else(|| gone(&id))?;
         file.correlation = Some(self.correlation.clone());
         let placed = placed(file, sheet);
+        store.sessions.remove(&self.id);
         drop(store);
         drop(self.endpoint.enter(Operation::CommitAnswer)?);
         Ok(placed)
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
+        self.endpoint.lock().sessions.remove(&self.id);
         Ok(())
     }
 }
 
 impl MemorySession {
+    /// Refuses what the sheet does not allow.
+    fn check(&self, chunks: &BTreeMap<u64, Bytes>, chunk: &Chunk) -> Result<()> {
+        let sheet = self.endpoint.capabilities();
+        let Range { start, end } = chunk.range();
+        let length = end - start;
+        let refuse = |what: &str| {
+            let message = format!("the chunk {start}..{end} of {} bytes {what}", self.size);
+            Err(Error::new(Kind::InvalidInput, message))
+        };
+        if length == 0 || end > self.size {
+            return refuse("is empty or ends behind the asset");
+        }
+        if length > sheet.chunk_bytes_max {
+            return refuse("is larger than the sheet allows");
+        }
+        let multiple = sheet.chunk_multiple.max(1);
+        let whole =
+            start.is_multiple_of(multiple) && (end == self.size || length.is_multiple_of(multiple));
+        if !whole {
+            return refuse("is not a multiple of the sheet's");
+        }
+        match chunk.content_hash {
+            None if sheet.wants_chunk_hash => return refuse("has no content hash"),
+            Some(hash) if hash != ContentHash::of(&chunk.bytes) => {
+                return refuse("has another content hash");
+            }
+            _ => {}
+        }
+        // A chunk that is sent again replaces itself; any other overlap is a caller's mistake.
+        let again = chunks
+            .get(&start)
+            .is_some_and(|there| there.len() == chunk.bytes.len());
+        if !again && ranges(chunks).overlaps(&(start..end)) {
+            return refuse("overlaps another one");
+        }
+        if sheet.upload_order == UploadOrder::InOrder && start > ranges(chunks).prefix_end() {
+            return refuse("is out of order");
+        }
+        Ok(())
+    }
+
     /// The whole content, if it is complete and is what the digests say.
-    fn content(&self, digests: &Digests) -> Result<Bytes> {
-        let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = gapless(&chunks);
+    fn content(&self, chunks: &BTreeMap<u64, Bytes>, digests: &Digests) -> Result<Bytes> {
+        let end = ranges(chunks).prefix_end();
         if end != self.size {
             let message = format!("{end} of {} bytes were appended", self.size);
             return Err(Error::new(Kind::InvalidInput, message));
@@ -228,16 +285,12 @@ impl MemorySession {
     }
 }
 
-/// The end of the gapless prefix.
-fn gapless(chunks: &BTreeMap<u64, Bytes>) -> u64 {
-    let mut end = 0;
-    for (offset, chunk) in chunks {
-        if *offset != end {
-            break;
-        }
-        end += chunk.len() as u64;
-    }
-    end
+/// What the chunks cover.
+fn ranges(chunks: &BTreeMap<u64, Bytes>) -> Ranges {
+    let ranges = chunks.iter();
+    ranges
+        .map(|(offset, chunk)| *offset..*offset + chunk.len() as u64)
+        .collect()
 }
 
 fn target(draft: &Draft) -> AssetPath {

@@ -1,6 +1,7 @@
 //! Reading from memory: pages of a listing that turn into deltas, and reads of a pinned revision.
 
 use std::ops::Range;
+use std::sync::MutexGuard;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::endpoint::{Disturbance, MemoryEndpoint, Operation};
 use super::store::Store;
 use crate::asset::{Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Readable};
 use crate::error::{Error, Kind, Result, Status};
-use crate::ports::{Endpoint, Scope, Source};
+use crate::ports::{AssetStream, Endpoint, Scope, Source};
 
 /// What a cursor says. Its text is `epoch|scope|since|after`, the last part only within a listing.
 struct Position {
@@ -57,8 +58,67 @@ impl Source for MemoryEndpoint {
     }
 
     async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {
-        let mut store = self.enter(Operation::Read)?;
-        disturb(&mut store, &asset.id);
+        let store = self.enter(Operation::Read)?;
+        let whole = range.start == 0 && range.end == asset.size;
+        if !whole && !self.capabilities().range_reads {
+            return Err(Error::new(
+                Kind::Unsupported,
+                "only whole assets can be read",
+            ));
+        }
+        copy(store, asset, range, into)
+    }
+
+    async fn open(&self, asset: &Asset) -> Result<Box<dyn AssetStream>> {
+        let store = self.enter(Operation::Open)?;
+        if self.capabilities().range_reads {
+            return Err(Error::new(Kind::Unsupported, "ranges can be read"));
+        }
+        drop(store);
+        Ok(Box::new(MemoryStream {
+            endpoint: self.clone(),
+            asset: asset.clone(),
+            at: 0,
+        }))
+    }
+}
+
+/// An asset being read from front to back.
+#[derive(Debug)]
+struct MemoryStream {
+    endpoint: MemoryEndpoint,
+    asset: Asset,
+    at: u64,
+}
+
+#[async_trait]
+impl AssetStream for MemoryStream {
+    async fn next(&mut self, bytes: u64, into: &mut Vec<u8>) -> Result<()> {
+        let store = self.endpoint.enter(Operation::Read)?;
+        let range = self.at..self.at + bytes;
+        copy(store, &self.asset, range, into)?;
+        self.at += bytes;
+        Ok(())
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        if self.at == self.asset.size {
+            return Ok(());
+        }
+        let message = format!("{} of {} bytes were read", self.at, self.asset.size);
+        Err(Error::new(Kind::Integrity, message))
+    }
+}
+
+/// Appends bytes of the revision that `asset` names, after letting happen what a test has planned.
+fn copy(
+    mut store: MutexGuard<'_, Store>,
+    asset: &Asset,
+    range: Range<u64>,
+    into: &mut Vec<u8>,
+) -> Result<()> {
+    disturb(&mut store, &asset.id);
+    {
         let Some(file) = store.file(&asset.id) else {
             return Err(changed(asset, "vanished"));
         };
@@ -75,13 +135,6 @@ impl Source for MemoryEndpoint {
         if file.asset.readable != Readable::Yes {
             return Err(Error::new(Kind::Restricted, "its bytes may not be read")
                 .with_context("path", &asset.path));
-        }
-        let whole = range.start == 0 && range.end == file.asset.size;
-        if !whole && !self.capabilities().range_reads {
-            return Err(Error::new(
-                Kind::Unsupported,
-                "only whole assets can be read",
-            ));
         }
         let wanted = usize::try_from(range.start)
             .ok()

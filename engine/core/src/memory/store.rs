@@ -54,6 +54,8 @@ pub(super) struct Store {
     pub(super) injected: BTreeMap<Operation, VecDeque<Kind>>,
     pub(super) refused: BTreeMap<String, Refusal>,
     pub(super) calls: BTreeMap<Operation, u64>,
+    /// Open upload sessions: their chunks by offset, never overlapping.
+    pub(super) sessions: BTreeMap<u64, BTreeMap<u64, Bytes>>,
 }
 
 impl Store {
@@ -73,7 +75,21 @@ impl Store {
             injected: BTreeMap::new(),
             refused: BTreeMap::new(),
             calls: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         }
+    }
+
+    /// Opens an upload session and names it.
+    pub(super) fn open_session(&mut self) -> u64 {
+        let id = self.next();
+        self.sessions.insert(id, BTreeMap::new());
+        id
+    }
+
+    /// The chunks of a session; `NotFound` when it is over.
+    pub(super) fn session(&mut self, id: u64) -> Result<&mut BTreeMap<u64, Bytes>> {
+        let ended = || Error::new(Kind::NotFound, "the upload session is not there");
+        self.sessions.get_mut(&id).ok_or_else(ended)
     }
 
     pub(super) fn key(&self, path: &AssetPath) -> String {

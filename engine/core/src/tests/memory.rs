@@ -80,7 +80,7 @@ fn mark() -> Correlation {
 
 fn upload(sink: &MemoryEndpoint, to: Destination, bytes: &'static [u8]) -> Result<Placed> {
     let session = now(sink.begin(&to, bytes.len() as u64, &mark()))?;
-    now(session.append(0, Bytes::from_static(bytes)))?;
+    now(session.append(Chunk::new(0, Bytes::from_static(bytes))))?;
     now(session.commit(&digests(bytes)))
 }
 
@@ -220,10 +220,10 @@ fn an_upload_appears_at_its_commit_with_everything_the_draft_says() {
         draft: wanted.clone(),
     };
     let session = now(sink.begin(&to, 10, &mark())).unwrap();
-    now(session.append(4, Bytes::from_static(b"456789"))).unwrap();
-    assert_eq!(session.acknowledged_end(), 0);
-    now(session.append(0, Bytes::from_static(b"0123"))).unwrap();
-    assert_eq!(session.acknowledged_end(), 10);
+    now(session.append(Chunk::new(4, Bytes::from_static(b"456789")))).unwrap();
+    assert_eq!(session.acknowledged(), [4..10]);
+    now(session.append(Chunk::new(0, Bytes::from_static(b"0123")))).unwrap();
+    assert_eq!(session.acknowledged(), [0..10]);
     assert!(sink.assets().is_empty());
     let placed = now(session.commit(&digests(b"0123456789"))).unwrap();
     assert_eq!(placed.evidence, Evidence::E2);
@@ -263,11 +263,11 @@ fn bytes_that_arrive_otherwise_than_sent_are_not_placed() {
     let sink = MemoryEndpoint::new("memory");
     let to = Destination::New { draft: draft("/a") };
     let session = now(sink.begin(&to, 5, &mark())).unwrap();
-    now(session.append(0, Bytes::from_static(b"bytez"))).unwrap();
+    now(session.append(Chunk::new(0, Bytes::from_static(b"bytez")))).unwrap();
     let error = now(session.commit(&digests(b"bytes"))).unwrap_err();
     assert_eq!(error.kind(), Kind::Integrity);
     let session = now(sink.begin(&to, 5, &mark())).unwrap();
-    now(session.append(0, Bytes::from_static(b"byte"))).unwrap();
+    now(session.append(Chunk::new(0, Bytes::from_static(b"byte")))).unwrap();
     let error = now(session.commit(&digests(b"bytes"))).unwrap_err();
     assert_eq!(error.message(), "4 of 5 bytes were appended");
     assert!(sink.assets().is_empty());
@@ -283,7 +283,7 @@ fn chunks_obey_the_capability_sheet() {
     let to = Destination::New { draft: draft("/a") };
     let session = now(sink.begin(&to, 18, &mark())).unwrap();
     let append = |offset, length| {
-        now(session.append(offset, Bytes::from(vec![0; length])))
+        now(session.append(Chunk::new(offset, Bytes::from(vec![0; length]))))
             .map_err(|error| error.message().to_owned())
     };
     assert!(append(0, 6).unwrap_err().contains("multiple"));
@@ -295,7 +295,7 @@ fn chunks_obey_the_capability_sheet() {
     append(8, 8).unwrap();
     assert!(append(16, 3).unwrap_err().contains("behind"));
     append(16, 2).unwrap();
-    assert_eq!(session.acknowledged_end(), 18);
+    assert_eq!(session.acknowledged(), [0..18]);
 }
 
 #[test]

@@ -37,7 +37,18 @@ fn limits_that_do_not_fit_are_refused_with_the_arithmetic() {
         budget: ByteSize::mib(32),
         ..good.clone()
     });
-    assert!(message.contains("67108864 bytes in flight would not fit in 33554432"));
+    assert!(message.contains("134217728 bytes in flight would not fit in 33554432"));
+    for chunk_max in [4 << 20, 12 << 20, 2 << 30] {
+        let message = refusal(EngineOptions {
+            chunk_max: ByteSize(chunk_max),
+            ..good.clone()
+        });
+        assert!(message.contains("from 8 MiB to 1 GiB"), "{message}");
+    }
+    refusal(EngineOptions {
+        stall_after: std::time::Duration::from_millis(10),
+        ..good.clone()
+    });
     refusal(EngineOptions {
         hash_threads: 100_000,
         ..good
@@ -48,10 +59,6 @@ fn limits_that_do_not_fit_are_refused_with_the_arithmetic() {
 async fn what_the_sheets_or_the_asset_forbid_is_refused_before_anything_moves() {
     let engine = engine(2, 2, 0);
     let mut cases = Vec::new();
-
-    let mut source = FakeSource::new(content(5 * MIB));
-    source.sheet.range_reads = false;
-    cases.push((source, sheet(), Kind::Unsupported));
 
     let mut odd = sheet();
     odd.chunk_multiple = 3 << 20;

@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Asset, AssetId, AssetPath, ByteSize, Capabilities, ChangePage, CheckItem, ContentHash,
-    Correlation, Cursor, Destination, Digests, Draft, Endpoint, Error, Evidence, Expected, Fault,
-    Kind, Placed, Readable, Result, Revision, Scope, Sink, Source, UploadOrder, UploadSession,
+    Asset, AssetId, AssetPath, AssetStream, ByteSize, Capabilities, ChangePage, CheckItem, Chunk,
+    ContentHash, Correlation, Cursor, Destination, Digests, Draft, Endpoint, Error, Evidence,
+    Expected, Fault, HeldBack, Kind, Placed, Ranges, Readable, Result, Revision, Scope, Sink,
+    Source, UploadOrder, UploadSession,
 };
 
 use crate::{Engine, EngineOptions, Progress, TransferRequest, Transferred};
@@ -49,6 +49,9 @@ pub(super) fn sheet() -> Capabilities {
         name_units_max: 255,
         folds_names: false,
         states_content_hash: true,
+        wants_chunk_hash: false,
+        resumes: false,
+        together: None,
     }
 }
 
@@ -152,6 +155,10 @@ impl Endpoint for FakeSource {
     async fn check(&self) -> Result<Vec<CheckItem>> {
         Ok(Vec::new())
     }
+
+    fn held_back(&self) -> Option<HeldBack> {
+        None
+    }
 }
 
 #[async_trait]
@@ -192,6 +199,13 @@ impl Source for FakeSource {
             _ => {}
         }
         Ok(())
+    }
+
+    async fn open(&self, _: &Asset) -> Result<Box<dyn AssetStream>> {
+        Err(Error::new(
+            Kind::Unsupported,
+            "the fake source reads ranges",
+        ))
     }
 }
 
@@ -284,6 +298,10 @@ impl Endpoint for FakeSink {
     async fn check(&self) -> Result<Vec<CheckItem>> {
         Ok(Vec::new())
     }
+
+    fn held_back(&self) -> Option<HeldBack> {
+        None
+    }
 }
 
 #[async_trait]
@@ -310,6 +328,20 @@ impl Sink for FakeSink {
             size,
             pieces: Mutex::default(),
         }))
+    }
+
+    async fn resume(
+        &self,
+        _: &Destination,
+        _: u64,
+        _: &Correlation,
+        _: &str,
+        _: &[Range<u64>],
+    ) -> Result<Option<Box<dyn UploadSession>>> {
+        Err(Error::new(
+            Kind::Unsupported,
+            "sessions of the fake sink end with it",
+        ))
     }
 
     async fn find(
@@ -375,7 +407,8 @@ impl FakeSession {
         assert!(offset + len <= self.size);
         assert!(offset + len == self.size || len.is_multiple_of(sheet.chunk_multiple));
         if sheet.upload_order == UploadOrder::InOrder {
-            assert_eq!(offset, self.acknowledged_end());
+            let end = self.acknowledged().first().map_or(0, |range| range.end);
+            assert_eq!(offset, end);
         }
     }
 
@@ -397,7 +430,8 @@ impl FakeSession {
 
 #[async_trait]
 impl UploadSession for FakeSession {
-    async fn append(&self, offset: u64, chunk: Bytes) -> Result<()> {
+    async fn append(&self, chunk: Chunk) -> Result<()> {
+        let (offset, chunk) = (chunk.offset, chunk.bytes);
         self.check_piece(offset, chunk.len() as u64);
         let call = {
             let mut state = self.sink.state.lock().unwrap();
@@ -423,15 +457,16 @@ impl UploadSession for FakeSession {
         Ok(())
     }
 
-    fn acknowledged_end(&self) -> u64 {
-        let mut end = 0;
-        for (offset, piece) in &*self.pieces.lock().unwrap() {
-            if *offset != end {
-                break;
-            }
-            end += piece.len() as u64;
-        }
-        end
+    fn acknowledged(&self) -> Vec<Range<u64>> {
+        let pieces = self.pieces.lock().unwrap();
+        let ranges = pieces
+            .iter()
+            .map(|(offset, piece)| *offset..offset + piece.len() as u64);
+        ranges.collect::<Ranges>().to_vec()
+    }
+
+    fn checkpoint(&self) -> Option<String> {
+        None
     }
 
     async fn commit(self: Box<Self>, digests: &Digests) -> Result<Placed> {
@@ -485,8 +520,10 @@ pub(super) fn engine(budget_chunks: u64, window_chunks: u64, hash_threads: usize
     Engine::new(EngineOptions {
         budget: ByteSize::mib(4 * budget_chunks),
         chunk: ByteSize::mib(4),
+        chunk_max: ByteSize::mib(4),
         window: ByteSize::mib(4 * window_chunks),
         hash_threads,
+        ..EngineOptions::default()
     })
     .unwrap()
 }
@@ -507,6 +544,7 @@ pub(super) fn request(source: &FakeSource) -> TransferRequest {
         correlation: Correlation::derive("flow", "source", "id:1", "r1"),
         want_content_hash: false,
         progress: Arc::new(Progress::new()),
+        journal: None,
     }
 }
 
