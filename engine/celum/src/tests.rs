@@ -185,6 +185,7 @@ impl Transport for Tenant {
     async fn send(&self, request: Request) -> Result<Response, SendError> {
         let body = match request.body {
             Body::Bytes(bytes) => bytes,
+            Body::Pieces(pieces) => pieces.join(),
             Body::Empty => Bytes::new(),
             Body::Stream { length, mut stream } => {
                 let mut all = Vec::new();

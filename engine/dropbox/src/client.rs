@@ -15,25 +15,28 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
-use windlass_core::{ContentHash, Error, Kind, Result};
+use windlass_core::{Error, HeldBack, Kind, Result};
 use windlass_http::{
     Answer, Authorizer, Body, Call, Client, ClientOptions, OAuth2Options, OAuth2Refresh, Repeat,
     Reply, Request, Response, StaticHeader, Transport, Whole,
 };
 
 use crate::errors::{
-    ContinueError, CreateFolderError, DeleteError, DownloadError, Explain, Failure, FinishError,
+    ContinueError, CreateFolderError, DeleteError, DownloadError, Explain, Failure,
     ListFolderError, LongpollError, NoError, PathError, RelocationError, RestoreError,
-    RevisionsError, SessionError, StartError, UploadError,
+    RevisionsError,
 };
 use crate::judge::{DropboxJudge, call_error, route_error};
 use crate::options::{Credential, DropboxOptions};
 use crate::wire::{
-    Account, AppendArg, CommitInfo, CursorArg, DeleteArg, Echo, EchoArg, FileMetadata, FinishArg,
-    Ignored, LatestCursor, ListFolderArg, ListFolderResult, LongpollArg, LongpollResult, Metadata,
-    PathArg, PathRootHeader, RelocationArg, RestoreArg, Revisions, RevisionsArg, SessionCursor,
-    StartArg, Started, TagsArg, TagsResult, UploadArg, header_json,
+    Account, CursorArg, DeleteArg, Echo, EchoArg, Ignored, LatestCursor, ListFolderArg,
+    ListFolderResult, LongpollArg, LongpollResult, Metadata, PathArg, PathRootHeader,
+    RelocationArg, RestoreArg, Revisions, RevisionsArg, TagsArg, TagsResult, header_json,
 };
+
+mod upload;
+
+pub(crate) use upload::BatchFailure;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-dropbox-request-id");
 const API_ARG: HeaderName = HeaderName::from_static("dropbox-api-arg");
@@ -133,6 +136,24 @@ impl Api {
         .iter()
         .map(|lane| lane.in_flight())
         .sum()
+    }
+
+    /// Why calls wait right now, if they do.
+    pub(crate) fn held_back(&self) -> Option<HeldBack> {
+        let whole = self.lookups.paused_for();
+        let left = whole.max(self.commits.paused_for());
+        if left.is_zero() {
+            return None;
+        }
+        let seconds = left.as_secs_f64().ceil();
+        let why = match whole.is_zero() {
+            false => format!("Dropbox asked for {seconds} s more"),
+            true => format!("others write to the same Dropbox folder, {seconds} s more"),
+        };
+        Some(HeldBack {
+            why,
+            left: Some(left),
+        })
     }
 
     pub(crate) async fn check_user(&self) -> Routed<Echo, NoError> {
@@ -258,56 +279,6 @@ impl Api {
             .await
     }
 
-    pub(crate) async fn upload(
-        &self,
-        commit: &CommitInfo,
-        bytes: Bytes,
-        content_hash: ContentHash,
-    ) -> Routed<FileMetadata, UploadError> {
-        let arg = UploadArg {
-            commit,
-            content_hash,
-        };
-        let route = "files/upload";
-        self.content(&self.commits, route, &arg, bytes, Repeat::OnlyIfUnsent)
-            .await
-    }
-
-    pub(crate) async fn start(&self) -> Routed<Started, StartError> {
-        // A session that nobody uses expires by itself.
-        let route = "files/upload_session/start";
-        let (arg, repeat) = (StartArg {}, Repeat::Idempotent);
-        self.content(&self.transfers, route, &arg, Bytes::new(), repeat)
-            .await
-    }
-
-    pub(crate) async fn append(
-        &self,
-        cursor: SessionCursor<'_>,
-        bytes: Bytes,
-        content_hash: ContentHash,
-    ) -> Routed<Ignored, SessionError> {
-        let arg = AppendArg {
-            cursor,
-            content_hash,
-        };
-        // The offset tells a second arrival from a first.
-        let (route, repeat) = ("files/upload_session/append_v2", Repeat::Idempotent);
-        self.content(&self.transfers, route, &arg, bytes, repeat)
-            .await
-    }
-
-    pub(crate) async fn finish(
-        &self,
-        cursor: SessionCursor<'_>,
-        commit: &CommitInfo,
-    ) -> Routed<FileMetadata, FinishError> {
-        let arg = FinishArg { cursor, commit };
-        let (route, repeat) = ("files/upload_session/finish", Repeat::OnlyIfUnsent);
-        self.content(&self.commits, route, &arg, Bytes::new(), repeat)
-            .await
-    }
-
     /// Asks for the bytes of `range`, or for all of them. The answer still has to be compared with
     /// what was asked.
     pub(crate) async fn download(
@@ -378,17 +349,27 @@ impl Api {
         bytes: Bytes,
         repeat: Repeat,
     ) -> Routed<T, E> {
+        let request = self.upload_request(route, arg, Body::Bytes(bytes));
+        self.whole(lane, route, request.map_err(Failure::Call)?, repeat)
+            .await
+    }
+
+    /// A request of the upload style.
+    fn upload_request(
+        &self,
+        route: &'static str,
+        arg: &impl Serialize,
+        body: Body,
+    ) -> Result<Request> {
         let mut request = self.content_request(route);
-        request
-            .headers
-            .insert(API_ARG, api_arg(route, arg).map_err(Failure::Call)?);
+        request.headers.insert(API_ARG, api_arg(route, arg)?);
         request.headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/octet-stream"),
         );
-        request.body = Body::Bytes(bytes);
+        request.body = body;
         request.answer_timeout = COMMIT_ANSWER;
-        self.whole(lane, route, request, repeat).await
+        Ok(request)
     }
 
     async fn whole<T: DeserializeOwned, E: Explain>(

@@ -7,26 +7,53 @@ use async_trait::async_trait;
 use unicode_normalization::UnicodeNormalization;
 use windlass_core::digest::BLOCK_BYTES;
 use windlass_core::{
-    Asset, AssetId, AssetPath, Capabilities, CheckItem, Cursor, Endpoint, Error, Kind, Readable,
-    Result, Revision, Scope, UploadOrder,
+    Asset, AssetId, AssetPath, Capabilities, CheckItem, Clock, Cursor, Endpoint, Error, HeldBack,
+    Kind, Readable, Result, Revision, Scope, Together, UploadOrder,
 };
 use windlass_http::Transport;
 
 use crate::client::Api;
+use crate::commits::{self, Commits};
 use crate::errors::{
     CreateFolderError, DownloadError, Failure, LookupError, WriteConflict, WriteError,
 };
+use crate::express::{self, Express};
 use crate::options::{DropboxOptions, PathRoot};
-use crate::wire::{Account, FileMetadata, PathRootHeader};
-
-/// The largest chunk: the last multiple of a block below the documented 150 MiB a call.
-const CHUNK_BYTES_MAX: u64 = 148 << 20;
+use crate::pool::{Pool, START_BATCH_MAX};
+use crate::session::CHUNK_BYTES_MAX;
+use crate::wire::{Account, FileMetadata, PathRootHeader, SessionType};
 
 /// The largest file, as documented: 2 TiB less one block.
 const ASSET_BYTES_MAX: u64 = (1 << 41) - (1 << 22);
 
 /// The longest name, as documented; an emoji counts as two.
 pub(crate) const NAME_UNITS_MAX: usize = 255;
+
+/// Up to this size a file shares requests with others: sixteen of them still fill one, and each takes four
+/// times as long to send as to ask for.
+pub(crate) const SMALL_BYTES_MAX: u64 = 4 << 20;
+
+/// How many small uploads it pays to have under way: a batch being filled, a batch being committed.
+const SMALL_AT_ONCE: usize = 2_000;
+
+/// How long a batch of appends that is not full waits for more that is coming: reading small files takes
+/// less, and a call takes several times as long. What waits is in the budget, so it is short.
+const PACK_IDLE: Duration = Duration::from_millis(25);
+const PACK_QUIET: Duration = Duration::from_millis(2);
+const PACK_AGE: Duration = Duration::from_millis(500);
+
+/// How many batches of appends are under way at once. With 64 MiB each they fill a gigabit path at 80 ms.
+const PACK_FLIGHTS: usize = 4;
+
+/// How long commits that are ready wait for more that is coming. They hold no bytes here.
+const COMMIT_IDLE: Duration = Duration::from_millis(100);
+const COMMIT_AGE: Duration = Duration::from_secs(1);
+
+/// The most commits in one call, as documented.
+const COMMITS_MAX: usize = 1_000;
+
+/// The most sessions for large files that are started ahead of need.
+const LARGE_AHEAD: usize = 64;
 
 /// A revision that nobody has, to see whether reading is allowed without reading anything.
 const NO_REVISION: &str = "rev:000000000000000";
@@ -36,6 +63,14 @@ const NO_REVISION: &str = "rev:000000000000000";
 pub struct DropboxEndpoint {
     name: String,
     pub(crate) api: Api,
+    pub(crate) commits: Arc<Commits>,
+    pub(crate) express: Option<Express>,
+    /// Sessions for large files, ahead of need.
+    pub(crate) sessions: Pool,
+    pub(crate) session_type: SessionType,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Folded paths of folders that are namespaces, the longest first.
+    namespaces: Vec<Arc<str>>,
     capabilities: Capabilities,
     root: Option<PathRootHeader>,
 }
@@ -72,12 +107,58 @@ impl DropboxEndpoint {
         if let Some(root) = &root {
             api.set_root(root)?;
         }
-        Ok(Arc::new(DropboxEndpoint {
+        Ok(Arc::new(DropboxEndpoint::new(api, options, root)))
+    }
+
+    fn new(api: Api, options: DropboxOptions, root: Option<PathRootHeader>) -> Self {
+        let session_type = match options.concurrent_sessions {
+            true => SessionType::Concurrent,
+            false => SessionType::Sequential,
+        };
+        let pool = |session_type, most| {
+            Pool::new(api.clone(), session_type, most, Arc::clone(&options.clock))
+        };
+        let commits = commits::Rules {
+            entries_max: COMMITS_MAX,
+            idle: COMMIT_IDLE,
+            age: COMMIT_AGE,
+            patience: options.commit_patience,
+        };
+        let packing = express::Rules {
+            batch_bytes: options.batch_bytes.clamp(SMALL_BYTES_MAX, CHUNK_BYTES_MAX),
+            header_bytes: options.batch_header_bytes,
+            idle: PACK_IDLE,
+            quiet: PACK_QUIET,
+            age: PACK_AGE,
+            flights: PACK_FLIGHTS,
+        };
+        let small = pool(SessionType::Sequential, START_BATCH_MAX);
+        DropboxEndpoint {
+            commits: Arc::new(Commits::new(api.clone(), commits)),
+            express: options
+                .express
+                .then(|| Express::new(api.clone(), small, packing)),
+            sessions: pool(session_type, LARGE_AHEAD),
+            session_type,
+            clock: options.clock,
+            namespaces: namespaces(&options.namespaces),
+            capabilities: capabilities(options.concurrent_sessions, options.express),
+            root,
             name: options.name,
             api,
-            capabilities: capabilities(),
-            root,
-        }))
+        }
+    }
+
+    /// The namespace whose lock a write to this path takes, by its folded path; empty for the account's
+    /// own.
+    pub(crate) fn namespace_of(&self, path: &AssetPath) -> Arc<str> {
+        let key = path.key();
+        let below = |root: &&Arc<str>| {
+            key.strip_prefix(&***root)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let found = self.namespaces.iter().find(below);
+        found.map_or_else(|| Arc::from(""), Arc::clone)
     }
 
     /// Where a listing of the scope stands now, without listing it: for those who only want to know
@@ -119,7 +200,12 @@ impl DropboxEndpoint {
 
     /// How many requests are under way, bodies included. Zero at rest.
     pub fn in_flight(&self) -> usize {
-        self.api.in_flight()
+        self.api.in_flight() + self.commits.in_flight()
+    }
+
+    /// How many small files wait to be packed. Zero at rest.
+    pub fn waiting_to_be_packed(&self) -> usize {
+        self.express.as_ref().map_or(0, Express::waiting)
     }
 
     async fn check_account(&self) -> Result<CheckItem> {
@@ -162,6 +248,10 @@ impl Endpoint for DropboxEndpoint {
         &self.capabilities
     }
 
+    fn held_back(&self) -> Option<HeldBack> {
+        self.api.held_back().or_else(|| self.commits.held_back())
+    }
+
     async fn check(&self) -> Result<Vec<CheckItem>> {
         let credential = self.api.check_user().await.map_err(Error::from);
         let echoed = credential.and_then(|echo| match echo.result.as_str() {
@@ -178,7 +268,11 @@ impl Endpoint for DropboxEndpoint {
         }
         let listing = self.api.latest_cursor("").await.map_err(Error::from);
         // An empty session is the smallest thing that needs the permission; it expires by itself.
-        let session = self.api.start().await.map_err(Error::from);
+        let session = self
+            .api
+            .start(SessionType::Sequential)
+            .await
+            .map_err(Error::from);
         Ok(vec![
             credential,
             self.check_account().await?,
@@ -219,19 +313,35 @@ fn detect(account: &Account) -> Option<PathRootHeader> {
     })
 }
 
-fn capabilities() -> Capabilities {
+/// Folded, the deepest first, so that the first that holds a path is the one.
+fn namespaces(paths: &[AssetPath]) -> Vec<Arc<str>> {
+    let mut keys: Vec<Arc<str>> = paths.iter().map(|path| path.key().into()).collect();
+    keys.sort_by_key(|key| std::cmp::Reverse(key.len()));
+    keys
+}
+
+fn capabilities(concurrent: bool, express: bool) -> Capabilities {
     Capabilities {
         range_reads: true,
         lists_content_hash: true,
         tags: true,
         metadata: false,
-        upload_order: UploadOrder::InOrder,
+        upload_order: match concurrent {
+            true => UploadOrder::Any,
+            false => UploadOrder::InOrder,
+        },
         chunk_multiple: BLOCK_BYTES as u64,
         chunk_bytes_max: CHUNK_BYTES_MAX,
         asset_bytes_max: Some(ASSET_BYTES_MAX),
         name_units_max: NAME_UNITS_MAX,
         folds_names: true,
         states_content_hash: true,
+        wants_chunk_hash: true,
+        resumes: true,
+        together: express.then_some(Together {
+            bytes_max: SMALL_BYTES_MAX,
+            at_once: SMALL_AT_ONCE,
+        }),
     }
 }
 

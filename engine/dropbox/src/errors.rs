@@ -7,6 +7,12 @@ use windlass_core::{Error, Kind, Status};
 
 use crate::union::{Carried, Tagged, Union, union};
 
+mod manage;
+
+pub(crate) use manage::{
+    CreateFolderError, DeleteError, RelocationError, RestoreError, RevisionsError,
+};
+
 /// What a refusal means, before the circumstances are added.
 #[derive(Debug)]
 pub(crate) struct Meaning {
@@ -522,6 +528,25 @@ impl Explain for SessionError {
 }
 
 union! {
+    /// `files/upload_session/append_batch` as a whole; each entry has a [`SessionError`] of its own.
+    AppendBatchError {
+        "payload_too_large" => PayloadTooLarge,
+        "content_hash_mismatch" => ContentHashMismatch,
+        "length_mismatch" => LengthMismatch,
+    }
+}
+
+impl Explain for AppendBatchError {
+    fn explain(&self) -> Meaning {
+        match self {
+            AppendBatchError::PayloadTooLarge => too_large_a_call(),
+            AppendBatchError::ContentHashMismatch | AppendBatchError::LengthMismatch => damaged(),
+            AppendBatchError::Other(_) => Meaning::undocumented(),
+        }
+    }
+}
+
+union! {
     /// `files/upload_session/finish`.
     FinishError {
         "lookup_failed" => LookupFailed(SessionError),
@@ -546,140 +571,18 @@ impl Explain for FinishError {
             FinishError::PropertiesError(_) => bad_properties(),
             FinishError::TooManyWriteOperations | FinishError::TooManySharedFolderTargets => busy(),
             FinishError::ConcurrentSessionDataNotAllowed
-            | FinishError::ConcurrentSessionNotClosed
-            | FinishError::ConcurrentSessionMissingData => session_misuse(),
+            | FinishError::ConcurrentSessionNotClosed => session_misuse(),
+            FinishError::ConcurrentSessionMissingData => Meaning {
+                status: Some(Status::Temporary),
+                ..Meaning::new(
+                    Kind::Unavailable,
+                    "the upload session lacks bytes that Dropbox had acknowledged",
+                )
+            },
             FinishError::PayloadTooLarge => too_large_a_call(),
             FinishError::ContentHashMismatch => damaged(),
             FinishError::EncryptionNotSupported => not_encryptable(),
             FinishError::Other(_) => Meaning::undocumented(),
-        }
-    }
-}
-
-union! {
-    /// `files/create_folder_v2`.
-    CreateFolderError {
-        "path" => Path(WriteError),
-    }
-}
-
-impl Explain for CreateFolderError {
-    fn explain(&self) -> Meaning {
-        match self {
-            CreateFolderError::Path(error) => error.explain(),
-            CreateFolderError::Other(_) => Meaning::undocumented(),
-        }
-    }
-}
-
-union! {
-    /// `files/delete_v2`.
-    DeleteError {
-        "path_lookup" => PathLookup(LookupError),
-        "path_write" => PathWrite(WriteError),
-        "too_many_write_operations" => TooManyWriteOperations,
-        "too_many_files" => TooManyFiles,
-    }
-}
-
-impl Explain for DeleteError {
-    fn explain(&self) -> Meaning {
-        match self {
-            DeleteError::PathLookup(error) => error.explain(),
-            DeleteError::PathWrite(error) => error.explain(),
-            DeleteError::TooManyWriteOperations => busy(),
-            DeleteError::TooManyFiles => Meaning::new(
-                Kind::InvalidInput,
-                "the folder holds too many files to be deleted at once",
-            ),
-            DeleteError::Other(_) => Meaning::undocumented(),
-        }
-    }
-}
-
-union! {
-    /// `files/list_revisions`.
-    RevisionsError {
-        "path" => Path(LookupError),
-        "invalid_before_rev" => InvalidBeforeRev,
-        "before_rev_not_supported" => BeforeRevNotSupported,
-    }
-}
-
-impl Explain for RevisionsError {
-    fn explain(&self) -> Meaning {
-        match self {
-            RevisionsError::Path(error) => error.explain(),
-            _ => Meaning::undocumented(),
-        }
-    }
-}
-
-union! {
-    /// `files/restore`.
-    RestoreError {
-        "path_lookup" => PathLookup(LookupError),
-        "path_write" => PathWrite(WriteError),
-        "invalid_revision" => InvalidRevision,
-        "in_progress" => InProgress,
-    }
-}
-
-impl Explain for RestoreError {
-    fn explain(&self) -> Meaning {
-        match self {
-            RestoreError::PathLookup(error) => error.explain(),
-            RestoreError::PathWrite(error) => error.explain(),
-            RestoreError::InvalidRevision => Meaning::new(
-                Kind::NotFound,
-                "the earlier revision can no longer be restored in Dropbox",
-            ),
-            RestoreError::InProgress => {
-                Meaning::new(Kind::Unavailable, "Dropbox is still restoring the file")
-            }
-            RestoreError::Other(_) => Meaning::undocumented(),
-        }
-    }
-}
-
-union! {
-    /// `files/move_v2`.
-    RelocationError {
-        "from_lookup" => FromLookup(LookupError),
-        "from_write" => FromWrite(WriteError),
-        "to" => To(WriteError),
-        "cant_copy_shared_folder" => CantCopySharedFolder,
-        "cant_nest_shared_folder" => CantNestSharedFolder,
-        "cant_move_folder_into_itself" => CantMoveFolderIntoItself,
-        "too_many_files" => TooManyFiles,
-        "duplicated_or_nested_paths" => DuplicatedOrNestedPaths,
-        "cant_transfer_ownership" => CantTransferOwnership,
-        "insufficient_quota" => InsufficientQuota,
-        "internal_error" => InternalError,
-        "cant_move_shared_folder" => CantMoveSharedFolder,
-        "cant_move_into_vault" => CantMoveIntoVault,
-        "cant_move_into_family" => CantMoveIntoFamily,
-    }
-}
-
-impl Explain for RelocationError {
-    fn explain(&self) -> Meaning {
-        match self {
-            RelocationError::FromLookup(error) => error.explain(),
-            RelocationError::FromWrite(error) | RelocationError::To(error) => error.explain(),
-            RelocationError::InsufficientQuota => WriteError::InsufficientSpace.explain(),
-            RelocationError::InternalError => {
-                Meaning::new(Kind::Unavailable, "Dropbox failed while it moved the file")
-            }
-            RelocationError::CantTransferOwnership => Meaning::new(
-                Kind::Denied,
-                "the move would change the file's owner in Dropbox",
-            ),
-            RelocationError::Other(_) => Meaning::undocumented(),
-            _ => Meaning::new(
-                Kind::InvalidInput,
-                "Dropbox does not allow a move to that place",
-            ),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What the configuration says about a Dropbox account.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
-use windlass_core::Secret;
+use windlass_core::{AssetPath, Clock, Secret, SystemClock};
 use windlass_http::Jitter;
 
 /// How we prove who we are.
@@ -56,15 +57,33 @@ pub struct DropboxOptions {
     pub transfers: usize,
     /// How many metadata calls are under way at once.
     pub lookups: usize,
-    /// How many calls that change a folder are under way at once. Dropbox serialises them by a lock on
-    /// the namespace, so more than one mostly draws `too_many_write_operations`.
+    /// How many calls that move or delete are under way at once. Dropbox serialises them by a lock on
+    /// the namespace, so more than one mostly draws `too_many_write_operations`. Commits of uploads go
+    /// one at a time in each namespace whatever this says.
     pub commits: usize,
+    /// Whether small files share requests.
+    pub express: bool,
+    /// How many bytes of small files travel in one request; at most 148 MiB.
+    pub batch_bytes: u64,
+    /// How long the header may be that carries a batch's argument, in bytes. It is halved where a
+    /// request is refused for it; the service's own limit is not documented.
+    pub batch_header_bytes: usize,
+    /// Whether chunks of large files travel in any order, several at once.
+    pub concurrent_sessions: bool,
+    /// Folders that are namespaces of their own (team and shared folders): commits to one do not wait
+    /// for those to another. Everything else counts as one namespace.
+    pub namespaces: Vec<AssetPath>,
+    /// How long a commit whose answer was lost, or whose folder others are writing to, is tried before
+    /// its error is reported. Its bytes are safe with Dropbox for seven days.
+    pub commit_patience: Duration,
     /// How often one call is sent at most when sends fail.
     pub tries: u32,
     /// How long one call waits in all because Dropbox asked it to.
     pub patience: Duration,
     /// Where the randomness of backoffs comes from.
     pub jitter: Jitter,
+    /// The time of day, by which the age of upload sessions is told.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl DropboxOptions {
@@ -85,9 +104,16 @@ impl DropboxOptions {
             transfers: 8,
             lookups: 4,
             commits: 1,
+            express: true,
+            batch_bytes: 64 << 20,
+            batch_header_bytes: 48 << 10,
+            concurrent_sessions: true,
+            namespaces: Vec::new(),
+            commit_patience: Duration::from_secs(60 * 60),
             tries: 6,
             patience: Duration::from_secs(30 * 60),
             jitter: Jitter::random(),
+            clock: Arc::new(SystemClock),
         }
     }
 }

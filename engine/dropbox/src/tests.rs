@@ -1,7 +1,17 @@
 //! A Dropbox that follows a script, and the tests by subject.
 
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "a list of one range of bytes is what is meant"
+)]
+
 mod account;
+mod cloud;
+mod commits;
+mod express;
 mod reading;
+mod sandbox;
+mod sessions;
 mod unions;
 mod wire;
 mod writing;
@@ -105,6 +115,7 @@ impl Transport for Script {
         assert_eq!(request.method, http::Method::POST);
         let body = match request.body {
             Body::Bytes(bytes) => bytes,
+            Body::Pieces(pieces) => pieces.join(),
             Body::Empty => Bytes::new(),
             Body::Stream { .. } => panic!("bodies are whole, so that they can be sent again"),
         };

@@ -5,9 +5,12 @@
 
 use http::HeaderValue;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use windlass_core::ContentHash;
+
+use crate::union::{Tagged, Union};
 
 /// JSON for a header: every character from U+007F up is written as `\uXXXX`, one for each UTF-16 unit,
 /// so that a character outside the basic plane becomes a surrogate pair.
@@ -198,6 +201,16 @@ pub(crate) enum WriteMode {
     Update(String),
 }
 
+impl WriteMode {
+    /// The revision that is replaced.
+    pub(crate) fn revision(&self) -> Option<String> {
+        match self {
+            WriteMode::Add => None,
+            WriteMode::Update(revision) => Some(revision.clone()),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct CommitInfo {
     pub(crate) path: String,
@@ -215,9 +228,32 @@ pub(crate) struct UploadArg<'a> {
     pub(crate) content_hash: ContentHash,
 }
 
-/// `upload_session/start` without data: the defaults say it all.
-#[derive(Debug, Serialize)]
-pub(crate) struct StartArg {}
+/// In which order a session takes its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = ".tag", rename_all = "snake_case")]
+pub(crate) enum SessionType {
+    /// Each append where the last one ended.
+    #[default]
+    Sequential,
+    /// Aligned pieces in any order, the closing one last.
+    Concurrent,
+}
+
+impl SessionType {
+    fn is_default(&self) -> bool {
+        *self == SessionType::Sequential
+    }
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct StartArg {
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) close: bool,
+    #[serde(skip_serializing_if = "SessionType::is_default")]
+    pub(crate) session_type: SessionType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content_hash: Option<ContentHash>,
+}
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Started {
@@ -225,6 +261,18 @@ pub(crate) struct Started {
 }
 
 #[derive(Debug, Serialize)]
+pub(crate) struct StartBatchArg {
+    #[serde(skip_serializing_if = "SessionType::is_default")]
+    pub(crate) session_type: SessionType,
+    pub(crate) num_sessions: usize,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct StartedBatch {
+    pub(crate) session_ids: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct SessionCursor<'a> {
     pub(crate) session_id: &'a str,
     pub(crate) offset: u64,
@@ -233,14 +281,61 @@ pub(crate) struct SessionCursor<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct AppendArg<'a> {
     pub(crate) cursor: SessionCursor<'a>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) close: bool,
     /// Of this call's bytes, not of the file.
     pub(crate) content_hash: ContentHash,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct AppendBatchArg<'a> {
+    pub(crate) entries: &'a [AppendEntry<'a>],
+    /// Of the whole body.
+    pub(crate) content_hash: ContentHash,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct AppendEntry<'a> {
+    pub(crate) cursor: SessionCursor<'a>,
+    pub(crate) length: u64,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) close: bool,
 }
 
 #[derive(Debug, Serialize)]
 pub(crate) struct FinishArg<'a> {
     pub(crate) cursor: SessionCursor<'a>,
     pub(crate) commit: &'a CommitInfo,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct FinishBatchArg<'a> {
+    pub(crate) entries: Vec<FinishArg<'a>>,
+}
+
+/// One result for each entry of a batch, in its order.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BatchResult {
+    pub(crate) entries: Vec<Value>,
+}
+
+/// What became of one entry of a batch.
+#[derive(Debug)]
+pub(crate) enum Entry<T, E> {
+    Success(T),
+    Failure(E),
+}
+
+impl<T: DeserializeOwned, E: Union> Entry<T, E> {
+    /// Reads one. A tag that nobody knows is a failure of that name.
+    pub(crate) fn decode(entry: Value) -> serde_json::Result<Self> {
+        let tagged = Tagged::of(&entry);
+        Ok(match tagged.tag {
+            "success" => Entry::Success(serde_json::from_value(entry)?),
+            "failure" => Entry::Failure(E::decode(tagged.nested().unwrap_or(&Value::Null))),
+            _ => Entry::Failure(E::decode(&entry)),
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]

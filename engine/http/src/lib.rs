@@ -19,7 +19,7 @@ pub use client::{Answer, Call, Client, Judge, Judged, Reply, Whole};
 pub use options::ClientOptions;
 pub use reqwest::{Proxy, ReqwestTransport, TransportOptions};
 pub use retry::{Jitter, Repeat, retry_after};
-pub use transport::{Body, ByteStream, Request, Response, SendError, Sent, Transport};
+pub use transport::{Body, ByteStream, Pieces, Request, Response, SendError, Sent, Transport};
 
 #[cfg(test)]
 mod tests;

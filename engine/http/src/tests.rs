@@ -85,6 +85,7 @@ impl Transport for Script {
     async fn send(&self, request: Request) -> Result<Response, SendError> {
         let body = match request.body {
             Body::Bytes(bytes) => bytes,
+            Body::Pieces(pieces) => pieces.join(),
             Body::Empty => Bytes::new(),
             Body::Stream { mut stream, .. } => {
                 let mut all = Vec::new();

@@ -4,6 +4,7 @@
 //! implementations of [`Transport`], so the code under test is the code that ships.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +25,9 @@ pub enum Body {
     Empty,
     /// Bytes that are all here; cloning them is free, so the request can be repeated.
     Bytes(Bytes),
+    /// Several pieces that are all here, sent one after the other without being joined in memory;
+    /// cloning them is free, so the request can be repeated.
+    Pieces(Pieces),
     /// Exactly `length` bytes that arrive in pieces; such a request is sent once.
     Stream {
         /// How many bytes the stream yields in all.
@@ -38,8 +42,55 @@ impl fmt::Debug for Body {
         match self {
             Body::Empty => f.write_str("Empty"),
             Body::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Body::Pieces(pieces) => pieces.fmt(f),
             Body::Stream { length, .. } => write!(f, "Stream({length})"),
         }
+    }
+}
+
+/// Pieces of one body, in order. Clones share them.
+#[derive(Clone)]
+pub struct Pieces {
+    pieces: Arc<[Bytes]>,
+    length: u64,
+}
+
+impl Pieces {
+    /// These pieces, one after the other. Empty ones are left out.
+    pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        let pieces: Arc<[Bytes]> = pieces.into_iter().filter(|p| !p.is_empty()).collect();
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Pieces { pieces, length }
+    }
+
+    /// How many bytes they are together.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The pieces, none of them empty.
+    pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.pieces.iter()
+    }
+
+    /// All of them in one buffer: a copy, for those who cannot send pieces.
+    pub fn join(&self) -> Bytes {
+        let mut all = BytesMut::new();
+        for piece in self.iter() {
+            all.extend_from_slice(piece);
+        }
+        all.freeze()
+    }
+
+    /// The piece at `index`, if there are so many.
+    pub(crate) fn get(&self, index: usize) -> Option<&Bytes> {
+        self.pieces.get(index)
+    }
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pieces({} of {})", self.pieces.len(), self.length)
     }
 }
 
@@ -88,6 +139,7 @@ impl Request {
         let body = match &self.body {
             Body::Empty => Body::Empty,
             Body::Bytes(bytes) => Body::Bytes(bytes.clone()),
+            Body::Pieces(pieces) => Body::Pieces(pieces.clone()),
             Body::Stream { .. } => return None,
         };
         Some(Request {

@@ -10,9 +10,9 @@ use serde_json::{Value as Json, json};
 use url::Url;
 use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
 use windlass_core::{
-    Asset, AssetId, AssetPath, Assigned, Availability, Blake3, Change, ChangePage, Correlation,
-    Destination, Digests, Draft, Evidence, Placed, Readable, Result, Revision, Scope, Secret, Sink,
-    Source, Value,
+    Asset, AssetId, AssetPath, Assigned, Availability, Blake3, Change, ChangePage, Chunk,
+    Correlation, Destination, Digests, Draft, Evidence, Placed, Readable, Result, Revision, Scope,
+    Secret, Sink, Source, Value,
 };
 use windlass_http::Transport;
 use windlass_sandbox::celum::{Celum, CelumOptions as Tenant, Profile};
@@ -275,7 +275,9 @@ fn page(page: ChangePage) -> Json {
 async fn place(endpoint: &CelumEndpoint, destination: &Destination) -> Result<Json> {
     let mark = Correlation::derive("contract", "fixtures", "hall", "1");
     let session = endpoint.begin(destination, 3, &mark).await?;
-    session.append(0, Bytes::from_static(b"abc")).await?;
+    session
+        .append(Chunk::new(0, Bytes::from_static(b"abc")))
+        .await?;
     let digests = Digests {
         size: 3,
         blake3: Blake3::of(b"abc"),

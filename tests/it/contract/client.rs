@@ -182,6 +182,7 @@ impl Transport for Scripted {
         let body = match std::mem::replace(&mut request.body, Body::Empty) {
             Body::Empty => Bytes::new(),
             Body::Bytes(bytes) => bytes,
+            Body::Pieces(pieces) => pieces.join(),
             Body::Stream { length, mut stream } => {
                 let mut all = BytesMut::new();
                 while let Some(piece) = stream.next().await {

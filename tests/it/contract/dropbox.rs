@@ -7,7 +7,7 @@ use axum::Router;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use windlass_core::{
-    Asset, AssetId, AssetPath, Blake3, Change, ChangePage, ContentHash, Correlation, Cursor,
+    Asset, AssetId, AssetPath, Blake3, Change, ChangePage, Chunk, ContentHash, Correlation, Cursor,
     Destination, Digests, Draft, Evidence, Placed, Readable, Result, Revision, Scope, Secret, Sink,
     Source,
 };
@@ -194,6 +194,8 @@ async fn connect(fixture: &Fixture, script: Arc<Scripted>) -> Result<Arc<Dropbox
             None if fixture.group() == "account" => PathRoot::Detect,
             None => PathRoot::Home,
         },
+        // The fixtures' session takes its chunks in order.
+        concurrent_sessions: false,
         tries: 3,
         patience: Duration::from_secs(60),
         jitter: Jitter::seeded(1),
@@ -301,7 +303,7 @@ async fn place(endpoint: &DropboxEndpoint, length: usize) -> Result<Value> {
     for start in (0..length).step_by(4 << 20) {
         let end = length.min(start + (4 << 20));
         session
-            .append(start as u64, bytes.slice(start..end))
+            .append(Chunk::new(start as u64, bytes.slice(start..end)))
             .await?;
     }
     let digests = Digests {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::support::noise;
 use bytes::Bytes;
 use windlass_core::{
-    Asset, AssetPath, Blake3, Change, ContentHash, Correlation, Destination, Digests, Draft,
+    Asset, AssetPath, Blake3, Change, Chunk, ContentHash, Correlation, Destination, Digests, Draft,
     Expected, Kind, Placed, Result, Scope, Sink, Source,
 };
 
@@ -106,7 +106,10 @@ impl Subject {
         let chunk = (sheet.chunk_multiple.max(64 << 10)).min(sheet.chunk_bytes_max) as usize;
         for (index, piece) in bytes.chunks(chunk).enumerate() {
             session
-                .append((index * chunk) as u64, Bytes::copy_from_slice(piece))
+                .append(Chunk::new(
+                    (index * chunk) as u64,
+                    Bytes::copy_from_slice(piece),
+                ))
                 .await?;
         }
         session.commit(claimed).await
@@ -214,7 +217,7 @@ async fn nothing_is_visible_before_commit(subject: &Subject) {
         .await
         .unwrap();
     session
-        .append(0, Bytes::from_static(b"0123456789"))
+        .append(Chunk::new(0, Bytes::from_static(b"0123456789")))
         .await
         .unwrap();
     assert_eq!(subject.list().await.len(), before);

@@ -162,6 +162,11 @@ fn every_documented_tag_is_known() {
         "payload_too_large",
         "content_hash_mismatch",
     ]);
+    all_known::<AppendBatchError>(&[
+        "payload_too_large",
+        "content_hash_mismatch",
+        "length_mismatch",
+    ]);
     all_known::<FinishError>(&[
         "lookup_failed",
         "path",

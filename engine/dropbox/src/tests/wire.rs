@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use windlass_core::ContentHash;
 
+use crate::errors::{CorrectOffset, FinishError, SessionError};
 use crate::wire::*;
 
 fn encoded(value: &impl serde::Serialize) -> String {
@@ -98,7 +99,14 @@ fn arguments_leave_out_defaults() {
         }),
         r#"{"path":"id:1"}"#
     );
-    assert_eq!(encoded(&StartArg {}), "{}");
+    assert_eq!(encoded(&StartArg::default()), "{}");
+    assert_eq!(
+        encoded(&StartBatchArg {
+            session_type: SessionType::Sequential,
+            num_sessions: 1000
+        }),
+        r#"{"num_sessions":1000}"#
+    );
     assert_eq!(encoded(&()), "null");
 }
 
@@ -170,4 +178,49 @@ fn accounts_of_both_kinds_decode() {
             .unwrap();
         assert_eq!(account.root_info.home_namespace_id, "41");
     }
+}
+
+#[test]
+fn a_batch_names_its_sessions_and_its_results_come_in_their_order() {
+    let entry = |session_id, length| AppendEntry {
+        cursor: SessionCursor {
+            session_id,
+            offset: 0,
+        },
+        length,
+        close: true,
+    };
+    let empty = ContentHash::of(b"");
+    assert_eq!(
+        encoded(&AppendBatchArg {
+            entries: &[entry("A", 3), entry("B", 5)],
+            content_hash: empty,
+        }),
+        format!(
+            r#"{{"entries":[{{"cursor":{{"session_id":"A","offset":0}},"length":3,"close":true}},{{"cursor":{{"session_id":"B","offset":0}},"length":5,"close":true}}],"content_hash":"{empty}"}}"#
+        )
+    );
+    let result: BatchResult = serde_json::from_value(json!({"entries":[{".tag":"success"},
+        {".tag":"failure","failure":{".tag":"incorrect_offset","correct_offset":5}},
+        {".tag":"postponed"}]}))
+    .unwrap();
+    let decoded = result
+        .entries
+        .into_iter()
+        .map(|entry| Entry::<Ignored, SessionError>::decode(entry).unwrap());
+    let decoded: Vec<_> = decoded.collect();
+    assert!(matches!(
+        &decoded[..],
+        [
+            Entry::Success(_),
+            Entry::Failure(SessionError::IncorrectOffset(CorrectOffset(Some(5)))),
+            Entry::Failure(SessionError::Other(tag)),
+        ] if tag == "postponed"
+    ));
+    let committed = json!({".tag":"success","name":"a.txt","id":"id:1","rev":"0165aa10c","size":3,
+        "client_modified":"2026-03-01T08:30:00Z","server_modified":"2026-03-01T08:30:00Z"});
+    assert!(matches!(
+        Entry::<FileMetadata, FinishError>::decode(committed).unwrap(),
+        Entry::Success(file) if file.rev == "0165aa10c"
+    ));
 }

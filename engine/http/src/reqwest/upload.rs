@@ -16,7 +16,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::next_piece;
-use crate::transport::Body;
+use crate::transport::{Body, Pieces};
 
 /// What is known of a body on its way.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,13 @@ impl Progress {
 
 enum Rest {
     Bytes(Bytes),
+    Pieces {
+        /// What is left of the current piece.
+        now: Bytes,
+        /// The index of the piece after it.
+        next: usize,
+        pieces: Pieces,
+    },
     // The lock is never taken; it makes a stream that is only `Send` shareable, as the client asks.
     Stream(Mutex<BoxStream<'static, io::Result<Bytes>>>),
 }
@@ -86,6 +93,11 @@ impl Upload {
             Body::Bytes(bytes) => {
                 let length = bytes.len() as u64;
                 (Rest::Bytes(bytes), length)
+            }
+            Body::Pieces(pieces) => {
+                let length = pieces.length();
+                let (now, next) = (Bytes::new(), 0);
+                (Rest::Pieces { now, next, pieces }, length)
             }
             Body::Stream { length, stream } => (Rest::Stream(Mutex::new(stream)), length),
         };
@@ -129,6 +141,13 @@ impl http_body::Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let piece = match &mut self.rest {
             Rest::Bytes(rest) => next_piece(rest).map(Ok),
+            Rest::Pieces { now, next, pieces } => {
+                if let Some(piece) = pieces.get(*next).filter(|_| now.is_empty()) {
+                    *now = piece.clone();
+                    *next += 1;
+                }
+                next_piece(now).map(Ok)
+            }
             Rest::Stream(stream) => {
                 let stream = stream.get_mut().unwrap_or_else(PoisonError::into_inner);
                 match stream.as_mut().poll_next(cx) {
@@ -141,7 +160,7 @@ impl http_body::Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.rest, Rest::Bytes(rest) if rest.is_empty())
+        !matches!(&self.rest, Rest::Stream(_)) && self.left == 0
     }
 
     fn size_hint(&self) -> SizeHint {

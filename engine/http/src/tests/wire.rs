@@ -19,8 +19,8 @@ use windlass_core::{Kind, Secret};
 
 use super::{Usual, options};
 use crate::{
-    Answer, Body, Call, Client, ClientOptions, Proxy, Repeat, Request, ReqwestTransport, SendError,
-    Sent, StaticHeader, Transport, TransportOptions,
+    Answer, Body, Call, Client, ClientOptions, Pieces, Proxy, Repeat, Request, ReqwestTransport,
+    SendError, Sent, StaticHeader, Transport, TransportOptions,
 };
 
 fn transport() -> ReqwestTransport {
@@ -116,6 +116,16 @@ async fn bodies_arrive_whole_with_their_length() {
         told(large).await,
         format!("content-length=1000001 {plain} 1000001 1000001")
     );
+    let mut pieces = request(&url);
+    let parts = [1_000_000, 0, 1, 70_000].map(|length| Bytes::from(vec![1; length]));
+    pieces.body = Body::Pieces(Pieces::new(parts));
+    let copy = pieces.try_clone().expect("clones are free");
+    for pieces in [pieces, copy] {
+        assert_eq!(
+            told(pieces).await,
+            format!("content-length=1070001 {plain} 1070001 1070001")
+        );
+    }
     let mut streamed = request(&url);
     let pieces = (0..10).map(|_| Ok(Bytes::from_static(&[2; 1000])));
     streamed.body = Body::Stream {
