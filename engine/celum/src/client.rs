@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use url::Url;
-use windlass_core::{Error, Kind, Result, Secret};
+use windlass_core::{Error, HeldBack, Kind, Result, Secret};
 use windlass_http::{
     Answer, Authorizer, Body, Call, Client, ClientOptions, Repeat, Reply, Request, Response,
     StaticHeader, Transport, Whole,
@@ -94,6 +94,7 @@ impl Api {
             ClientOptions {
                 concurrency: options.profile.api_calls,
                 tries: options.tries,
+                jitter: options.jitter.clone(),
                 ..ClientOptions::new(&options.name, options.api_root.clone())
             },
         );
@@ -108,6 +109,19 @@ impl Api {
             upload_auth: options.profile.upload_auth,
             transfers: client.lane(options.profile.transfers),
             client,
+        })
+    }
+
+    /// Why requests are held back, where they are.
+    pub(crate) fn held_back(&self) -> Option<HeldBack> {
+        let left = self.client.paused_for().max(self.transfers.paused_for());
+        (!left.is_zero()).then(|| HeldBack {
+            why: format!(
+                "{} asked for {} s more",
+                self.client.name(),
+                left.as_secs().max(1)
+            ),
+            left: Some(left),
         })
     }
 

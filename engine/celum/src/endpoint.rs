@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
-use windlass_core::{Capabilities, CheckItem, Endpoint, Error, Result, Status, UploadOrder};
+use windlass_core::{
+    Capabilities, CheckItem, Endpoint, Error, HeldBack, Result, Status, UploadOrder,
+};
 use windlass_http::Transport;
 
 use crate::calibration::Calibration;
@@ -182,8 +184,7 @@ impl Shared {
 
 fn capabilities(profile: &CelumProfile) -> Capabilities {
     Capabilities {
-        // Without ranges a read streams the whole and keeps its part: right, only slower.
-        range_reads: true,
+        range_reads: profile.range,
         lists_content_hash: false,
         tags: false,
         metadata: true,
@@ -194,6 +195,10 @@ fn capabilities(profile: &CelumProfile) -> Capabilities {
         name_units_max: NAME_UNITS_MAX,
         folds_names: false,
         states_content_hash: false,
+        wants_chunk_hash: false,
+        // An upload is one request; what resumes is the reading at the other side.
+        resumes: false,
+        together: None,
     }
 }
 
@@ -230,6 +235,10 @@ impl Endpoint for CelumEndpoint {
             shared.original_item().await?,
             shared.checksum_item().await?,
         ])
+    }
+
+    fn held_back(&self) -> Option<HeldBack> {
+        self.shared.api.held_back()
     }
 }
 

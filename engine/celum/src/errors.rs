@@ -3,6 +3,7 @@
 //! Declared are 400, 401, 403 and 503; everything else is handled generically. A 403 or 400 that names
 //! an entity is "absent or hidden" and never proof of a deletion.
 
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use windlass_core::{Error, Kind, Status};
 use windlass_http::{Judge, Judged, Reply};
@@ -14,10 +15,13 @@ use crate::wire::ErrorBody;
 pub(crate) struct CelumJudge;
 
 impl Judge for CelumJudge {
-    fn judge(&self, status: StatusCode, _headers: &HeaderMap, _body: &[u8]) -> Judged {
+    fn judge(&self, status: StatusCode, headers: &HeaderMap, _body: &[u8]) -> Judged {
         match status.as_u16() {
-            429 | 503 => Judged::Wait(None),
-            408 | 500 | 502 | 504 => Judged::Transient,
+            429 => Judged::Wait(None),
+            // Who names a time has not begun. Without one the answer may be a proxy's, given after the
+            // tenant had acted: a create is then looked for, never simply sent again.
+            503 if headers.contains_key(RETRY_AFTER) => Judged::Wait(None),
+            408 | 500 | 502 | 503 | 504 => Judged::Transient,
             _ => Judged::Final,
         }
     }

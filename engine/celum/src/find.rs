@@ -141,7 +141,7 @@ impl Shared {
         }
         let mut broken = None;
         for _ in 0..READ_TRIES {
-            let mut response = match self.open(&shown, &(0..shown.size)).await {
+            let mut response = match self.download(&shown, &(0..shown.size)).await {
                 Ok(response) => response,
                 Err(error) if error.kind() == Kind::SourceChanged => return Ok(None),
                 Err(error) => return Err(error),

@@ -2,6 +2,7 @@
 
 use url::Url;
 use windlass_core::Secret;
+use windlass_http::Jitter;
 
 use crate::profile::CelumProfile;
 
@@ -18,6 +19,8 @@ pub struct CelumOptions {
     pub profile: CelumProfile,
     /// How often one call is sent at most when sends fail.
     pub tries: u32,
+    /// Where the randomness of backoffs comes from.
+    pub jitter: Jitter,
 }
 
 /// Who we are to a tenant.
@@ -43,6 +46,7 @@ impl CelumOptions {
             credential: Credential::ApiKey(api_key),
             profile,
             tries: 5,
+            jitter: Jitter::random(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One upload: a handle asked for when the first bytes are there, one streamed request, then an asset or
 //! a version made of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +11,7 @@ use futures_util::stream::{self, StreamExt};
 use http::Method;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
-use windlass_core::{Digests, Error, Kind, Placed, Result, UploadSession};
+use windlass_core::{Chunk, Digests, Error, Kind, Placed, Ranges, Result, UploadSession};
 use windlass_http::Body;
 
 use crate::calibration::LEARN_BYTES_MAX;
@@ -163,7 +164,7 @@ impl CelumSession {
 
 #[async_trait]
 impl UploadSession for CelumSession {
-    async fn append(&self, offset: u64, chunk: Bytes) -> Result<()> {
+    async fn append(&self, chunk: Chunk) -> Result<()> {
         let mut state = self.state.lock().await;
         if matches!(*state, State::Idle) {
             *state = State::Sending(self.open().await?);
@@ -171,15 +172,23 @@ impl UploadSession for CelumSession {
         let State::Sending(sending) = &mut *state else {
             return Err(over());
         };
-        let sent = self.send(sending, offset, chunk).await;
+        let sent = self.send(sending, chunk.offset, chunk.bytes).await;
         if sent.is_err() {
             *state = State::Over;
         }
         sent
     }
 
-    fn acknowledged_end(&self) -> u64 {
-        self.acknowledged.load(Ordering::Acquire)
+    fn acknowledged(&self) -> Vec<Range<u64>> {
+        // All or nothing: the request is answered once.
+        let end = self.acknowledged.load(Ordering::Acquire);
+        let mut ranges = Ranges::new();
+        ranges.insert(0..end);
+        ranges.to_vec()
+    }
+
+    fn checkpoint(&self) -> Option<String> {
+        None
     }
 
     async fn commit(self: Box<Self>, digests: &Digests) -> Result<Placed> {

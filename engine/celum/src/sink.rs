@@ -4,6 +4,7 @@
 //! follows it cannot be finished now, it ends as `Ambiguous`, and the caller asks [`Sink::find`].
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,18 @@ impl Sink for CelumEndpoint {
             commit,
             size,
         )))
+    }
+
+    async fn resume(
+        &self,
+        _destination: &Destination,
+        _size: u64,
+        _correlation: &Correlation,
+        _session: &str,
+        _acknowledged: &[Range<u64>],
+    ) -> Result<Option<Box<dyn UploadSession>>> {
+        // CELUM has no upload that outlives its request.
+        Ok(None)
     }
 
     async fn find(

@@ -1,15 +1,17 @@
 //! Reading: a walk by ascending id, and contents through download URLs that are used at once.
 
+use std::fmt;
 use std::ops::Range;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use http::StatusCode;
 use windlass_core::{
-    Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Error, Kind, Readable, Result, Revision,
-    Scope, Source, Status,
+    Asset, AssetId, AssetPath, AssetStream, Change, ChangePage, Cursor, Error, Kind, Readable,
+    Result, Revision, Scope, Source, Status,
 };
-use windlass_http::Response;
+use windlass_http::{ByteStream, Response, SendError};
 
 use crate::client::is_stale_link;
 use crate::endpoint::{CelumEndpoint, Shared};
@@ -105,7 +107,7 @@ impl Source for CelumEndpoint {
         // more is an answer.
         for _ in 0..3 {
             into.truncate(start);
-            let response = self.shared.open(asset, &range).await?;
+            let response = self.shared.download(asset, &range).await?;
             match take(response, asset, &range, into).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_temporary() => broken = Some(error),
@@ -114,11 +116,101 @@ impl Source for CelumEndpoint {
         }
         Err(broken.unwrap_or_else(|| Error::new(Kind::Unavailable, "a download broke off")))
     }
+
+    async fn open(&self, asset: &Asset) -> Result<Box<dyn AssetStream>> {
+        if self.shared.profile.range {
+            return Err(Error::new(Kind::Unsupported, "the tenant serves ranges"));
+        }
+        let response = self.shared.download(asset, &(0..asset.size)).await?;
+        Ok(Box::new(Download {
+            asset: asset.clone(),
+            body: response.body,
+            rest: Bytes::new(),
+            received: 0,
+        }))
+    }
+}
+
+/// A content on its way from front to back.
+struct Download {
+    asset: Asset,
+    body: ByteStream,
+    /// What arrived and was not asked for yet.
+    rest: Bytes,
+    /// How many bytes were handed out.
+    received: u64,
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Download")
+            .field("asset", &self.asset.id)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl AssetStream for Download {
+    async fn next(&mut self, bytes: u64, into: &mut Vec<u8>) -> Result<()> {
+        let mut left = bytes;
+        while left > 0 {
+            if self.rest.is_empty() && !self.arrived().await? {
+                // Bodies that end early are errors of the body; this one has another length than listed.
+                return Err(self.disagrees(self.received, "ended after"));
+            }
+            let taken = self
+                .rest
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            into.extend_from_slice(&self.rest.split_to(taken));
+            self.received += taken as u64;
+            left -= taken as u64;
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        match !self.rest.is_empty() || self.arrived().await? {
+            true => Err(self.disagrees(self.received + self.rest.len() as u64, "went on to")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Download {
+    /// Waits for the next piece; false at the end.
+    async fn arrived(&mut self) -> Result<bool> {
+        while self.rest.is_empty() {
+            match self.body.next().await {
+                None => return Ok(false),
+                Some(piece) => {
+                    self.rest = piece.map_err(|error| broke_off(&self.asset, error))?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn disagrees(&self, bytes: u64, how: &str) -> Error {
+        let listed = self.asset.size;
+        Error::new(
+            Kind::Integrity,
+            format!("the download {how} {bytes} bytes, but the version has {listed}"),
+        )
+        .with_context("path", &self.asset.path)
+    }
+}
+
+fn broke_off(asset: &Asset, error: SendError) -> Error {
+    Error::new(Kind::Unavailable, "the download broke off")
+        .with_context("path", &asset.path)
+        .with_source(error)
 }
 
 impl Shared {
     /// Opens a content at the pinned version.
-    pub(crate) async fn open(&self, asset: &Asset, range: &Range<u64>) -> Result<Response> {
+    pub(crate) async fn download(&self, asset: &Asset, range: &Range<u64>) -> Result<Response> {
         let id = id_of(&asset.id)?;
         let original = self.original().await?;
         let asked = self.profile.range.then(|| range.clone());
@@ -211,11 +303,7 @@ async fn take(
         _ => range.start,
     };
     while let Some(piece) = response.body.next().await {
-        let piece = piece.map_err(|error| {
-            Error::new(Kind::Unavailable, "the download broke off")
-                .with_context("path", &asset.path)
-                .with_source(error)
-        })?;
+        let piece = piece.map_err(|error| broke_off(asset, error))?;
         let dropped = skip.min(piece.len() as u64);
         skip -= dropped;
         let left = wanted - (into.len() - start) as u64;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use windlass_core::{
-    Availability, Destination, Error, Evidence, Kind, Placed, Result, Sink, Status,
+    Availability, Chunk, Destination, Error, Evidence, Kind, Placed, Result, Sink, Status,
     Value as FieldValue,
 };
 
@@ -21,11 +21,11 @@ pub(super) async fn upload(endpoint: &CelumEndpoint, destination: &Destination) 
         .await?;
     for (index, piece) in CONTENT.chunks(10).enumerate() {
         session
-            .append(index as u64 * 10, Bytes::from_static(piece))
+            .append(Chunk::new(index as u64 * 10, Bytes::from_static(piece)))
             .await?;
         assert_eq!(
-            session.acknowledged_end(),
-            0,
+            session.acknowledged(),
+            [],
             "only whole files are acknowledged"
         );
     }
@@ -230,16 +230,18 @@ async fn chunks_must_continue_each_other() {
     let endpoint = connect(&tenant, profile()).await;
     let session = endpoint.begin(&new_asset(), 10, &mark()).await.unwrap();
     session
-        .append(0, Bytes::from_static(b"12345"))
+        .append(Chunk::new(0, Bytes::from_static(b"12345")))
         .await
         .unwrap();
     assert!(
         session
-            .append(6, Bytes::from_static(b"7890"))
+            .append(Chunk::new(6, Bytes::from_static(b"7890")))
             .await
             .is_err()
     );
-    let after = session.append(5, Bytes::from_static(b"67890")).await;
+    let after = session
+        .append(Chunk::new(5, Bytes::from_static(b"67890")))
+        .await;
     assert!(after.is_err(), "a broken session stays broken");
     assert!(session.commit(&digests(b"1234567890")).await.is_err());
     assert!(tenant.sent("POST assets").is_empty());
@@ -260,7 +262,10 @@ async fn large_chunks_have_the_same_checksum_as_small_ones() {
         .unwrap();
     for (index, piece) in content.chunks(250_000).enumerate() {
         session
-            .append(index as u64 * 250_000, Bytes::copy_from_slice(piece))
+            .append(Chunk::new(
+                index as u64 * 250_000,
+                Bytes::copy_from_slice(piece),
+            ))
             .await
             .unwrap();
     }
