@@ -3,7 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use windlass_core::{Capabilities, CheckItem, Endpoint, Error, Kind, Result, UploadOrder};
+use windlass_core::{
+    Capabilities, CheckItem, Endpoint, Error, HeldBack, Kind, Result, Together, UploadOrder,
+};
+
+use crate::walk::Walks;
 
 /// What the configuration says about a folder.
 #[derive(Clone, Debug)]
@@ -20,6 +24,7 @@ pub struct LocalEndpoint {
     name: String,
     pub(crate) root: PathBuf,
     capabilities: Capabilities,
+    pub(crate) walks: Walks,
 }
 
 impl LocalEndpoint {
@@ -44,6 +49,7 @@ impl LocalEndpoint {
             name: options.name,
             root,
             capabilities: capabilities(),
+            walks: Walks::default(),
         })
     }
 
@@ -68,6 +74,13 @@ fn capabilities() -> Capabilities {
         name_units_max: 255,
         folds_names: false,
         states_content_hash: false,
+        wants_chunk_hash: false,
+        resumes: true,
+        // Nothing is shared between files, but each waits for the disk on its own.
+        together: Some(Together {
+            bytes_max: 4 << 20,
+            at_once: 64,
+        }),
     }
 }
 
@@ -108,6 +121,10 @@ impl Endpoint for LocalEndpoint {
                 hint: None,
             },
         ])
+    }
+
+    fn held_back(&self) -> Option<HeldBack> {
+        None
     }
 }
 

@@ -9,6 +9,7 @@ mod endpoint;
 mod paths;
 mod sink;
 mod source;
+mod walk;
 
 pub use endpoint::{LocalEndpoint, LocalOptions};
 

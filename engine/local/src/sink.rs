@@ -1,16 +1,20 @@
 //! Writing: a hidden file beside the target, positioned writes in any order, one rename at the end.
+//!
+//! The hidden file's name follows from the correlation, so a later process finds what an earlier one wrote and
+//! goes on with it, unless the machine was restarted in between: what was written but not yet on the disk is then
+//! anybody's guess. Nothing is told to be placed before file and name are on the disk.
 
 use std::fs::{self, File, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use windlass_core::digest::ContentHasher;
 use windlass_core::{
-    AssetId, AssetPath, ContentHash, Correlation, Destination, Digests, Draft, Error, Evidence,
-    Expected, Fault, Kind, Placed, Result, Sink, UploadSession, preflight_name,
+    AssetId, AssetPath, Chunk, ContentHash, Correlation, Destination, Digests, Draft, Error,
+    Evidence, Expected, Fault, Kind, Placed, Ranges, Result, Sink, UploadSession, preflight_name,
 };
 
 use crate::endpoint::{LocalEndpoint, blocking, io_error};
@@ -46,15 +50,59 @@ impl Sink for LocalEndpoint {
                 .open(&part)
                 .map_err(|error| io_error("create the file", &part, error))?;
             let session = LocalSession {
-                part: Part { path: Some(part) },
+                part,
                 handle: Arc::new(handle),
                 file,
                 path,
                 size,
                 replace,
-                written: Mutex::new(Written::default()),
+                written: Mutex::default(),
             };
             Ok(Box::new(session) as Box<dyn UploadSession>)
+        })
+        .await
+    }
+
+    async fn resume(
+        &self,
+        destination: &Destination,
+        size: u64,
+        correlation: &Correlation,
+        session: &str,
+        acknowledged: &[Range<u64>],
+    ) -> Result<Option<Box<dyn UploadSession>>> {
+        let (path, replace) = match destination {
+            Destination::New { draft } => (target(draft), false),
+            Destination::Version { asset, .. } => (AssetPath::new(asset.as_str()), true),
+        };
+        let file = resolve(&self.root, &path)?;
+        let part = file.with_file_name(format!("{PART_PREFIX}{correlation}{PART_SUFFIX}"));
+        let written: Ranges = acknowledged.iter().cloned().collect();
+        if boot() != Some(session.to_owned()) {
+            return Ok(None);
+        }
+        blocking(move || {
+            let handle = match OpenOptions::new().write(true).open(&part) {
+                Ok(handle) => handle,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(io_error("open the file", &part, error)),
+            };
+            let length = handle.metadata().map(|metadata| metadata.len());
+            let length = length.map_err(|error| io_error("look at a file", &part, error))?;
+            // Shorter than what was acknowledged: somebody else touched it.
+            let holds_all = written.iter().all(|range| range.end <= length) && length <= size;
+            Ok(holds_all.then(|| {
+                let session = LocalSession {
+                    part,
+                    handle: Arc::new(handle),
+                    file,
+                    path,
+                    size,
+                    replace,
+                    written: Mutex::new(written),
+                };
+                Box::new(session) as Box<dyn UploadSession>
+            }))
         })
         .await
     }
@@ -204,58 +252,30 @@ fn settle(from: &Path, to: &Path, replace: bool) -> Result<()> {
     fs::rename(from, to).map_err(|error| io_error("place the file", to, error))
 }
 
-/// The hidden file; removed when the session ends without a commit.
-#[derive(Debug)]
-struct Part {
-    path: Option<PathBuf>,
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if let Some(path) = self.path.take()
-            && let Err(error) = fs::remove_file(&path)
-        {
-            tracing::warn!(path = %path.display(), %error, "an unfinished file is left behind");
-        }
-    }
-}
-
-/// Which bytes were written: the gapless prefix, and islands beyond it.
-#[derive(Debug, Default)]
-struct Written {
-    prefix: u64,
-    islands: std::collections::BTreeMap<u64, u64>,
-}
-
-impl Written {
-    fn add(&mut self, start: u64, end: u64) {
-        self.islands.insert(start, end);
-        while let Some((&start, &end)) = self.islands.first_key_value() {
-            if start > self.prefix {
-                break;
-            }
-            self.prefix = self.prefix.max(end);
-            self.islands.remove(&start);
-        }
-    }
+/// Names the time since the machine was started, where the system tells: what was written in it is still
+/// there, whichever process wrote it.
+fn boot() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
 }
 
 #[derive(Debug)]
 struct LocalSession {
-    part: Part,
+    /// The hidden file. It stays when the session is dropped, for a later one to go on with.
+    part: PathBuf,
     handle: Arc<File>,
     file: PathBuf,
     path: AssetPath,
     size: u64,
     replace: bool,
-    written: Mutex<Written>,
+    written: Mutex<Ranges>,
 }
 
 #[async_trait]
 impl UploadSession for LocalSession {
-    async fn append(&self, offset: u64, chunk: Bytes) -> Result<()> {
-        let end = offset + chunk.len() as u64;
-        if end > self.size {
+    async fn append(&self, chunk: Chunk) -> Result<()> {
+        let range = chunk.range();
+        if range.end > self.size {
             return Err(Error::new(
                 Kind::InvalidInput,
                 "a chunk reaches beyond the announced size",
@@ -265,26 +285,31 @@ impl UploadSession for LocalSession {
         let file = self.file.clone();
         blocking(move || {
             handle
-                .write_all_at(&chunk, offset)
+                .write_all_at(&chunk.bytes, chunk.offset)
                 .map_err(|error| io_error("write the file", &file, error))
         })
         .await?;
         self.written
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .add(offset, end);
+            .insert(range);
         Ok(())
     }
 
-    fn acknowledged_end(&self) -> u64 {
-        self.written
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .prefix
+    fn acknowledged(&self) -> Vec<Range<u64>> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.to_vec()
     }
 
-    async fn commit(mut self: Box<Self>, digests: &Digests) -> Result<Placed> {
-        let received = self.acknowledged_end();
+    fn checkpoint(&self) -> Option<String> {
+        boot()
+    }
+
+    async fn commit(self: Box<Self>, digests: &Digests) -> Result<Placed> {
+        let received = {
+            let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            written.prefix_end()
+        };
         if received != self.size || digests.size != self.size {
             return Err(Error::new(Kind::Integrity, "the file is not complete")
                 .with_context("received", received)
@@ -293,14 +318,7 @@ impl UploadSession for LocalSession {
         blocking(move || {
             let sync = |error| io_error("write the file", &self.file, error);
             self.handle.sync_all().map_err(sync)?;
-            let Some(part) = self.part.path.clone() else {
-                return Err(Error::new(
-                    Kind::Unexpected,
-                    "the session was committed before",
-                ));
-            };
-            settle(&part, &self.file, self.replace)?;
-            self.part.path = None;
+            settle(&self.part, &self.file, self.replace)?;
             // The rename itself must survive a power cut before anybody is told of it.
             if let Some(folder) = self.file.parent() {
                 File::open(folder)
@@ -320,10 +338,11 @@ impl UploadSession for LocalSession {
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        // Dropping the session removes the hidden file.
-        blocking(move || {
-            drop(self);
-            Ok(())
+        blocking(move || match fs::remove_file(&self.part) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(io_error("remove an unfinished file", &self.part, error))
+            }
+            _ => Ok(()),
         })
         .await
     }

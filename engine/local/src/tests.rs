@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 
 use bytes::Bytes;
 use windlass_core::{
-    AssetId, AssetPath, Change, Correlation, Destination, Digests, Draft, Endpoint, Expected, Kind,
-    Scope, Sink, Source,
+    AssetId, AssetPath, Change, Chunk, Correlation, Destination, Digests, Draft, Endpoint,
+    Expected, Kind, Scope, Sink, Source,
 };
 
 use crate::{LocalEndpoint, LocalOptions};
@@ -191,19 +191,25 @@ async fn a_path_that_would_leave_the_folder_is_refused() {
 }
 
 #[tokio::test]
-async fn nothing_is_visible_before_commit_and_nothing_stays_after_a_drop() {
+async fn nothing_is_visible_before_commit_and_nothing_stays_after_giving_up() {
     let folder = folder();
     let session = folder
         .endpoint
         .begin(&new("/out/a"), 6, &mark())
         .await
         .unwrap();
-    session.append(3, Bytes::from_static(b"def")).await.unwrap();
-    assert_eq!(session.acknowledged_end(), 0);
-    session.append(0, Bytes::from_static(b"abc")).await.unwrap();
-    assert_eq!(session.acknowledged_end(), 6);
+    session
+        .append(Chunk::new(3, Bytes::from_static(b"def")))
+        .await
+        .unwrap();
+    assert_eq!(session.acknowledged(), [3..6]);
+    session
+        .append(Chunk::new(0, Bytes::from_static(b"abc")))
+        .await
+        .unwrap();
+    assert_eq!(session.acknowledged(), [0..6]);
     assert!(folder.list().await.is_empty());
-    drop(session);
+    session.abort().await.unwrap();
     assert_eq!(
         fs::read_dir(folder.dir.path().join("out")).unwrap().count(),
         0
@@ -214,7 +220,10 @@ async fn nothing_is_visible_before_commit_and_nothing_stays_after_a_drop() {
 async fn an_incomplete_file_is_never_committed() {
     let folder = folder();
     let session = folder.endpoint.begin(&new("/a"), 6, &mark()).await.unwrap();
-    session.append(0, Bytes::from_static(b"abc")).await.unwrap();
+    session
+        .append(Chunk::new(0, Bytes::from_static(b"abc")))
+        .await
+        .unwrap();
     let error = session.commit(&digests(b"abcdef")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Integrity);
     assert!(folder.list().await.is_empty());
@@ -226,7 +235,7 @@ async fn a_file_that_is_there_is_not_overwritten_and_a_lost_commit_is_found() {
     folder.write("a", b"theirs");
     let session = folder.endpoint.begin(&new("/a"), 4, &mark()).await.unwrap();
     session
-        .append(0, Bytes::from_static(b"ours"))
+        .append(Chunk::new(0, Bytes::from_static(b"ours")))
         .await
         .unwrap();
     let error = session.commit(&digests(b"ours")).await.unwrap_err();
@@ -253,7 +262,7 @@ async fn only_an_unchanged_file_is_removed_again() {
     let folder = folder();
     let session = folder.endpoint.begin(&new("/a"), 4, &mark()).await.unwrap();
     session
-        .append(0, Bytes::from_static(b"ours"))
+        .append(Chunk::new(0, Bytes::from_static(b"ours")))
         .await
         .unwrap();
     let placed = session.commit(&digests(b"ours")).await.unwrap();
@@ -261,4 +270,89 @@ async fn only_an_unchanged_file_is_removed_again() {
     folder.endpoint.remove(&placed).await.unwrap();
     assert_eq!(folder.list().await, ["/a"]);
     assert!(!folder.endpoint.capabilities().folds_names);
+}
+
+#[tokio::test]
+async fn a_later_process_goes_on_with_what_an_earlier_one_wrote() {
+    let folder = folder();
+    let destination = new("/out/a");
+    let session = folder
+        .endpoint
+        .begin(&destination, 6, &mark())
+        .await
+        .unwrap();
+    let note = session.checkpoint().expect("the system names its boots");
+    session
+        .append(Chunk::new(3, Bytes::from_static(b"def")))
+        .await
+        .unwrap();
+    drop(session);
+    assert!(folder.list().await.is_empty(), "half a file is visible");
+
+    let resume = async |note: &str, acknowledged: std::ops::Range<u64>| {
+        let acknowledged = [acknowledged];
+        folder
+            .endpoint
+            .resume(&destination, 6, &mark(), note, &acknowledged)
+            .await
+            .unwrap()
+    };
+    assert!(resume("another boot", 3..6).await.is_none());
+    assert!(
+        resume(&note, 3..9).await.is_none(),
+        "shorter than acknowledged"
+    );
+    let session = resume(&note, 3..6).await.expect("it is there");
+    assert_eq!(session.acknowledged(), [3..6]);
+    session
+        .append(Chunk::new(0, Bytes::from_static(b"abc")))
+        .await
+        .unwrap();
+    let placed = session.commit(&digests(b"abcdef")).await.unwrap();
+    assert_eq!(placed.size, 6);
+    assert_eq!(
+        fs::read(folder.dir.path().join("out/a")).unwrap(),
+        b"abcdef"
+    );
+    assert!(resume(&note, 0..6).await.is_none(), "it was committed");
+}
+
+#[tokio::test]
+async fn a_walk_goes_on_from_its_cursor_in_another_process() {
+    let folder = folder();
+    for index in 0..4_500 {
+        let below = folder.dir.path().join(format!("f{}", index % 3));
+        fs::create_dir_all(&below).unwrap();
+        fs::write(below.join(format!("{index:05}")), b"x").unwrap();
+    }
+    let scope = Scope {
+        root: AssetPath::new(""),
+    };
+    let mut cursor = None;
+    let mut seen = Vec::new();
+    loop {
+        // A fresh endpoint knows nothing of the pages before.
+        let another = LocalEndpoint::open(LocalOptions {
+            name: "nas".into(),
+            root: folder.dir.path().to_owned(),
+        })
+        .unwrap();
+        let page = another.changes(&scope, cursor.as_ref()).await.unwrap();
+        let same = folder
+            .endpoint
+            .changes(&scope, cursor.as_ref())
+            .await
+            .unwrap();
+        assert_eq!(page.changes, same.changes);
+        seen.extend(page.changes.into_iter().filter_map(|change| match change {
+            Change::Asset(asset) => Some(asset.path.to_string()),
+            _ => None,
+        }));
+        cursor = Some(page.cursor);
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 4_500);
+    assert!(seen.is_sorted());
 }
