@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use windlass_core::memory::ManualClock;
 use windlass_core::{
-    Action, AssetId, AssetPath, Blake3, Clock, ContentHash, Cursor, Digests, Evidence, Kind,
-    LeasedStep, Ledger, NewHold, NewStep, Outcome, Placed, Placement, Revision, RunId, RunState,
-    StepReport, StepState, Tally, WorkerId,
+    Action, AssetId, AssetPath, Blake3, CallCount, Clock, ContentHash, Cursor, Digests, Evidence,
+    Kind, LeasedStep, Ledger, NewHold, NewStep, Note, Noted, Outcome, Part, Placed, Placement,
+    Revision, RunId, RunState, StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
 /// A ledger under test. Its lost-lease limit is the default one.
@@ -60,6 +60,14 @@ macro_rules! conformance_suite {
             steps_are_read_in_pages
             sums_follow_every_step_through_its_states
             look_ups_keep_the_order_of_their_keys
+            notes_of_a_step_in_flight_are_found_again
+            a_new_session_forgets_the_parts_of_the_old_one
+            a_restart_forgets_everything_noted
+            notes_of_a_stale_attempt_do_not_count
+            a_retry_keeps_what_was_noted_and_an_end_forgets_it
+            jots_of_a_process_that_ended_go_to_the_next_attempt
+            calls_are_counted_by_account_and_month
+            what_a_plan_found_unchanged_is_kept_with_its_run
             a_cursor_is_kept_until_it_is_forgotten
             any_text_survives
             a_closed_ledger_refuses_to_go_on
@@ -76,10 +84,12 @@ macro_rules! conformance_suite {
     };
 }
 
+mod notes;
 mod outcomes;
 mod queue;
 mod runs;
 
+pub use notes::*;
 pub use outcomes::*;
 pub use queue::*;
 pub use runs::*;

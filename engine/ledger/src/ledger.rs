@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::AnyPool;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use windlass_core::{
-    Action, AssetId, ContentHash, ContentRecord, Cursor, Error, Hold, Kind, LeasedStep, Ledger,
-    NewStep, Placement, Result, RunId, RunRecord, RunState, StepId, StepRecord, StepReport,
-    StepState, Tally, WorkerId,
+    Action, AssetId, AssetPath, CallCount, ContentHash, ContentRecord, Cursor, Error, Hold,
+    JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note, Placement, Result, Revision, RunId,
+    RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
 use crate::backup;
 use crate::error::closed;
+use crate::jots::Jots;
+use crate::notes::Fence;
 use crate::open::{self, Target};
 use crate::options::LedgerOptions;
 use crate::read::Reader;
@@ -30,13 +32,16 @@ const WAITING_CALLS_MAX: usize = 1_024;
 /// handed to it.
 #[derive(Debug)]
 pub struct SqlLedger {
-    reader: Reader,
+    pub(crate) reader: Reader,
     /// `None` when opened for reading only.
     writer: Option<WriterHandle>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct WriterHandle {
+    jots: Arc<Jots>,
+    /// Wakes the task that folds jots.
+    fold: Arc<Notify>,
     requests: mpsc::Sender<Request>,
     /// Turns true when the writer has let go of the file.
     ended: watch::Receiver<bool>,
@@ -62,6 +67,9 @@ impl SqlLedger {
     ///
     /// Errors: `Conflict` when something is already at `copy`, `Capacity` where there is no room.
     pub async fn backup(&self, copy: &Path) -> Result<()> {
+        if let Some(writer) = &self.writer {
+            writer.fold().await?;
+        }
         backup::backup(&self.reader.target, copy).await
     }
 
@@ -73,29 +81,37 @@ impl SqlLedger {
     }
 
     /// Starts the writer's task.
-    pub(crate) fn writing(target: Target, pool: AnyPool, writer: Writer) -> Self {
+    pub(crate) fn writing(target: Target, pool: AnyPool, writer: Writer, jots: Jots) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING_CALLS_MAX);
         let (end, ended) = watch::channel(false);
         drop(tokio::spawn(writer.run(waiting, end)));
+        let writer = WriterHandle {
+            jots: Arc::new(jots),
+            fold: Arc::default(),
+            requests,
+            ended,
+        };
+        drop(tokio::spawn(fold_now_and_then(
+            writer.requests.downgrade(),
+            Arc::clone(&writer.jots),
+            Arc::clone(&writer.fold),
+        )));
         SqlLedger {
             reader: Reader { target, pool },
-            writer: Some(WriterHandle { requests, ended }),
+            writer: Some(writer),
         }
+    }
+
+    fn writer(&self) -> Result<&WriterHandle> {
+        self.writer.as_ref().ok_or_else(|| {
+            Error::new(Kind::Unsupported, "the ledger is opened for reading only")
+                .with_context("ledger", self.file().display())
+        })
     }
 
     /// Hands work to the writer and waits for its commit.
     async fn write(&self, work: Work) -> Result<Answer> {
-        let Some(writer) = &self.writer else {
-            return Err(
-                Error::new(Kind::Unsupported, "the ledger is opened for reading only")
-                    .with_context("ledger", self.file().display()),
-            );
-        };
-        let (reply, answer) = oneshot::channel();
-        let request = Request::Write { work, reply };
-        writer.requests.send(request).await.map_err(|_| closed())?;
-        // The writer answers every request; a missing answer means that its task is gone.
-        answer.await.map_err(|_| closed())?
+        write(&self.writer()?.requests, work).await
     }
 
     async fn write_unit(&self, work: Work) -> Result<()> {
@@ -107,6 +123,58 @@ impl SqlLedger {
             Answer::Count(count) => Ok(count),
             other => Err(mismatched(&other)),
         }
+    }
+}
+
+/// Hands work to the writer and waits for its commit.
+async fn write(requests: &mpsc::Sender<Request>, work: Work) -> Result<Answer> {
+    let (reply, answer) = oneshot::channel();
+    let request = Request::Write { work, reply };
+    requests.send(request).await.map_err(|_| closed())?;
+    // The writer answers every request; a missing answer means that its task is gone.
+    answer.await.map_err(|_| closed())?
+}
+
+/// Makes jots durable.
+async fn fold(requests: &mpsc::Sender<Request>, jots: &Jots) -> Result<()> {
+    let _one_at_a_time = jots.folding.lock().await;
+    let notes = jots.pending();
+    let count = notes.len();
+    if count == 0 {
+        return Ok(());
+    }
+    let fence = Fence::HeldLast;
+    write(requests, Work::Note { notes, fence }).await?;
+    jots.folded(count);
+    Ok(())
+}
+
+/// Folds jots when they are old or many, until the ledger is closed or dropped.
+async fn fold_now_and_then(
+    requests: mpsc::WeakSender<Request>,
+    jots: Arc<Jots>,
+    many: Arc<Notify>,
+) {
+    loop {
+        // A timeout is the ordinary case.
+        tokio::time::timeout(JOT_AGE_MAX, many.notified())
+            .await
+            .ok();
+        let Some(requests) = requests.upgrade() else {
+            return;
+        };
+        if let Err(error) = fold(&requests, &jots).await {
+            tracing::warn!(error = %error.chain(), "notes of transfers in flight are not durable yet");
+            if requests.is_closed() {
+                return;
+            }
+        }
+    }
+}
+
+impl WriterHandle {
+    async fn fold(&self) -> Result<()> {
+        fold(&self.requests, &self.jots).await
     }
 }
 
@@ -133,6 +201,10 @@ impl Ledger for SqlLedger {
         self.write_unit(Work::SetRunState { run, state }).await
     }
 
+    async fn set_unchanged(&self, run: RunId, unchanged: Tally) -> Result<()> {
+        self.write_unit(Work::SetUnchanged { run, unchanged }).await
+    }
+
     async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
         self.reader.runs(flow, limit).await
     }
@@ -144,6 +216,8 @@ impl Ledger for SqlLedger {
         limit: u32,
         ttl: Duration,
     ) -> Result<Vec<LeasedStep>> {
+        // A jot counts for the attempt that held the step last: taking the step would make it stale.
+        self.writer()?.fold().await?;
         let worker = worker.clone();
         let work = Work::Lease {
             run,
@@ -179,6 +253,37 @@ impl Ledger for SqlLedger {
         }
     }
 
+    async fn note(&self, notes: &[Note]) -> Result<Vec<bool>> {
+        let (notes, fence) = (notes.to_vec(), Fence::Holds);
+        match self.write(Work::Note { notes, fence }).await? {
+            Answer::Accepted(accepted) => Ok(accepted),
+            other => Err(mismatched(&other)),
+        }
+    }
+
+    fn jot(&self, note: &Note) -> Result<()> {
+        let writer = self.writer()?;
+        if writer.jots.write(note)? {
+            writer.fold.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {
+        if let Some(writer) = &self.writer {
+            writer.fold().await?;
+        }
+        self.reader.unfinished(steps).await
+    }
+
+    async fn count_calls(&self, counts: &[CallCount]) -> Result<Vec<u64>> {
+        let counts = counts.to_vec();
+        match self.write(Work::CountCalls { counts }).await? {
+            Answer::Counts(counts) => Ok(counts),
+            other => Err(mismatched(&other)),
+        }
+    }
+
     async fn next_due(&self, run: RunId) -> Result<Option<Duration>> {
         self.reader.next_due(run).await
     }
@@ -209,6 +314,15 @@ impl Ledger for SqlLedger {
         self.reader.placements(flow, source, assets).await
     }
 
+    async fn placed_from(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<(Revision, AssetPath)>>> {
+        self.reader.placed_from(flow, source, assets).await
+    }
+
     async fn holds(
         &self,
         flow: &str,
@@ -231,6 +345,18 @@ impl Ledger for SqlLedger {
     }
 
     async fn close(&self) -> Result<()> {
+        if let Some(writer) = &self.writer {
+            // What cannot be folded now is folded when the ledger is opened next.
+            match writer.fold().await {
+                Ok(()) => writer.jots.remove(),
+                Err(error) if writer.requests.is_closed() => {
+                    tracing::trace!(%error, "closed twice");
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error.chain(), "jots wait for the next opening")
+                }
+            }
+        }
         self.reader.pool.close().await;
         if let Some(writer) = &self.writer {
             // An error means that somebody else closed it; all that is left is to wait for the end.

@@ -12,8 +12,10 @@ mod backup;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod jots;
 mod ledger;
 mod lock;
+mod notes;
 mod open;
 mod options;
 mod read;

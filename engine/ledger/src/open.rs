@@ -10,6 +10,7 @@ use sqlx::{AnyConnection, AnyPool, ConnectOptions, Row, SqlSafeStr};
 use windlass_core::{Error, Kind, Result};
 
 use crate::error::{damaged, explain, explain_migration};
+use crate::jots::Jots;
 use crate::ledger::SqlLedger;
 use crate::lock::Lock;
 use crate::options::LedgerOptions;
@@ -19,7 +20,7 @@ use crate::writer::Writer;
 pub(crate) const APPLICATION_ID: i64 = 0x574e_444c;
 
 /// The newest schema this version knows. Also written by the last migration.
-pub(crate) const SCHEMA_VERSION: i64 = 1;
+pub(crate) const SCHEMA_VERSION: i64 = 2;
 
 /// What every SQLite file begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -70,8 +71,9 @@ pub(crate) async fn open(path: &Path, options: LedgerOptions) -> Result<Arc<SqlL
     inspect(&target.file, false)?;
     let mut writer = Writer::new(target.clone(), lock);
     writer.prepare().await?;
+    let jots = Jots::new(&target.file, &writer.identity().await?);
     let readers = target.readers().await?;
-    Ok(Arc::new(SqlLedger::writing(target, readers, writer)))
+    Ok(Arc::new(SqlLedger::writing(target, readers, writer, jots)))
 }
 
 /// The file behind a path or an `sqlite:` URL, absolute, its folder without links.
@@ -307,11 +309,26 @@ async fn number(connection: &mut AnyConnection, sql: &'static str) -> Result<i64
 }
 
 fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "init".into(),
-        MigrationType::Simple,
-        include_str!("../migrations/sqlite/0001_init.sql").into_sql_str(),
-        false,
-    )])
+    let migrations = [
+        (
+            1,
+            "init",
+            include_str!("../migrations/sqlite/0001_init.sql"),
+        ),
+        (
+            2,
+            "notes",
+            include_str!("../migrations/sqlite/0002_notes.sql"),
+        ),
+    ];
+    let migrations = migrations.map(|(version, name, sql)| {
+        Migration::new(
+            version,
+            name.into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    });
+    Migrator::with_migrations(migrations.into())
 }

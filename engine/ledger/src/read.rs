@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sqlx::AnyPool;
 use windlass_core::{
-    Action, AssetId, ContentHash, ContentRecord, Cursor, Hold, Placement, Result, RunId, RunRecord,
-    StepId, StepRecord, StepState, Tally,
+    Action, AssetId, AssetPath, ContentHash, ContentRecord, Cursor, Hold, Placement, Result,
+    Revision, RunId, RunRecord, StepId, StepRecord, StepState, Tally, Unfinished,
 };
 
 use crate::error::explain;
@@ -15,7 +15,7 @@ use crate::rows::{Columns, set};
 /// How many keys one statement looks up: bounds the JSON text that SQLite spreads.
 const KEYS_A_STATEMENT: usize = 1_000;
 
-const RUNS: &str = "SELECT id, flow, state, started, finished FROM run \
+const RUNS: &str = "SELECT id, flow, state, started, finished, unchanged_assets, unchanged_bytes FROM run \
      WHERE ($1 IS NULL OR flow = $1) ORDER BY key DESC LIMIT $2";
 
 pub(crate) const NEXT_DUE: &str = "SELECT MIN(due) AS due FROM step WHERE state = 'open' AND run = \
@@ -39,6 +39,20 @@ pub(crate) const PLACEMENTS: &str = "SELECT wanted.key AS position, flow, source
      evidence, size, blake3, content_hash, draft_digest \
      FROM json_each($3) AS wanted CROSS JOIN placement \
      WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
+
+pub(crate) const PLACED_FROM: &str = "SELECT wanted.key AS position, source_revision, source_path \
+     FROM json_each($3) AS wanted CROSS JOIN placement \
+     WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
+
+pub(crate) const SESSIONS: &str = "SELECT wanted.key AS position, session \
+     FROM json_each($1) AS wanted CROSS JOIN upload_session WHERE step = wanted.value";
+
+pub(crate) const PARTS: &str = "SELECT wanted.key AS position, start, length, digest \
+     FROM json_each($1) AS wanted CROSS JOIN part WHERE step = wanted.value \
+     ORDER BY wanted.key, start";
+
+pub(crate) const INTENTS: &str = "SELECT wanted.key AS position, size, blake3, content_hash \
+     FROM json_each($1) AS wanted CROSS JOIN intent WHERE step = wanted.value";
 
 pub(crate) const HOLDS: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
      source_revision, draft_digest, reason, at FROM json_each($3) AS wanted CROSS JOIN hold \
@@ -140,6 +154,67 @@ impl Reader {
     ) -> Result<Vec<Option<Placement>>> {
         self.of_assets(PLACEMENTS, (flow, source), assets, |row| row.placement())
             .await
+    }
+
+    pub(crate) async fn placed_from(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<(Revision, AssetPath)>>> {
+        self.of_assets(PLACED_FROM, (flow, source), assets, |row| {
+            let revision = Revision::new(row.text("source_revision")?);
+            Ok((revision, AssetPath::new(&row.text("source_path")?)))
+        })
+        .await
+    }
+
+    pub(crate) async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {
+        let mut found = vec![Unfinished::default(); steps.len()];
+        for (part, found) in steps
+            .chunks(KEYS_A_STATEMENT)
+            .zip(found.chunks_mut(KEYS_A_STATEMENT))
+        {
+            let wanted = set(part)?;
+            self.each(SESSIONS, &wanted, found, |row, unfinished| {
+                unfinished.session = Some(row.text("session")?);
+                Ok(())
+            })
+            .await?;
+            self.each(PARTS, &wanted, found, |row, unfinished| {
+                unfinished.parts.push(row.part()?);
+                Ok(())
+            })
+            .await?;
+            self.each(INTENTS, &wanted, found, |row, unfinished| {
+                unfinished.intent = Some(row.intent()?);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(found)
+    }
+
+    /// Hands each row of a statement over a set to what its key belongs to.
+    async fn each<T>(
+        &self,
+        statement: &'static str,
+        wanted: &str,
+        found: &mut [T],
+        take: impl Fn(&Columns<'_>, &mut T) -> Result<()>,
+    ) -> Result<()> {
+        let rows = sqlx::query(statement)
+            .bind(wanted.to_owned())
+            .fetch_all(&self.pool)
+            .await;
+        for row in &self.told(rows)? {
+            let columns = self.columns(row);
+            let position = usize::try_from(columns.number("position")?).unwrap_or(usize::MAX);
+            if let Some(slot) = found.get_mut(position) {
+                take(&columns, slot)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn holds(

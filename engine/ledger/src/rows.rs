@@ -11,8 +11,8 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use windlass_core::{
     Action, AssetId, AssetPath, Blake3, ContentHash, ContentRecord, Digests, Error, Evidence, Hold,
-    Kind, Placed, Placement, Result, Revision, RunId, RunRecord, RunState, StepId, StepRecord,
-    StepState,
+    Kind, Part, Placed, Placement, Result, Revision, RunId, RunRecord, RunState, StepId,
+    StepRecord, StepState, Tally,
 };
 
 use crate::error::{explain, nonsense};
@@ -124,6 +124,11 @@ impl Columns<'_> {
                 Some(at) => Some(self.instant("finished", at)?),
                 None => None,
             },
+            unchanged: Tally {
+                steps: self.size("unchanged_assets")?,
+                bytes: self.size("unchanged_bytes")?,
+                bytes_moved: 0,
+            },
         })
     }
 
@@ -161,6 +166,23 @@ impl Columns<'_> {
     pub(crate) fn attempt(&self) -> Result<u32> {
         let attempt = self.number("attempt")?;
         u32::try_from(attempt).map_err(|_| nonsense(self.file, "attempt", &attempt.to_string()))
+    }
+
+    pub(crate) fn part(&self) -> Result<Part> {
+        let digest: Vec<u8> = self.told(self.row.try_get("digest"))?;
+        Ok(Part {
+            offset: self.size("start")?,
+            length: self.size("length")?,
+            digest: digest.into(),
+        })
+    }
+
+    pub(crate) fn intent(&self) -> Result<Digests> {
+        Ok(Digests {
+            size: self.size("size")?,
+            blake3: self.blake3("blake3")?,
+            content_hash: self.content_hash("content_hash")?,
+        })
     }
 
     pub(crate) fn content_record(&self) -> Result<ContentRecord> {

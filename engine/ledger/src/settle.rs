@@ -10,9 +10,12 @@ use serde::Serialize;
 use sqlx::Any;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
-use windlass_core::{Action, Blake3, Error, NewHold, Outcome, Placement, StepReport, StepState};
+use windlass_core::{
+    Action, Blake3, Error, NewHold, Outcome, Placement, StepId, StepReport, StepState,
+};
 
 use crate::error::Failure;
+use crate::notes::forget_all;
 use crate::rows::{Columns, evidence_word, json, set, signed};
 use crate::write::later;
 use crate::writer::Transaction;
@@ -318,6 +321,9 @@ async fn record(
     place(transaction, &placements).await?;
     let holds: Vec<_> = holds.into_values().collect();
     keep_holds(transaction, &holds).await?;
+    let over = settled.iter().filter(|(step, _)| step.state.is_terminal());
+    let over: Vec<StepId> = over.map(|(step, _)| StepId(step.id)).collect();
+    forget_all(transaction, &over).await?;
     write_custody(transaction, &custody).await
 }
 
@@ -461,6 +467,9 @@ pub(crate) async fn lose<'q>(
         transaction.moved(step.run, step.action, way, step.size, 0);
         custody.push(Custody::of(step, "lost"));
     }
+    let over = ended.iter().filter(|step| step.state.is_terminal());
+    let over: Vec<StepId> = over.map(|step| StepId(step.id)).collect();
+    forget_all(transaction, &over).await?;
     write_custody(transaction, &custody).await?;
     Ok(ended.len() as u64)
 }

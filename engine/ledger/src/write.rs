@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::Row;
 use windlass_core::{
-    Cursor, Error, Kind, LeasedStep, NewStep, RunId, RunState, StepId, StepReport, StepState,
-    WorkerId,
+    CallCount, Cursor, Error, Kind, LeasedStep, NewStep, Note, RunId, RunState, StepId, StepReport,
+    StepState, Tally, WorkerId,
 };
 
 use crate::error::Failure;
+use crate::notes::{Fence, count_calls, note, set_unchanged};
 use crate::rows::{Columns, set, signed};
 use crate::settle::{REAP, lose, settle};
 use crate::writer::Transaction;
@@ -55,6 +56,17 @@ pub(crate) enum Work {
         name: String,
         cursor: Option<Cursor>,
     },
+    Note {
+        notes: Vec<Note>,
+        fence: Fence,
+    },
+    CountCalls {
+        counts: Vec<CallCount>,
+    },
+    SetUnchanged {
+        run: RunId,
+        unchanged: Tally,
+    },
 }
 
 impl Work {
@@ -74,6 +86,7 @@ pub(crate) enum Answer {
     Count(u64),
     Leased(Vec<LeasedStep>),
     Accepted(Vec<bool>),
+    Counts(Vec<u64>),
 }
 
 /// Does one work inside a transaction. A refused one has written nothing.
@@ -99,6 +112,12 @@ pub(crate) async fn perform(
             Ok(Answer::Accepted(accepted))
         }
         Work::SetCursor { name, cursor } => set_cursor(transaction, name, cursor.as_ref()).await,
+        Work::Note { notes, fence } => {
+            let accepted = note(transaction, notes, *fence).await?;
+            Ok(Answer::Accepted(accepted))
+        }
+        Work::CountCalls { counts } => count_calls(transaction, counts).await,
+        Work::SetUnchanged { run, unchanged } => set_unchanged(transaction, *run, unchanged).await,
     }
 }
 
@@ -169,7 +188,7 @@ async fn find_run(
     }))
 }
 
-fn no_run(run: RunId) -> Failure {
+pub(crate) fn no_run(run: RunId) -> Failure {
     Failure::Refused(Error::new(
         Kind::NotFound,
         format!("the ledger has no run {run}"),

@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AnyConnection, Connection, Executor};
+use sqlx::{AnyConnection, Connection, Executor, Row};
 use tokio::sync::{mpsc, oneshot, watch};
-use windlass_core::{Action, Result, StepState};
+use windlass_core::{Action, Note, Result, StepState};
 
 use crate::error::{Failure, explain};
+use crate::jots::{self, Jots};
 use crate::lock::Lock;
+use crate::notes::{Fence, note};
 use crate::open::Target;
 use crate::rows::set;
 use crate::settle::{RECLAIM, lose};
@@ -71,6 +73,32 @@ impl Writer {
                 "put back what an ended process had taken"
             );
         }
+        self.fold_left_over(&target).await
+    }
+
+    /// Who this ledger is.
+    pub(crate) async fn identity(&mut self) -> Result<String> {
+        let file = self.target.file.clone();
+        let told = |error| explain(&file, "opened", error);
+        let connection = self.connected().await.map_err(told)?;
+        let row = sqlx::query("SELECT id FROM identity").fetch_one(connection);
+        row.await.and_then(|row| row.try_get("id")).map_err(told)
+    }
+
+    /// Folds what an ended process jotted, before anybody takes a step.
+    async fn fold_left_over(&mut self, target: &Target) -> Result<()> {
+        let identity = self.identity().await?;
+        let notes = jots::left_over(&target.file, &identity);
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let folded = self.transact(Fold(&notes)).await;
+        folded.map_err(|failure| self.told(failure))?;
+        tracing::debug!(
+            notes = notes.len(),
+            "folded what an ended process had jotted"
+        );
+        Jots::new(&target.file, &identity).remove();
         Ok(())
     }
 
@@ -223,6 +251,17 @@ impl Job for Reclaim {
     async fn run(self, transaction: &mut Transaction<'_>) -> Result<u64, Failure> {
         let limit = transaction.target.options.lost_leases_max;
         lose(transaction, sqlx::query(RECLAIM), limit).await
+    }
+}
+
+/// What an ended process jotted, at opening.
+struct Fold<'a>(&'a [Note]);
+
+impl Job for Fold<'_> {
+    type Output = ();
+
+    async fn run(self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+        note(transaction, self.0, Fence::HeldLast).await.map(drop)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::asset::{AssetId, Cursor};
+use crate::asset::{AssetId, AssetPath, Cursor, Revision};
 use crate::clock::{Clock, SystemClock};
 use crate::digest::ContentHash;
 use crate::error::{Error, Kind, Result};
@@ -279,6 +279,7 @@ impl Ledger for MemoryLedger {
                     state: RunState::Planning,
                     started,
                     finished: None,
+                    unchanged: Tally::default(),
                 });
                 Ok(())
             }
@@ -316,6 +317,11 @@ impl Ledger for MemoryLedger {
             RunState::Finished => record.finished.or(Some(now)),
             _ => None,
         };
+        Ok(())
+    }
+
+    async fn set_unchanged(&self, run: RunId, unchanged: Tally) -> Result<()> {
+        self.open()?.run(run)?.unchanged = unchanged;
         Ok(())
     }
 
@@ -529,6 +535,18 @@ impl Ledger for MemoryLedger {
             book.placements.get(&key).cloned()
         };
         Ok(assets.iter().map(known).collect())
+    }
+
+    async fn placed_from(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<(Revision, AssetPath)>>> {
+        let placements = self.placements(flow, source, assets).await?;
+        let from = |placement: Placement| (placement.source_revision, placement.source_path);
+        let placements = placements.into_iter();
+        Ok(placements.map(|placement| placement.map(from)).collect())
     }
 
     async fn holds(
