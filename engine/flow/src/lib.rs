@@ -15,7 +15,7 @@ mod select;
 
 pub use flows::ingest::{Ingest, IngestOptions};
 pub use observe::{Event, Observer, Silent};
-pub use plan::{Plan, PlannedStep, Work};
+pub use plan::{Plan, PlannedStep, Unchanged, Work};
 pub use report::{AssetLine, Report};
 pub use run::{RunOptions, RunOutcome, Runner, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};

@@ -8,6 +8,9 @@ use windlass_core::{
     Kind, NewStep, Placement, Result, StepState,
 };
 
+/// Why an asset is skipped that is [`Unchanged`].
+const UNCHANGED: &str = "already placed and unchanged";
+
 /// What a flow would do, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -19,10 +22,35 @@ pub struct Plan {
     pub sink: String,
     /// Which hook spoke, where one is configured.
     pub hook: Option<HookIdentity>,
-    /// One step an asset, in the order of paths.
+    /// The digest of what decided, apart from the assets: options, plugin, configuration, date.
+    pub rules: Blake3,
+    /// One step an asset that is not unchanged, in the order of paths.
     pub steps: Vec<PlannedStep>,
+    /// What is placed as it would be placed again.
+    pub unchanged: Unchanged,
     /// Remarks that do not stop an asset; each is named once.
     pub findings: Vec<Finding>,
+}
+
+/// Assets that are placed as they would be placed again: counted, because there may be millions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unchanged {
+    /// How many.
+    pub assets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Unchanged {
+    pub(crate) fn count(&mut self, asset: &Asset) {
+        self.assets += 1;
+        self.bytes += asset.size;
+    }
+
+    pub(crate) fn add(&mut self, more: Unchanged) {
+        self.assets += more.assets;
+        self.bytes += more.bytes;
+    }
 }
 
 /// One asset, what happens to it, and why.
@@ -137,9 +165,12 @@ impl Plan {
         !self.steps.iter().any(|step| step.action.acts())
     }
 
-    /// Steps and bytes by action, in the order of actions.
+    /// Assets and bytes by action, in the order of actions; what is unchanged counts as skipped.
     pub fn totals(&self) -> BTreeMap<Action, (u64, u64)> {
         let mut totals = BTreeMap::new();
+        if self.unchanged.assets > 0 {
+            totals.insert(Action::Skip, (self.unchanged.assets, self.unchanged.bytes));
+        }
         for step in &self.steps {
             let (steps, bytes) = totals.entry(step.action).or_insert((0, 0));
             *steps += 1;
@@ -153,6 +184,9 @@ impl Plan {
         let mut counted: BTreeMap<(Action, &str), u64> = BTreeMap::new();
         for step in self.steps.iter().filter(|step| !step.action.acts()) {
             *counted.entry((step.action, &step.reason)).or_default() += 1;
+        }
+        if self.unchanged.assets > 0 {
+            counted.insert((Action::Skip, UNCHANGED), self.unchanged.assets);
         }
         let mut reasons: Vec<_> = counted
             .into_iter()

@@ -8,22 +8,23 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Error, Kind, LeasedStep, Ledger, Outcome, Result, RunId, RunState, Sink, Source, StepReport,
-    StepState, WorkerId,
+    Error, Evidence, Kind, LeasedStep, Ledger, Outcome, Result, RunId, RunState, Sink, Source,
+    StepId, StepReport, StepState, Tally, Together, Unfinished, WorkerId,
 };
-use windlass_transfer::Engine;
+use windlass_transfer::{Engine, Phase, Progress};
 
 use crate::observe::{Event, Observer};
 use crate::plan::{Plan, Work};
 
+mod journal;
 mod step;
 
-use step::StepRunner;
+use step::{StepRunner, Taken};
 
 /// How many steps are written to the ledger in one call.
 const STEPS_A_CALL: usize = 1_000;
@@ -31,10 +32,17 @@ const STEPS_A_CALL: usize = 1_000;
 /// How often the observer is told of bytes.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
+/// How long nothing may move before the observer is told why, and how often it is told again.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a plan is taken at its word. Older ones are checked asset by asset, which costs a call each.
+const FRESH: Duration = Duration::from_secs(60);
+
 /// How a run is worked off.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Steps that run at the same time.
+    /// Steps of large assets that run at the same time. Small ones that the sink takes together run beside
+    /// them, as many as its sheet says.
     pub transfers: usize,
     /// How long a lease lasts without renewal. It is renewed every third of this.
     pub lease: Duration,
@@ -44,6 +52,11 @@ pub struct RunOptions {
     pub retry_after: Duration,
     /// How long an orderly stop waits for steps to end.
     pub drain: Duration,
+    /// How much is to be proved of what was placed. Up to E2 is what sinks can prove at a commit, and is
+    /// always taken; E3 reads everything back.
+    pub evidence: Evidence,
+    /// When to stop in an orderly way, although nobody asks for it.
+    pub deadline: Option<tokio::time::Instant>,
 }
 
 impl Default for RunOptions {
@@ -55,6 +68,8 @@ impl Default for RunOptions {
             tries: 4,
             retry_after: Duration::from_secs(2),
             drain: Duration::from_secs(5),
+            evidence: Evidence::E2,
+            deadline: None,
         }
     }
 }
@@ -77,6 +92,8 @@ pub struct Runner {
     pub source: Arc<dyn Source>,
     /// Where they go.
     pub sink: Arc<dyn Sink>,
+    /// The same place to read from, where it can be read: for evidence E3.
+    pub sink_reader: Option<Arc<dyn Source>>,
     /// The durable record.
     pub ledger: Arc<dyn Ledger>,
     /// What moves bytes.
@@ -112,6 +129,12 @@ impl Runner {
                 .collect::<Result<Vec<_>>>()?;
             self.ledger.add_steps(run, &steps).await?;
         }
+        let unchanged = Tally {
+            steps: plan.unchanged.assets,
+            bytes: plan.unchanged.bytes,
+            bytes_moved: 0,
+        };
+        self.ledger.set_unchanged(run, unchanged).await?;
         // Only now may anybody take steps: a crash before this line leaves an abandoned plan.
         self.ledger.set_run_state(run, RunState::Running).await?;
         Ok(run)
@@ -165,6 +188,30 @@ impl Runner {
     }
 }
 
+/// The two kinds of steps, which do not take each other's slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// Moves by itself.
+    Large,
+    /// Shares requests with others.
+    Small,
+}
+
+/// Steps of one kind: those that wait for a slot, and how many slots are taken.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Taken>,
+    running: usize,
+    slots: usize,
+}
+
+/// A task under way.
+struct Running {
+    task: tokio::task::Id,
+    class: Class,
+    taken: Taken,
+}
+
 /// One worker's time on one run: the loop that owns everything in flight.
 struct Shift<'a> {
     runner: &'a Runner,
@@ -174,13 +221,19 @@ struct Shift<'a> {
     /// Stops the steps themselves; cancelled when the drain time is over or the run fails.
     halt: CancellationToken,
     steps: Arc<StepRunner>,
-    waiting: VecDeque<LeasedStep>,
+    large: Lane,
+    small: Lane,
+    /// The largest asset that counts as small.
+    small_bytes_max: Option<u64>,
     tasks: JoinSet<StepReport>,
-    /// Which step a task runs, to account for one that panicked.
-    running: Vec<(tokio::task::Id, LeasedStep)>,
+    /// Which step a task runs, to account for one that panicked and to say what moves.
+    running: Vec<Running>,
     fatal: Option<Error>,
     /// Bytes that the observer was told of.
     told_bytes: u64,
+    /// When something moved last, or the observer was told why nothing does.
+    stirred: tokio::time::Instant,
+    is_fresh: bool,
 }
 
 /// What the loop waits for.
@@ -201,6 +254,11 @@ impl<'a> Shift<'a> {
         cancel: &'a CancellationToken,
     ) -> Self {
         let halt = CancellationToken::new();
+        let together: Option<Together> = runner.sink.capabilities().together;
+        let lane = |slots| Lane {
+            slots,
+            ..Lane::default()
+        };
         Shift {
             runner,
             run,
@@ -208,11 +266,29 @@ impl<'a> Shift<'a> {
             cancel,
             steps: Arc::new(StepRunner::new(runner, halt.clone())),
             halt,
-            waiting: VecDeque::new(),
+            large: lane(runner.options.transfers.max(1)),
+            small: lane(together.map_or(0, |together| together.at_once.max(1))),
+            small_bytes_max: together.map(|together| together.bytes_max),
             tasks: JoinSet::new(),
             running: Vec::new(),
             fatal: None,
             told_bytes: runner.engine.gauges().bytes_pushed,
+            stirred: tokio::time::Instant::now(),
+            is_fresh: is_fresh(run),
+        }
+    }
+
+    fn lane(&mut self, class: Class) -> &mut Lane {
+        match class {
+            Class::Large => &mut self.large,
+            Class::Small => &mut self.small,
+        }
+    }
+
+    fn class(&self, step: &LeasedStep) -> Class {
+        match self.small_bytes_max {
+            Some(max) if step.size <= max => Class::Small,
+            _ => Class::Large,
         }
     }
 
@@ -245,7 +321,8 @@ impl<'a> Shift<'a> {
                 }
                 Wake::Stop => {
                     stop_by = Some(tokio::time::Instant::now() + self.runner.options.drain);
-                    self.waiting.clear();
+                    self.large.waiting.clear();
+                    self.small.waiting.clear();
                 }
                 Wake::Halt => {
                     self.halt.cancel();
@@ -268,29 +345,9 @@ impl<'a> Shift<'a> {
     /// Fills the free slots. Answers when to look again although no task ended, or `None` when no
     /// step is left that anybody could take.
     async fn take_steps(&mut self) -> Result<Option<Duration>> {
-        let slots = self.runner.options.transfers.max(1);
-        let free = slots.saturating_sub(self.tasks.len());
-        if self.waiting.len() < free {
-            // Twice the slots, so that a slot that frees up does not wait for the ledger.
-            let want = u32::try_from(slots * 2 - self.waiting.len()).unwrap_or(u32::MAX);
-            let ttl = self.runner.options.lease;
-            let leased = self
-                .runner
-                .ledger
-                .lease(self.run, &self.worker, want, ttl)
-                .await?;
-            self.waiting.extend(leased);
-        }
-        while self.tasks.len() < slots {
-            let Some(step) = self.waiting.pop_front() else {
-                break;
-            };
-            let steps = Arc::clone(&self.steps);
-            let task = self.tasks.spawn({
-                let step = step.clone();
-                async move { steps.run(step).await }
-            });
-            self.running.push((task.id(), step));
+        self.lease().await?;
+        for class in [Class::Large, Class::Small] {
+            self.start(class);
         }
         if !self.tasks.is_empty() {
             // A retry may come due, or another worker's lease may expire, while these run.
@@ -314,6 +371,72 @@ impl<'a> Shift<'a> {
         Ok(leased_elsewhere.then_some(Duration::from_secs(1)))
     }
 
+    /// Takes steps from the ledger when few wait for a slot: as many again as there are slots, so that a
+    /// slot that frees up does not wait for the ledger, and the ledger is asked once for many.
+    async fn lease(&mut self) -> Result<()> {
+        let slots = self.large.slots + self.small.slots;
+        let waiting = self.large.waiting.len() + self.small.waiting.len();
+        let idle = |lane: &Lane| lane.waiting.is_empty() && lane.running < lane.slots;
+        let is_hungry = waiting * 2 < slots || idle(&self.large) || idle(&self.small);
+        if waiting >= slots || !is_hungry {
+            return Ok(());
+        }
+        let free = slots.saturating_sub(self.tasks.len());
+        let want = u32::try_from(free + slots - waiting).unwrap_or(u32::MAX);
+        let ledger = &self.runner.ledger;
+        let ttl = self.runner.options.lease;
+        let leased = ledger.lease(self.run, &self.worker, want, ttl).await?;
+        // Only a step that was taken before can have left something.
+        let again: Vec<StepId> = leased
+            .iter()
+            .filter(|step| step.attempt > 1)
+            .map(|step| step.id)
+            .collect();
+        let unfinished = match again.is_empty() {
+            true => Vec::new(),
+            false => ledger.unfinished(&again).await?,
+        };
+        let mut unfinished = unfinished.into_iter();
+        for step in leased {
+            let left = match step.attempt {
+                0 | 1 => Unfinished::default(),
+                _ => unfinished.next().unwrap_or_default(),
+            };
+            let class = self.class(&step);
+            let taken = Taken {
+                is_fresh: self.is_fresh && step.attempt <= 1,
+                step,
+                unfinished: left,
+                progress: Arc::new(Progress::new()),
+            };
+            self.lane(class).waiting.push_back(taken);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, class: Class) {
+        loop {
+            let lane = self.lane(class);
+            if lane.running >= lane.slots {
+                return;
+            }
+            let Some(taken) = lane.waiting.pop_front() else {
+                return;
+            };
+            lane.running += 1;
+            let steps = Arc::clone(&self.steps);
+            let task = self.tasks.spawn({
+                let taken = taken.clone();
+                async move { steps.run(taken).await }
+            });
+            self.running.push(Running {
+                task: task.id(),
+                class,
+                taken,
+            });
+        }
+    }
+
     /// Waits for the next thing to do. Cancel safe: nothing is taken before it is returned.
     async fn wake(
         &mut self,
@@ -334,6 +457,7 @@ impl<'a> Shift<'a> {
                 Wake::Reports(reports)
             }
             () = at_or_never(stop_by) => Wake::Halt,
+            () = at_or_never(self.runner.options.deadline), if stop_by.is_none() => Wake::Stop,
             _ = renew.tick() => Wake::Renew,
             _ = tell.tick() => Wake::Tell,
             () = tokio::time::sleep(again) => Wake::LookAgain,
@@ -345,7 +469,42 @@ impl<'a> Shift<'a> {
         let bytes = pushed.saturating_sub(self.told_bytes);
         if bytes > 0 {
             self.told_bytes = pushed;
+            self.stirred = tokio::time::Instant::now();
             self.runner.observer.observe(Event::Moved { bytes });
+        } else if self.stirred.elapsed() >= SILENT_AFTER {
+            self.stirred = tokio::time::Instant::now();
+            let why = self.why();
+            self.runner.observer.observe(Event::Waiting { why: &why });
+        }
+    }
+
+    /// Why nothing moves, in one sentence.
+    fn why(&self) -> String {
+        let endpoints = [self.runner.sink.held_back(), self.runner.source.held_back()];
+        if let Some(held) = endpoints.into_iter().flatten().next() {
+            return held.why;
+        }
+        let phase = |running: &Running| running.taken.progress.snapshot().phase;
+        // The one that was started first has waited longest.
+        let moving = self
+            .running
+            .iter()
+            .find(|running| !matches!(phase(running), Phase::Queued | Phase::Ended));
+        match moving {
+            Some(running) => {
+                let name = work_of(&running.taken.step).map_or_else(
+                    |_| "a step".to_owned(),
+                    |work| work.asset().path.to_string(),
+                );
+                format!("{name} {}", phase(running).reason())
+            }
+            None if self.running.is_empty() => {
+                "steps that failed wait for their time to be tried again".to_owned()
+            }
+            None => format!(
+                "memory budget: {} files wait to be let in",
+                self.runner.engine.gauges().budget_waiting
+            ),
         }
     }
 
@@ -358,15 +517,16 @@ impl<'a> Shift<'a> {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
-        let at = self.running.iter().position(|(task, _)| *task == id);
-        let step = at.map(|at| self.running.swap_remove(at).1);
-        match (ended, step) {
+        let at = self.running.iter().position(|running| running.task == id);
+        let ran = at.map(|at| self.running.remove(at));
+        if let Some(ran) = &ran {
+            self.lane(ran.class).running -= 1;
+        }
+        match (ended, ran) {
             (Ok((_, report)), _) => report,
-            (Err(error), step) => StepReport {
-                id: step
-                    .as_ref()
-                    .map_or(windlass_core::StepId(0), |step| step.id),
-                attempt: step.as_ref().map_or(0, |step| step.attempt),
+            (Err(error), ran) => StepReport {
+                id: ran.as_ref().map_or(StepId(0), |ran| ran.taken.step.id),
+                attempt: ran.as_ref().map_or(0, |ran| ran.taken.step.attempt),
                 outcome: Outcome::Failed {
                     kind: Kind::Unexpected,
                     message: format!("a bug: the step's task ended abnormally: {error}"),
@@ -392,6 +552,18 @@ async fn at_or_never(at: Option<tokio::time::Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// Whether a run's plan was made a moment ago: its id says when.
+fn is_fresh(run: RunId) -> bool {
+    let Some(made) = run.0.get_timestamp() else {
+        return false;
+    };
+    let (seconds, nanos) = made.to_unix();
+    let made = UNIX_EPOCH + Duration::new(seconds, nanos);
+    SystemTime::now()
+        .duration_since(made)
+        .is_ok_and(|age| age < FRESH)
 }
 
 /// Reads what a leased step is to do.

@@ -79,6 +79,19 @@ impl Work {
     }
 }
 
+impl Work {
+    /// The notes of a work that only notes, for whoever holds the steps.
+    pub(crate) fn held_notes(&self) -> Option<&[Note]> {
+        match self {
+            Work::Note {
+                notes,
+                fence: Fence::Holds,
+            } => Some(notes),
+            _ => None,
+        }
+    }
+}
+
 /// What came of a work.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -130,6 +143,19 @@ pub(crate) async fn settle_reports(
     let mut accepted = settle(transaction, &reports).await?.into_iter();
     let own = |reports: &[StepReport]| accepted.by_ref().take(reports.len()).collect();
     let answers: Vec<Vec<bool>> = reports.iter().copied().map(own).collect();
+    Ok(answers.into_iter().map(Answer::Accepted).map(Ok).collect())
+}
+
+/// Keeps the notes of several works at once and hands each its own answers.
+pub(crate) async fn keep_notes(
+    transaction: &mut Transaction<'_>,
+    works: &[Work],
+) -> Result<Vec<windlass_core::Result<Answer>>, Failure> {
+    let all: Vec<&[Note]> = works.iter().filter_map(Work::held_notes).collect();
+    let accepted = note(transaction, &all.concat(), Fence::Holds).await?;
+    let mut accepted = accepted.into_iter();
+    let own = |notes: &[Note]| accepted.by_ref().take(notes.len()).collect();
+    let answers: Vec<Vec<bool>> = all.iter().copied().map(own).collect();
     Ok(answers.into_iter().map(Answer::Accepted).map(Ok).collect())
 }
 

@@ -18,7 +18,7 @@ use crate::notes::{Fence, note};
 use crate::open::Target;
 use crate::rows::set;
 use crate::settle::{RECLAIM, lose};
-use crate::write::{Answer, Work, perform, settle_reports};
+use crate::write::{Answer, Work, keep_notes, perform, settle_reports};
 
 /// How many requests share a transaction at most. At this number the commit's `fsync` is a small
 /// part of the work, and the first one has not waited long.
@@ -228,6 +228,16 @@ impl Job for Batch<'_> {
                 // Many small reports cost one set of statements.
                 let (together, later) = rest.split_at(neighbours);
                 answers.extend(settle_reports(transaction, together).await?);
+                rest = later;
+                continue;
+            }
+            let notes = rest
+                .iter()
+                .take_while(|work| work.held_notes().is_some())
+                .count();
+            if notes > 1 {
+                let (together, later) = rest.split_at(notes);
+                answers.extend(keep_notes(transaction, together).await?);
                 rest = later;
                 continue;
             }

@@ -8,18 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use windlass_core::{
-    Action, Asset, AssetPath, AssetView, Assigned, Availability, Capabilities, Correlation,
-    Destination, Draft, Finding, Hold, Hooks, Ledger, Mapping, Placement, Readable, Result, Scope,
-    Sink, Source, Value, Verdict, preflight_name,
+    Action, Asset, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities, Clock,
+    Correlation, Cursor, Destination, Draft, Error, Finding, Hold, Hooks, Kind, Ledger, Mapping,
+    Placement, Readable, Result, RunId, Scope, Sink, Source, StepState, Value, Verdict,
+    preflight_name,
 };
 
-use crate::discover;
+use crate::discover::Listing;
 use crate::observe::{Event, Observer};
-use crate::plan::{Plan, PlannedStep, Work, draft_digest};
+use crate::plan::{Plan, PlannedStep, Unchanged, Work, draft_digest};
 use crate::select::{Pick, Selection, Selector};
 
 /// How many assets a hook, a ledger or a sink is asked about at once.
 const BATCH: usize = 256;
+
+/// How many assets the ledger is asked about at once whether they are as they were. Larger, because nothing
+/// else is asked and a key costs less in a larger set.
+const UNCHANGED_BATCH: usize = 2_000;
 
 /// What the configuration says about an ingest flow.
 #[derive(Clone, Debug)]
@@ -32,6 +37,9 @@ pub struct IngestOptions {
     pub selection: Selection,
     /// The collection for assets whose hook names none.
     pub collection: AssetPath,
+    /// Assets whose hook names no collection keep their folders below `root` as folders below
+    /// `collection`.
+    pub keep_folders: bool,
     /// The asset type for assets whose hook names none.
     pub asset_type: Option<String>,
     /// Fields that every asset gets. They win over what a hook assigns.
@@ -57,6 +65,8 @@ pub struct Ingest {
     pub ledger: Arc<dyn Ledger>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
+    /// What day it is.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// An asset on its way to a step.
@@ -69,12 +79,32 @@ struct Candidate {
 
 impl Ingest {
     /// Decides what a run would do. Writes nothing anywhere.
+    ///
+    /// Memory grows with what needs a decision, not with what is unchanged.
     pub async fn plan(&self) -> Result<Plan> {
         let selector = Selector::new(&self.options.selection)?;
         let scope = Scope {
             root: self.options.root.clone(),
         };
-        let listed = discover::list(self.source.as_ref(), &scope, self.observer.as_ref()).await?;
+        let rules = self.rules()?;
+        let mut listing = Listing::new(self.source.as_ref(), &scope, self.observer.as_ref());
+        let mut placed_names = PlacedNames::new(self.source.capabilities());
+        let mut unchanged = Unchanged::default();
+        let is_settled = self.is_settled(&rules).await?;
+        loop {
+            let fresh = listing.fresh(UNCHANGED_BATCH).await?;
+            if fresh.is_empty() {
+                break;
+            }
+            if is_settled {
+                for asset in self.unchanged(fresh).await? {
+                    listing.forget(&asset);
+                    placed_names.insert(&asset.path);
+                    unchanged.count(&asset);
+                }
+            }
+        }
+        let listed = listing.into_assets();
         self.observer.observe(Event::Deciding {
             assets: listed.len() as u64,
         });
@@ -82,7 +112,7 @@ impl Ingest {
 
         let mut steps = Vec::with_capacity(listed.len());
         let picked = self.select(&selector, listed, &mut steps).await?;
-        let picked = self.preflight(picked, &spelled_alike, &mut steps);
+        let picked = self.preflight(picked, &spelled_alike, &placed_names, &mut steps);
         let mut findings = BTreeSet::new();
         let mut picked = picked.into_iter();
         loop {
@@ -90,7 +120,8 @@ impl Ingest {
             if batch.is_empty() {
                 break;
             }
-            self.decide_batch(batch, &mut steps, &mut findings).await?;
+            let decided = self.decide_batch(batch, &mut steps, &mut findings).await?;
+            unchanged.add(decided);
         }
         steps.sort_by(|a, b| (&a.asset.path, &a.asset.id).cmp(&(&b.asset.path, &b.asset.id)));
         Ok(Plan {
@@ -98,9 +129,77 @@ impl Ingest {
             source: self.source.name().to_owned(),
             sink: self.sink.name().to_owned(),
             hook: self.hooks.as_ref().map(|hooks| hooks.identity().clone()),
+            rules,
             steps,
+            unchanged,
             findings: findings.into_iter().collect(),
         })
+    }
+
+    /// Notes, once a plan was completely worked off, that everything placed so far is what the rules of
+    /// that plan make of it. Later plans by the same rules then ask no hook about assets that did not
+    /// change. `run` is the plan's run, `None` when nothing was to be done.
+    ///
+    /// A run in which metadata could not be updated settles nothing: those assets must be looked at again.
+    pub async fn settle(&self, plan: &Plan, run: Option<RunId>) -> Result<()> {
+        if let Some(run) = run {
+            for (state, action, tally) in self.ledger.tally(run).await? {
+                let left_over = match state {
+                    StepState::Open | StepState::Leased | StepState::Failed => true,
+                    StepState::Held => action == Action::UpdateMetadata,
+                    StepState::Done | StepState::Skipped => false,
+                };
+                if left_over && tally.steps > 0 {
+                    return self.ledger.set_cursor(&self.rules_key(), None).await;
+                }
+            }
+        }
+        let rules = Cursor::new(plan.rules.to_hex());
+        self.ledger
+            .set_cursor(&self.rules_key(), Some(&rules))
+            .await
+    }
+
+    async fn is_settled(&self, rules: &Blake3) -> Result<bool> {
+        let noted = self.ledger.cursor(&self.rules_key()).await?;
+        Ok(noted.is_some_and(|noted| noted.as_str() == rules.to_hex()))
+    }
+
+    fn rules_key(&self) -> String {
+        format!("rules of {}", self.options.flow)
+    }
+
+    /// The digest of everything but the asset that decides what an asset becomes: the options, the plugin
+    /// with its configuration and tables, and the date, which plugins may ask for.
+    fn rules(&self) -> Result<Blake3> {
+        let options = &self.options;
+        let hook = self.hooks.as_ref().map(|hooks| hooks.identity());
+        let today = hook.map(|_| self.clock.now().strftime("%F").to_string());
+        let text = serde_json::to_vec(&(
+            (&options.root, &options.selection, &options.collection),
+            (options.keep_folders, &options.asset_type, &options.set),
+            (&options.availability, self.sink.name(), hook, today),
+        ));
+        let text = text.map_err(|error| {
+            Error::new(Kind::Unexpected, "the flow's rules cannot be written").with_source(error)
+        })?;
+        Ok(Blake3::of(&text))
+    }
+
+    /// Those of the assets that are placed at this revision and under this path.
+    async fn unchanged(&self, assets: Vec<Asset>) -> Result<Vec<Asset>> {
+        let ids: Vec<_> = assets.iter().map(|asset| asset.id.clone()).collect();
+        let placed = self
+            .ledger
+            .placed_from(&self.options.flow, self.source.name(), &ids)
+            .await?;
+        let pairs = assets.into_iter().zip(placed);
+        let same = pairs.filter(|(asset, placed)| {
+            placed
+                .as_ref()
+                .is_some_and(|(revision, path)| *revision == asset.revision && *path == asset.path)
+        });
+        Ok(same.map(|(asset, _)| asset).collect())
     }
 
     /// Splits the listing into assets that are in, with what approved them, and skips.
@@ -146,6 +245,7 @@ impl Ingest {
         &self,
         picked: Vec<(Asset, String)>,
         spelled_alike: &BTreeMap<String, Vec<AssetPath>>,
+        placed_names: &PlacedNames,
         steps: &mut Vec<PlannedStep>,
     ) -> Vec<(Asset, String)> {
         let sink = self.sink.capabilities();
@@ -154,7 +254,15 @@ impl Ingest {
             let twins = spelled_alike
                 .get(&asset.path.key())
                 .map_or(&[][..], Vec::as_slice);
-            match obstacle(&asset, sink, twins) {
+            let twin_is_placed = || {
+                let taken = placed_names.contains(&asset.path);
+                taken.then(|| {
+                    "its name differs only in case or accents' encoding from an asset that is \
+                     placed; rename one"
+                        .to_owned()
+                })
+            };
+            match obstacle(&asset, sink, twins).or_else(twin_is_placed) {
                 Some(reason) => steps.push(no_work(Action::Hold, reason, asset)),
                 None => fit.push((asset, by)),
             }
@@ -162,13 +270,14 @@ impl Ingest {
         fit
     }
 
-    /// One batch through ledger, hook and sink.
+    /// One batch through ledger, hook and sink. Answers what of it is placed and unchanged.
     async fn decide_batch(
         &self,
         batch: Vec<(Asset, String)>,
         steps: &mut Vec<PlannedStep>,
         findings: &mut BTreeSet<Finding>,
-    ) -> Result<()> {
+    ) -> Result<Unchanged> {
+        let mut unchanged = Unchanged::default();
         let ids: Vec<_> = batch.iter().map(|(asset, _)| asset.id.clone()).collect();
         let placements = self
             .ledger
@@ -204,12 +313,15 @@ impl Ingest {
                 hold,
             };
             match settled(&candidate, &draft)? {
-                Some((action, reason)) => steps.push(no_work(action, reason, candidate.asset)),
+                Some(Settled::Held(reason)) => {
+                    steps.push(no_work(Action::Hold, reason, candidate.asset));
+                }
+                Some(Settled::Unchanged) => unchanged.count(&candidate.asset),
                 None => open.push((candidate, draft)),
             }
         }
         if open.is_empty() {
-            return Ok(());
+            return Ok(unchanged);
         }
         let drafts: Vec<Draft> = open.iter().map(|(_, draft)| draft.clone()).collect();
         let faults = self.sink.check_drafts(&drafts).await?;
@@ -227,7 +339,7 @@ impl Ingest {
                 }
             });
         }
-        Ok(())
+        Ok(unchanged)
     }
 
     async fn describe(&self, batch: &[(Asset, String)]) -> Result<Vec<Verdict<Mapping>>> {
@@ -263,13 +375,24 @@ impl Ingest {
         Draft {
             name: mapping.name.unwrap_or_else(|| file_name.clone()),
             file_name,
-            collection: mapping
-                .collection
-                .unwrap_or_else(|| options.collection.clone()),
+            collection: mapping.collection.unwrap_or_else(|| self.collection(asset)),
             asset_type: mapping.asset_type.or_else(|| options.asset_type.clone()),
             fields: fields.into_values().collect(),
             availability: options.availability.clone(),
         }
+    }
+
+    /// Where an asset goes whose hook does not say.
+    fn collection(&self, asset: &Asset) -> AssetPath {
+        let options = &self.options;
+        let mut collection = options.collection.clone();
+        if options.keep_folders {
+            let folder = asset.path.parent();
+            // By number, not by text: a source that folds names may show the root in another spelling.
+            let below = folder.segments().skip(options.root.segments().count());
+            collection = below.fold(collection, |at, name| at.join(name));
+        }
+        collection
     }
 
     /// The step of an asset that is in, that no one refuses, and that is not what was placed.
@@ -365,22 +488,63 @@ fn same_bytes(asset: &Asset, placement: &Placement) -> bool {
             && asset.content_hash == placement.digests.content_hash)
 }
 
-/// Why nothing is to be done about an asset: it is placed as it would be placed again, or an earlier
-/// run could not place it and nothing changed since.
-fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<(Action, String)>> {
+/// Why nothing is to be done about an asset.
+enum Settled {
+    /// An earlier run could not place it and nothing changed since, for this reason.
+    Held(String),
+    /// It is placed as it would be placed again.
+    Unchanged,
+}
+
+fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<Settled>> {
     let asset = &candidate.asset;
     let digest = draft_digest(draft)?;
     if let Some(hold) = &candidate.hold
         && hold.source_revision == asset.revision
         && hold.draft_digest == digest
     {
-        return Ok(Some((Action::Hold, hold.reason.clone())));
+        return Ok(Some(Settled::Held(hold.reason.clone())));
     }
     let same = candidate
         .placement
         .as_ref()
         .is_some_and(|placement| same_bytes(asset, placement) && placement.draft_digest == digest);
-    Ok(same.then(|| (Action::Skip, "already placed and unchanged".to_owned())))
+    Ok(same.then_some(Settled::Unchanged))
+}
+
+/// The folded names of assets that were forgotten because they are placed, so that a new asset with a
+/// name alike is still noticed. Eight bytes a name, and only where the source keeps such names apart.
+struct PlacedNames {
+    hashes: Option<BTreeSet<u64>>,
+}
+
+impl PlacedNames {
+    fn new(source: &Capabilities) -> Self {
+        PlacedNames {
+            hashes: (!source.folds_names).then(BTreeSet::new),
+        }
+    }
+
+    fn insert(&mut self, path: &AssetPath) {
+        if let Some(hashes) = &mut self.hashes {
+            hashes.insert(name_hash(path));
+        }
+    }
+
+    fn contains(&self, path: &AssetPath) -> bool {
+        let hashes = self.hashes.as_ref();
+        hashes.is_some_and(|hashes| hashes.contains(&name_hash(path)))
+    }
+}
+
+/// Eight bytes of a digest: two names among 10^8 share one with a chance of one in 3,700, and all that
+/// comes of it is a hold with a wrong reason.
+fn name_hash(path: &AssetPath) -> u64 {
+    let digest = Blake3::of(path.key().as_bytes());
+    let (first, _) = digest.as_bytes().split_at(8);
+    first
+        .iter()
+        .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 /// Paths that differ only in case or Unicode normal form, by folded path; only where there are several.

@@ -6,21 +6,33 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Asset, Correlation, Destination, Digests, Draft, Error, Expected, Kind, LeasedStep, NewHold,
-    Outcome, Placed, Placement, Result, Sink, Source, StepId, StepReport, StepState,
+    Asset, Correlation, Destination, Digests, Draft, Error, Evidence, Kind, LeasedStep, Ledger,
+    NewHold, Outcome, Placed, Placement, Readable, Result, Sink, Source, StepId, StepReport,
+    StepState, Unfinished,
 };
-use windlass_transfer::{Engine, TransferRequest};
+use windlass_transfer::{Engine, Progress, TransferRequest, Transferred};
 
+use super::journal::StepJournal;
 use super::{RunOptions, Runner, work_of};
 use crate::observe::{Event, Observer};
 use crate::plan::{Work, draft_digest};
 
-/// How a step failed in this shift so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Failures {
-    count: u32,
-    /// The last one may have left an asset behind that nobody knows of.
-    ambiguous: bool,
+/// The wait before a step is tried again that a service turned away without saying for how long.
+const LIMITED_WAIT: Duration = Duration::from_secs(30);
+
+/// How often an asset is placed again because what the sink gives back is not what it was given.
+const READ_BACK_AGAIN: u32 = 1;
+
+/// A step on its way into a task.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) step: LeasedStep,
+    /// What earlier attempts left.
+    pub(super) unfinished: Unfinished,
+    /// Where the task says how far it is.
+    pub(super) progress: Arc<Progress>,
+    /// The plan is so recent that the source need not be asked whether it still holds.
+    pub(super) is_fresh: bool,
 }
 
 /// Everything a step's task needs; shared by all of them.
@@ -28,6 +40,8 @@ pub(super) struct StepRunner {
     flow: String,
     source: Arc<dyn Source>,
     sink: Arc<dyn Sink>,
+    sink_reader: Option<Arc<dyn Source>>,
+    ledger: Arc<dyn Ledger>,
     engine: Engine,
     observer: Arc<dyn Observer>,
     options: RunOptions,
@@ -35,7 +49,7 @@ pub(super) struct StepRunner {
     fatal: Mutex<Option<Error>>,
     /// Failed tries of steps in this shift. The attempt number also grows when a run is stopped and
     /// goes on, which must not bring a healthy step nearer to its end.
-    failures: Mutex<BTreeMap<StepId, Failures>>,
+    failures: Mutex<BTreeMap<StepId, u32>>,
 }
 
 impl StepRunner {
@@ -44,6 +58,8 @@ impl StepRunner {
             flow: runner.flow.clone(),
             source: Arc::clone(&runner.source),
             sink: Arc::clone(&runner.sink),
+            sink_reader: runner.sink_reader.clone(),
+            ledger: Arc::clone(&runner.ledger),
             engine: runner.engine.clone(),
             observer: Arc::clone(&runner.observer),
             options: runner.options.clone(),
@@ -62,8 +78,9 @@ impl StepRunner {
     }
 
     /// Runs a step and reports how it ended.
-    pub(super) async fn run(&self, step: LeasedStep) -> StepReport {
-        let work = work_of(&step);
+    pub(super) async fn run(&self, taken: Taken) -> StepReport {
+        let step = &taken.step;
+        let work = work_of(step);
         let outcome = match &work {
             Ok(work) => {
                 let asset = work.asset();
@@ -71,7 +88,7 @@ impl StepRunner {
                     path: &asset.path,
                     size: asset.size,
                 });
-                self.act(&step, work).await
+                self.act(&taken, work).await
             }
             Err(_) => Err(Error::new(
                 Kind::Corrupt,
@@ -102,15 +119,18 @@ impl StepRunner {
         }
     }
 
-    async fn act(&self, step: &LeasedStep, work: &Work) -> Result<Outcome> {
+    async fn act(&self, taken: &Taken, work: &Work) -> Result<Outcome> {
         match work {
             Work::Place {
                 asset,
                 destination,
                 correlation,
             } => {
-                self.still_as_planned(asset).await?;
-                self.place(step, asset, destination, correlation).await
+                // A commit that may have happened is looked for whatever the source says now.
+                if !taken.is_fresh && taken.unfinished.intent.is_none() {
+                    self.still_as_planned(asset).await?;
+                }
+                self.place(taken, asset, destination, correlation).await
             }
             Work::Update {
                 placement,
@@ -140,32 +160,45 @@ impl StepRunner {
 
     async fn place(
         &self,
-        step: &LeasedStep,
+        taken: &Taken,
         asset: &Asset,
         destination: &Destination,
         correlation: &Correlation,
     ) -> Result<Outcome> {
-        if self.may_be_placed(step)
-            && let Some(outcome) = self.adopt(asset, destination, correlation).await?
-        {
-            return Ok(outcome);
-        }
+        let journal = StepJournal::new(
+            Arc::clone(&self.ledger),
+            &taken.step,
+            taken.unfinished.clone(),
+        );
         let request = TransferRequest {
             asset: asset.clone(),
             destination: destination.clone(),
             correlation: correlation.clone(),
             // The ledger recognises a content by it, whichever side states it later.
             want_content_hash: true,
-            progress: Arc::default(),
+            progress: Arc::clone(&taken.progress),
+            journal: Some(Arc::new(journal)),
         };
-        let (source, sink) = (self.source.as_ref(), self.sink.as_ref());
-        let transferred = self
-            .engine
-            .transfer(source, sink, &request, &self.halt)
-            .await?;
-        if transferred.adopted && sink.capabilities().metadata {
+        let mut again = 0;
+        let transferred = loop {
+            let (source, sink) = (self.source.as_ref(), self.sink.as_ref());
+            let mut transferred = self
+                .engine
+                .transfer(source, sink, &request, &self.halt)
+                .await?;
+            match self.read_back(asset, destination, &mut transferred).await {
+                Ok(()) => break transferred,
+                Err(error) if error.kind() == Kind::Integrity && again < READ_BACK_AGAIN => {
+                    tracing::warn!(error = %error.chain(), "placing it again");
+                    again += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        if transferred.adopted && self.sink.capabilities().metadata {
             // The commit whose answer was lost may have ended between content and metadata.
-            sink.set_metadata(&transferred.placed.asset, destination.draft())
+            self.sink
+                .set_metadata(&transferred.placed.asset, destination.draft())
                 .await?;
         }
         self.placed(
@@ -177,32 +210,54 @@ impl StepRunner {
         )
     }
 
-    /// An earlier attempt may have succeeded without anybody hearing of it: look before repeating.
-    async fn adopt(
+    /// Reads back and hashes what was placed, where that much is wanted. What is not what it should be is
+    /// taken away again.
+    async fn read_back(
         &self,
         asset: &Asset,
         destination: &Destination,
-        correlation: &Correlation,
-    ) -> Result<Option<Outcome>> {
-        let expected = Expected {
-            size: asset.size,
-            content_hash: asset.content_hash,
+        transferred: &mut Transferred,
+    ) -> Result<()> {
+        let wanted = self.options.evidence == Evidence::E3;
+        let Some(reader) = self.sink_reader.as_ref().filter(|_| wanted) else {
+            return Ok(());
         };
-        let Some(placed) = self.sink.find(destination, correlation, &expected).await? else {
-            return Ok(None);
+        let draft = destination.draft();
+        let (placed, digests) = (&mut transferred.placed, &transferred.digests);
+        let there = Asset {
+            id: placed.asset.clone(),
+            path: draft.collection.join(&draft.file_name),
+            revision: placed.revision.clone(),
+            size: placed.size,
+            modified: None,
+            content_hash: None,
+            tags: Vec::new(),
+            readable: Readable::Yes,
         };
-        // The ledger vouches for digests, so the bytes are read once more; none is sent.
-        let digests = self
+        let back = self
             .engine
-            .digest(self.source.as_ref(), asset, &self.halt)
-            .await?;
-        if self.sink.capabilities().metadata {
-            self.sink
-                .set_metadata(&placed.asset, destination.draft())
-                .await?;
+            .digest(reader.as_ref(), &there, &self.halt)
+            .await;
+        let back =
+            back.map_err(|error| error.with_context("while", "reading back what was placed"))?;
+        if back.blake3 == digests.blake3 {
+            placed.evidence = Evidence::E3;
+            return Ok(());
         }
-        self.placed(asset, destination.draft(), placed, digests, 0)
-            .map(Some)
+        let error = Error::new(
+            Kind::Integrity,
+            format!(
+                "the sink gives back other bytes than it was given: BLAKE3 {} instead of {}",
+                back.blake3, digests.blake3
+            ),
+        )
+        .with_context("asset", &asset.path);
+        match self.sink.remove(placed).await {
+            Ok(()) => Err(error.with_context("undone", "what was placed was removed again")),
+            Err(failure) => Err(error
+                .with_context("left behind", &placed.asset)
+                .with_context("removing it failed", failure)),
+        }
     }
 
     async fn update(&self, placement: &Placement, asset: &Asset, draft: &Draft) -> Result<Outcome> {
@@ -247,7 +302,8 @@ impl StepRunner {
                 after: Duration::ZERO,
                 message: error.chain(),
             },
-            Kind::Unauthenticated => {
+            // Nothing can be placed any more, or nobody may: going on would only fail file by file.
+            Kind::Unauthenticated | Kind::Capacity => {
                 let message = error.chain();
                 let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
                 fatal.get_or_insert(error);
@@ -256,6 +312,11 @@ impl StepRunner {
                     message,
                 }
             }
+            // Being turned away is no failure of the step, however often it happens.
+            Kind::Limited => Outcome::Retry {
+                after: error.retry_after().unwrap_or(LIMITED_WAIT),
+                message: error.chain(),
+            },
             _ if error.is_temporary() && failures < self.options.tries => {
                 let doubled = self.options.retry_after * 2_u32.saturating_pow(failures.min(8) - 1);
                 let after = error.retry_after().unwrap_or(doubled);
@@ -301,19 +362,8 @@ impl StepRunner {
 
     fn count_failure(&self, step: StepId, kind: Kind) -> u32 {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let failure = failures.entry(step).or_default();
-        failure.count += 1;
-        failure.ambiguous = kind == Kind::Ambiguous;
-        failure.count
-    }
-
-    /// Whether an earlier attempt may have placed the asset: always when it ended without anybody hearing
-    /// of it, else only when its answer was lost.
-    fn may_be_placed(&self, step: &LeasedStep) -> bool {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        match failures.get(&step.id) {
-            Some(failure) => failure.ambiguous,
-            None => step.attempt > 1,
-        }
+        let count = failures.entry(step).or_default();
+        *count += u32::from(kind != Kind::Limited);
+        *count
     }
 }
