@@ -182,6 +182,8 @@ impl OAuth2Refresh {
                 name: format!("{} (token)", options.name),
                 origins: Vec::new(),
                 concurrency: 1,
+                // A renewal must never wait behind the calls that wait for it.
+                governor: None,
                 ..defaults.clone()
             },
         );

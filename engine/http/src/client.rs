@@ -13,15 +13,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 use windlass_core::Result;
 
 use crate::auth::Authorizer;
-use crate::limit::{Limit, guard};
+use crate::governor::{Admitted, Governor, Lane, LaneOptions, Place, Priority, whole_seconds};
+use crate::limit::guard;
 use crate::options::ClientOptions;
 use crate::redact;
-use crate::retry::{Backoff, Happened, Pause, Repeat, retry_after};
+use crate::retry::{Backoff, Happened, Repeat, retry_after};
 use crate::transport::{ByteStream, Request, Response, SendError, Sent, Transport};
 use crate::tries::Tries;
 
@@ -105,8 +105,9 @@ pub enum Whole {
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
-    limit: Limit,
-    lane_pause: Arc<Pause>,
+    lane: Arc<Lane>,
+    priority: Priority,
+    counted: bool,
 }
 
 #[derive(Debug)]
@@ -116,7 +117,7 @@ struct Shared {
     authorizer: Arc<dyn Authorizer>,
     options: ClientOptions,
     backoff: Backoff,
-    pause: Pause,
+    governor: Governor,
 }
 
 /// What one send came to.
@@ -129,6 +130,8 @@ enum Outcome {
         asked: Option<Duration>,
         lane_only: bool,
         reply: Reply,
+        /// Given back only after the pause began, so that nobody slips through.
+        place: Place,
     },
     Expired(Reply),
 }
@@ -177,39 +180,92 @@ impl Client {
             max: options.backoff_max,
             jitter: options.jitter.clone(),
         };
+        let governor = options.governor.clone().unwrap_or_default();
+        let own = LaneOptions::new(options.concurrency);
+        let shared = Arc::new(Shared {
+            transport,
+            judge,
+            authorizer,
+            options,
+            backoff,
+            governor,
+        });
+        Client::on_lane(shared, &own)
+    }
+
+    fn on_lane(shared: Arc<Shared>, options: &LaneOptions) -> Self {
         Client {
-            limit: Limit::new(options.concurrency),
-            lane_pause: Arc::default(),
-            shared: Arc::new(Shared {
-                transport,
-                judge,
-                authorizer,
-                options,
-                backoff,
-                pause: Pause::default(),
-            }),
+            lane: Lane::open(&shared.governor, options),
+            priority: options.priority,
+            counted: options.counted,
+            shared,
         }
     }
 
-    /// The same client with a limit of its own: calls of one lane do not take the places of another.
-    /// Credentials and pauses of the whole client stay shared.
+    /// The same client with a lane of its own, of ordinary priority: calls of one lane do not take the
+    /// places of another. Credentials, rate, pauses and budget of the account stay shared.
     #[must_use]
     pub fn lane(&self, concurrency: usize) -> Client {
+        self.lane_with(&LaneOptions::new(concurrency))
+    }
+
+    /// As [`Client::lane`], with options.
+    #[must_use]
+    pub fn lane_with(&self, options: &LaneOptions) -> Client {
+        Client::on_lane(Arc::clone(&self.shared), options)
+    }
+
+    /// The same lane for calls of another priority.
+    #[must_use]
+    pub fn at(&self, priority: Priority) -> Client {
         Client {
-            shared: Arc::clone(&self.shared),
-            limit: Limit::new(concurrency),
-            lane_pause: Arc::default(),
+            priority,
+            ..self.clone()
         }
+    }
+
+    /// The same lane for calls that do, or do not, count against the account's month.
+    #[must_use]
+    pub fn counted(&self, counted: bool) -> Client {
+        Client {
+            counted,
+            ..self.clone()
+        }
+    }
+
+    /// The account's governor.
+    pub fn governor(&self) -> &Governor {
+        &self.shared.governor
     }
 
     /// How many requests of this lane are under way, bodies included. Zero at rest.
     pub fn in_flight(&self) -> usize {
-        self.limit.in_use()
+        self.lane.in_use()
+    }
+
+    /// How many requests of this lane may be under way at once, at the moment.
+    pub fn width(&self) -> usize {
+        self.lane.width()
     }
 
     /// How long this lane still waits because the far side asked it to.
     pub fn paused_for(&self) -> Duration {
-        self.shared.pause.left().max(self.lane_pause.left())
+        (self.shared.governor.paused_for()).max(self.lane.paused_for())
+    }
+
+    /// One sentence without a full stop for why calls of this lane wait, such as
+    /// `the archive asked for 42 s more`; `None` when only its own width holds them back.
+    pub fn why_waiting(&self) -> Option<String> {
+        let account = self.shared.governor.paused_for();
+        let lane = self.lane.paused_for();
+        match lane > account {
+            true => Some(format!(
+                "{} is busy with other writes, {} s more",
+                self.name(),
+                whole_seconds(lane)
+            )),
+            false => self.shared.governor.why_waiting(self.name()),
+        }
     }
 
     /// The name that messages use.
@@ -220,8 +276,9 @@ impl Client {
     /// Sends a call and hands its answer over as soon as its head is here.
     ///
     /// Errors: `Unavailable` when tries ran out, `Ambiguous` when a call that is not idempotent may
-    /// have had its effect, `Limited` when patience with the far side's waits ran out, `Config` for a
-    /// redirect, and what the authorizer says. Cancel by dropping the future.
+    /// have had its effect, `Limited` when patience with the far side's waits ran out, `Capacity` when the
+    /// account's calls of the month are spent, `Config` for a redirect, and what the authorizer says. Cancel by
+    /// dropping the future: what was not sent yet never is, and its place and its turn go to the next.
     pub async fn call(&self, call: Call) -> Result<Answer> {
         match Box::pin(self.run(call, None)).await? {
             End::Streaming(response) => Ok(Answer::Success(response)),
@@ -253,12 +310,12 @@ impl Client {
         let mut request = Some(call.request);
         loop {
             let mut credentials = HeaderMap::new();
-            let permit = self.admit(ours, &mut credentials, &mut tries).await?;
+            let place = self.admit(ours, &mut credentials, &mut tries).await?;
             let Some(now) = take_copy(&mut request, &credentials) else {
                 unreachable!("a request that cannot be copied is not sent again");
             };
             let again = request.is_some();
-            match self.send(now, permit, collect, &tries).await? {
+            match self.send(now, place, collect, &tries).await? {
                 Outcome::Streaming(response) => return Ok(End::Streaming(response)),
                 Outcome::Whole(reply) => return Ok(End::Whole(reply)),
                 Outcome::Refused(reply) => return Ok(End::Refused(reply)),
@@ -277,7 +334,13 @@ impl Client {
                     asked,
                     lane_only,
                     reply,
-                } => self.told_to_wait(asked, lane_only, &reply, again, &mut tries)?,
+                    place,
+                } => {
+                    let wait = self.told_to_wait(asked, lane_only, &reply, place, &mut tries);
+                    if !again {
+                        return Err(tries.limited(wait));
+                    }
+                }
                 Outcome::Expired(reply) => {
                     let renew = ours
                         && !std::mem::replace(&mut refreshed, true)
@@ -293,28 +356,29 @@ impl Client {
         }
     }
 
-    /// Waits until nothing stands in the way of sending: pauses, credentials, a free place.
+    /// Waits until nothing stands in the way of sending: pauses, the rate, a free place, credentials.
     async fn admit(
         &self,
         ours: bool,
         credentials: &mut HeaderMap,
         tries: &mut Tries<'_>,
-    ) -> Result<OwnedSemaphorePermit> {
+    ) -> Result<Place> {
         loop {
-            let left = self.paused_for();
-            if !left.is_zero() {
-                tries.waited(left)?;
-                tokio::time::sleep(left).await;
-                continue;
-            }
+            let mut ticket = self.lane.join(self.priority, self.counted, self.name())?;
+            let place = loop {
+                match ticket.turn().await {
+                    Admitted::Go(place) => break place,
+                    Admitted::Paused(left) => tries.waited(left)?,
+                }
+            };
             if ours {
+                // Last, so that it is fresh after a long wait; usually it is here already.
                 credentials.clear();
                 self.shared.authorizer.authorize(credentials).await?;
             }
-            let permit = self.limit.acquire().await;
-            // Somebody else may have been told to wait while we queued.
+            // Somebody else may have been told to wait meanwhile. The place goes back unused.
             if self.paused_for().is_zero() {
-                return Ok(permit);
+                return Ok(place);
             }
         }
     }
@@ -322,13 +386,20 @@ impl Client {
     async fn send(
         &self,
         request: Request,
-        permit: OwnedSemaphorePermit,
+        mut place: Place,
         collect: Option<usize>,
         tries: &Tries<'_>,
     ) -> Result<Outcome> {
+        let uploaded = request.body.length();
+        place.send();
         let response = match self.shared.transport.send(request).await {
             Ok(response) => response,
-            Err(error) => return Ok(Outcome::Failed(error.into())),
+            Err(error) => {
+                if error.sent == Sent::No {
+                    place.never_left();
+                }
+                return Ok(Outcome::Failed(error.into()));
+            }
         };
         let Response {
             status,
@@ -346,11 +417,15 @@ impl Client {
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             return Err(tries.redirected(status, &headers, request_id));
         }
+        if status.is_success() {
+            place.answered();
+            place.moved(uploaded);
+        }
         if status.is_success() && collect.is_none() {
             return Ok(Outcome::Streaming(Response {
                 status,
                 headers,
-                body: guard(body, permit),
+                body: guard(body, place),
             }));
         }
         let bytes_max = match collect {
@@ -369,7 +444,9 @@ impl Client {
                 }));
             }
         };
-        drop(permit);
+        if status.is_success() {
+            place.moved(body.len() as u64);
+        }
         if status.is_success() && cut {
             return Err(tries.too_long(bytes_max, request_id));
         }
@@ -379,10 +456,10 @@ impl Client {
             body,
             request_id,
         };
-        Ok(self.judged(reply))
+        Ok(self.judged(reply, place))
     }
 
-    fn judged(&self, reply: Reply) -> Outcome {
+    fn judged(&self, reply: Reply, place: Place) -> Outcome {
         if reply.status.is_success() {
             return Outcome::Whole(reply);
         }
@@ -391,6 +468,9 @@ impl Client {
             .shared
             .judge
             .judge(reply.status, &reply.headers, &reply.body);
+        if !matches!(judged, Judged::Wait(_)) {
+            place.answered();
+        }
         match judged {
             Judged::Final => Outcome::Refused(reply),
             Judged::RefreshToken => Outcome::Expired(reply),
@@ -398,16 +478,21 @@ impl Client {
                 asked: wait.max(asked),
                 lane_only: false,
                 reply,
+                place,
             },
             Judged::Busy(wait) => Outcome::Wait {
                 asked: wait.max(asked),
                 lane_only: true,
                 reply,
+                place,
             },
             Judged::Transient => {
+                if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+                    place.overloaded();
+                }
                 // A failing service that says when to come back is not asked earlier, by anybody.
                 if let Some(asked) = asked {
-                    self.shared.pause.extend(asked);
+                    self.shared.governor.pause(asked);
                 }
                 Outcome::Failed(Failure {
                     happened: Happened::MayHaveArrived,
@@ -420,15 +505,15 @@ impl Client {
         }
     }
 
-    /// Lets the client or the lane pause. The wait itself happens before the next send.
+    /// Lets the account or the lane pause, and learns from it. The wait itself happens before the next send.
     fn told_to_wait(
         &self,
         asked: Option<Duration>,
         lane_only: bool,
         reply: &Reply,
-        again: bool,
+        place: Place,
         tries: &mut Tries<'_>,
-    ) -> Result<()> {
+    ) -> Duration {
         let times = tries.told_to_wait(reply);
         // "Come back at once" is no wait; it would make a tight loop of a misconfigured service.
         let wait = asked
@@ -444,13 +529,10 @@ impl Client {
             "the service asked to wait"
         );
         match lane_only {
-            true => self.lane_pause.extend(wait),
-            false => self.shared.pause.extend(wait),
+            true => place.busy(wait),
+            false => place.limited(wait),
         }
-        match again {
-            true => Ok(()),
-            false => Err(tries.limited(wait)),
-        }
+        wait
     }
 
     fn is_ours(&self, url: &Url) -> bool {

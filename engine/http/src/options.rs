@@ -7,6 +7,7 @@ use http::HeaderName;
 use url::Url;
 use windlass_core::{Clock, SystemClock};
 
+use crate::governor::Governor;
 use crate::retry::Jitter;
 
 /// How a [`Client`](crate::Client) behaves. Start from [`ClientOptions::new`] and change fields.
@@ -17,7 +18,8 @@ pub struct ClientOptions {
     /// Where the credentials belong. A request to any other scheme, host or port goes out without
     /// them. Paths are ignored.
     pub origins: Vec<Url>,
-    /// How many requests are under way at once, counted until their bodies end; at least 1.
+    /// How many requests of the client's own lane are under way at once at most, counted until their bodies
+    /// end; at least 1. See [`LaneOptions`](crate::LaneOptions) for how it gets there.
     pub concurrency: usize,
     /// How often one call is sent at most when sends fail; at least 1. Waits that the far side asked
     /// for do not count.
@@ -37,6 +39,9 @@ pub struct ClientOptions {
     pub jitter: Jitter,
     /// The time of day, to which a `Retry-After` date is compared.
     pub clock: Arc<dyn Clock>,
+    /// What holds the account's calls to what it bears, shared by all clients of the account. Without one,
+    /// the client makes its own.
+    pub governor: Option<Governor>,
 }
 
 impl ClientOptions {
@@ -54,6 +59,7 @@ impl ClientOptions {
             request_id_header: None,
             jitter: Jitter::random(),
             clock: Arc::new(SystemClock),
+            governor: None,
         }
     }
 }

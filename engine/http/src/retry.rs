@@ -10,8 +10,8 @@
 //! The last two rows do not depend on the call, and the answer itself says so
 //! ([`Judged`](crate::Judged)); [`next`] decides the first two. A repeat spends one of the call's tries;
 //! a wait that the service asked for spends none, because limits last longer than any sensible number
-//! of tries. `Retry-After` beats our own backoff, and the wait holds for every call of the client: a
-//! shared instant before which nothing is sent.
+//! of tries. `Retry-After` beats our own backoff, and the wait holds for every call of the account: the
+//! governor sends none before its end.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,6 @@ use http::header::RETRY_AFTER;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::time::Instant;
 
 /// Whether a call that may have had its effect can simply be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,29 +115,6 @@ impl Backoff {
         // 2^20 times any base is beyond every maximum in use.
         let doubled = 1u32 << failures.saturating_sub(1).min(20);
         self.base.saturating_mul(doubled).min(self.max)
-    }
-}
-
-/// The instant before which nothing is sent, shared by all calls of a client.
-#[derive(Debug, Default)]
-pub(crate) struct Pause(Mutex<Option<Instant>>);
-
-impl Pause {
-    /// Nothing is sent for `wait` from now on. An earlier, longer pause stays.
-    pub(crate) fn extend(&self, wait: Duration) {
-        // A wait beyond what a clock can hold is a century; the caller's patience ends it long before.
-        let century = Duration::from_secs(100 * 365 * 86_400);
-        let until = Instant::now() + wait.min(century);
-        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *at = Some(at.map_or(until, |at| at.max(until)));
-    }
-
-    /// How long nothing may be sent yet.
-    pub(crate) fn left(&self) -> Duration {
-        let at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        at.map_or(Duration::ZERO, |at| {
-            at.saturating_duration_since(Instant::now())
-        })
     }
 }
 

@@ -1,7 +1,10 @@
 //! A network that follows a script, for every test of this crate, and the tests by subject.
 
 mod auth;
+mod budget;
 mod client;
+mod governor;
+mod governor_sim;
 mod wire;
 
 use std::collections::VecDeque;

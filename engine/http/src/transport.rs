@@ -37,6 +37,18 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// How many bytes it is.
+    pub fn length(&self) -> u64 {
+        match self {
+            Body::Empty => 0,
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Pieces(pieces) => pieces.length(),
+            Body::Stream { length, .. } => *length,
+        }
+    }
+}
+
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -10,7 +10,8 @@ use windlass_core::{Kind, Result, Secret, Status};
 
 use super::{Act, Script, Usual, get, ok, options, status};
 use crate::{
-    Authorizer, Client, ClientOptions, OAuth2Options, OAuth2Refresh, Repeat, StaticHeader, Whole,
+    Authorizer, Client, ClientOptions, Governor, GovernorOptions, LaneOptions, OAuth2Options,
+    OAuth2Refresh, Repeat, StaticHeader, Whole,
 };
 
 const LIMIT: usize = 1 << 10;
@@ -86,10 +87,18 @@ async fn a_hundred_expired_calls_cause_one_renewal() {
         Arc::new(Usual),
         issuer,
         ClientOptions {
-            concurrency: 100,
+            // All of them at once, which a governor would work up to.
+            governor: Some(Governor::new(GovernorOptions {
+                first_burst: 200.0,
+                ..GovernorOptions::default()
+            })),
             ..options()
         },
-    );
+    )
+    .lane_with(&LaneOptions {
+        start: 100,
+        ..LaneOptions::new(100)
+    });
     let calls = (0..100).map(|_| client.call_whole(get(Repeat::OnlyIfUnsent), LIMIT));
     for whole in futures_util::future::join_all(calls).await {
         assert!(matches!(whole.unwrap(), Whole::Success(_)));
