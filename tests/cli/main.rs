@@ -4,5 +4,6 @@
 mod bad_input;
 mod demo;
 mod help;
+mod kills;
 mod program;
 mod readme;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use windlass_celum::CelumProfile;
 use windlass_core::{
-    Action, AssetPath, Blake3, ByteSize, Ledger, Sink, Source, StepRecord, StepState, Value,
+    Action, AssetPath, Blake3, ByteSize, Ledger, Sink, Source, StepRecord, StepState, SystemClock,
+    Value,
 };
 use windlass_flow::{
     Approval, Ingest, IngestOptions, Observer, Plan, RunOptions, RunOutcome, Runner, Selection,
@@ -83,6 +84,7 @@ impl Flow {
             hooks: None,
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
+            clock: Arc::new(SystemClock),
         };
         let engine = Engine::new(EngineOptions {
             budget: ByteSize::mib(32),
@@ -95,6 +97,7 @@ impl Flow {
             flow: "approved".to_owned(),
             source,
             sink,
+            sink_reader: None,
             ledger: Arc::clone(&ledger),
             engine,
             observer,
@@ -149,6 +152,7 @@ fn ingest_options() -> IngestOptions {
             ..Selection::default()
         },
         collection: AssetPath::new("/Brand Library/Inbox/Harvest"),
+        keep_folders: false,
         asset_type: Some("campaignAsset".to_owned()),
         set: BTreeMap::from([
             ("campaignId".to_owned(), Value::Text("CMP-2041".to_owned())),

@@ -130,6 +130,12 @@ pub(crate) struct SandboxArgs {
     /// The first of five ports; free ones are taken when not given
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
+    /// Answers over TLS under Dropbox's own host names too, for tools whose hosts are fixed
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "ca_file")]
+    pub(crate) by_host: Option<std::net::SocketAddr>,
+    /// Where to write the certificate that clients of --by-host must trust
+    #[arg(long, value_name = "FILE", requires = "by_host")]
+    pub(crate) ca_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) basics: SandboxBasics,
 }
@@ -150,6 +156,9 @@ pub(crate) struct PlanArgs {
 pub(crate) struct RunArgs {
     /// The flow, as the configuration names it
     pub(crate) flow: String,
+    /// Stops in order after this long, such as 90m or 8h; the next run goes on from there
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) stop_after: Option<std::time::Duration>,
     /// Tries again what an earlier run held, although nothing about it changed
     #[arg(long)]
     pub(crate) retry_held: bool,
@@ -265,4 +274,10 @@ mod tests {
     fn the_definition_holds_together() {
         command().debug_assert();
     }
+}
+
+/// A duration as people write it.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    std::time::Duration::try_from(span).map_err(|_| "it is negative".to_owned())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use windlass_core::{ByteSize, StepState};
-use windlass_flow::{Event, Observer};
+use windlass_flow::{Event, Observer, Stop};
 
 use crate::out::Out;
 
@@ -37,6 +37,26 @@ struct Sums {
     moved: u64,
     failed: u64,
     said: Option<Instant>,
+    began: Option<Instant>,
+}
+
+impl Sums {
+    /// How fast bytes move and how long the rest takes at that pace; empty while nothing is known.
+    fn pace(&self) -> String {
+        let seconds = self
+            .began
+            .map_or(0.0, |began| began.elapsed().as_secs_f64());
+        if self.moved == 0 || seconds < 1.0 {
+            return String::new();
+        }
+        let rate = self.moved as f64 / seconds;
+        let left = self.bytes.saturating_sub(self.moved) as f64 / rate;
+        format!(
+            ", {}/s, about {} left",
+            ByteSize(rate as u64),
+            indicatif::HumanDuration(Duration::from_secs_f64(left))
+        )
+    }
 }
 
 #[derive(Debug)]
@@ -61,6 +81,7 @@ impl Observer for Lines {
                     steps,
                     bytes,
                     said: Some(Instant::now()),
+                    began: Some(Instant::now()),
                     ..Sums::default()
                 };
                 self.out
@@ -80,16 +101,24 @@ impl Observer for Lines {
             }
             Event::Moved { bytes } => sums.moved += bytes,
             Event::Waiting { why } => self.out.say(why),
+            Event::Status(_) => {}
+            Event::Stalled { .. } | Event::Found { .. } | Event::Stopping { .. } => {
+                if let Some(line) = remark(event) {
+                    self.out.say(&line);
+                }
+            }
         }
         if sums.said.is_some_and(|said| said.elapsed() >= SAY_EVERY) {
             sums.said = Some(Instant::now());
-            self.out.say(&format!(
-                "{} of {} files, {} of {}",
+            let line = format!(
+                "{} of {} files, {} of {}{}",
                 sums.ended,
                 sums.steps,
                 ByteSize(sums.moved),
-                ByteSize(sums.bytes)
-            ));
+                ByteSize(sums.bytes),
+                sums.pace(),
+            );
+            self.out.say(&line);
         }
     }
 }
@@ -180,6 +209,12 @@ impl Observer for Bars {
             }
             Event::Moved { bytes } => drawn.total.inc(bytes),
             Event::Waiting { why } => drawn.total.set_message(why.to_owned()),
+            Event::Status(_) => {}
+            Event::Stalled { .. } | Event::Found { .. } | Event::Stopping { .. } => {
+                if let Some(line) = remark(event) {
+                    self.say(&line);
+                }
+            }
         }
     }
 }
@@ -241,6 +276,29 @@ fn trouble(path: &str, state: StepState, message: Option<&str>) -> Option<String
         StepState::Done | StepState::Skipped | StepState::Leased => return None,
     };
     Some(format!("{word}: {path}: {message}"))
+}
+
+/// What is worth a line of its own wherever it is shown.
+fn remark(event: Event<'_>) -> Option<String> {
+    match event {
+        Event::Stalled { path, silent, why } => {
+            let seconds = silent.as_secs();
+            Some(format!(
+                "stalled for {seconds} s, taken up again: {path}: {why}"
+            ))
+        }
+        Event::Found { finding } => Some(format!("{}: {}", finding.subject, finding.message)),
+        // Who asked was answered when the signal came.
+        Event::Stopping {
+            why: why @ Stop::Deadline,
+            left,
+        } => Some(format!(
+            "stopping: {}; what is in flight gets {} s to end",
+            why.reason(),
+            left.as_secs()
+        )),
+        _ => None,
+    }
 }
 
 /// A spinner for one long step; invisible where nothing is drawn.

@@ -135,7 +135,7 @@ pub(crate) fn report(report: &Report, elapsed: Option<std::time::Duration>) -> S
                     line.assets,
                     line.reason.clone(),
                     hint,
-                    Some(line.example.to_string()),
+                    Some(line.example.to_string()).filter(|example| !example.is_empty()),
                 )
             });
             parts.push(counted(title, lines));

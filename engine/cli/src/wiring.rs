@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 mod tables;
 
 use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
-use windlass_core::{AssetPath, Blake3, Error, Hooks, Kind, Ledger, Result, Sink, Source};
+use windlass_core::{
+    AssetPath, Blake3, Error, Evidence, Hooks, Kind, Ledger, Result, Sink, Source, SystemClock,
+};
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
 use windlass_flow::{Ingest, IngestOptions, Observer, RunOptions, Runner};
-use windlass_http::{ReqwestTransport, Transport, TransportOptions};
+use windlass_http::{Proxy, ReqwestTransport, Transport, TransportOptions};
 use windlass_ledger::{LedgerOptions, SqlLedger};
 use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
@@ -79,24 +82,35 @@ impl<'a> Wiring<'a> {
             hooks,
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
+            clock: Arc::new(SystemClock),
         };
         let limits = &config.limits;
         let engine = Engine::new(EngineOptions {
             budget: limits.memory,
             chunk: limits.chunk,
+            chunk_max: limits.chunk_max,
             window: limits.window,
+            stall_after: Duration::from_secs(limits.stall_after),
+            saves_calls: [&flow.from, &flow.to]
+                .into_iter()
+                .any(|name| config.endpoint[name].counts_calls()),
             ..EngineOptions::default()
         })?;
         let runner = Runner {
             flow: name.to_owned(),
             source: Arc::clone(&ingest.source),
             sink: Arc::clone(&ingest.sink),
+            sink_reader: Some(to.source),
             ledger: Arc::clone(&ledger),
             engine,
             observer,
             options: RunOptions {
                 transfers: limits.transfers,
                 tries: limits.tries,
+                evidence: match flow.read_back {
+                    true => Evidence::E3,
+                    false => Evidence::E2,
+                },
                 ..RunOptions::default()
             },
         };
@@ -235,7 +249,7 @@ impl<'a> Wiring<'a> {
                 *slot = url.clone();
             }
         }
-        let endpoint = DropboxEndpoint::connect(transport()?, options).await?;
+        let endpoint = DropboxEndpoint::connect(self.transport()?, options).await?;
         Ok(Connected::of(endpoint))
     }
 
@@ -251,7 +265,7 @@ impl<'a> Wiring<'a> {
             .api_key
             .read(&format!("endpoint.{name}.api_key"), &self.layered.base)?;
         let options = CelumOptions::new(name, config.api_root.clone(), api_key, profile);
-        let endpoint = CelumEndpoint::connect(transport()?, options).await?;
+        let endpoint = CelumEndpoint::connect(self.transport()?, options).await?;
         Ok(Connected::of(endpoint))
     }
 
@@ -259,8 +273,26 @@ impl<'a> Wiring<'a> {
         let endpoint = Arc::new(LocalEndpoint::open(LocalOptions {
             name: name.to_owned(),
             root: self.at(&config.root),
+            exclusive: false,
         })?);
         Ok(Connected::of(endpoint))
+    }
+
+    fn transport(&self) -> Result<Arc<dyn Transport>> {
+        let network = &self.layered.config.network;
+        let mut options = TransportOptions::default();
+        if let Some(file) = &network.ca_file {
+            let pem = std::fs::read(self.at(file)).map_err(|error| {
+                Error::new(Kind::Config, "network.ca_file cannot be read")
+                    .with_context("file", file.display())
+                    .with_source(error)
+            })?;
+            options.extra_root_ca_pem = Some(pem);
+        }
+        if let Some(proxy) = &network.proxy {
+            options.proxy = Proxy::Through(proxy.clone());
+        }
+        Ok(Arc::new(ReqwestTransport::new(options)?))
     }
 
     fn at(&self, path: &Path) -> PathBuf {
@@ -301,12 +333,6 @@ pub(crate) async fn build(source: PathBuf, out: Out) -> Result<PathBuf> {
     Ok(built.component)
 }
 
-fn transport() -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(
-        ReqwestTransport::new(TransportOptions::default())?,
-    ))
-}
-
 fn ingest_options(name: &str, flow: &IngestConfig) -> Result<IngestOptions> {
     let set = flow
         .set
@@ -323,6 +349,7 @@ fn ingest_options(name: &str, flow: &IngestConfig) -> Result<IngestOptions> {
         root: AssetPath::new(&flow.root),
         selection: flow.select.selection(),
         collection: AssetPath::new(&flow.collection),
+        keep_folders: flow.keep_folders,
         asset_type: flow.asset_type.clone(),
         set,
         availability: flow.availability.as_ref().map(Into::into),

@@ -14,10 +14,10 @@ mod run;
 mod select;
 
 pub use flows::ingest::{Ingest, IngestOptions};
-pub use observe::{Event, Observer, Silent};
+pub use observe::{Event, Observer, RunStatus, Silent};
 pub use plan::{Plan, PlannedStep, Unchanged, Work};
 pub use report::{AssetLine, Report};
-pub use run::{RunOptions, RunOutcome, Runner, next_run_to_resume};
+pub use run::{RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! What a flow tells whoever watches: a progress bar, a log, nobody.
 
-use windlass_core::{AssetPath, RunId, StepState};
+use std::time::Duration;
+
+use windlass_core::{AssetPath, Finding, RunId, StepState};
+
+use crate::run::Stop;
 
 /// Something that happened. Borrowed, because most watchers drop it.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +37,7 @@ pub enum Event<'a> {
         /// Number of bytes.
         size: u64,
     },
-    /// A step ended, or goes back to the queue (`Open`).
+    /// A step ended, or goes back to the queue (`Open`), and the ledger has it so.
     StepEnded {
         /// Its asset.
         path: &'a AssetPath,
@@ -43,17 +47,73 @@ pub enum Event<'a> {
         state: StepState,
         /// Why it did not succeed.
         message: Option<&'a str>,
+        /// In what time it is tried again, where it goes back to the queue.
+        again_after: Option<Duration>,
     },
     /// Bytes of contents that reached the sink since the last such event.
     Moved {
         /// How many.
         bytes: u64,
     },
-    /// Why nothing moves right now, in one sentence.
+    /// How far the run is; several times a second.
+    Status(&'a RunStatus),
+    /// Why nothing moves right now, in one sentence; every 5 s while nothing does.
     Waiting {
         /// The sentence.
         why: &'a str,
     },
+    /// An attempt did not move for too long. It is dropped and tried again, and goes on where it was.
+    Stalled {
+        /// Its asset.
+        path: &'a AssetPath,
+        /// How long nothing moved.
+        silent: Duration,
+        /// What it waited for, to go after the asset's name.
+        why: &'a str,
+    },
+    /// Something worth knowing that stops nothing; once a run.
+    Found {
+        /// What.
+        finding: &'a Finding,
+    },
+    /// The run stops before every step has ended.
+    Stopping {
+        /// Why.
+        why: Stop,
+        /// How long attempts in flight may take to end.
+        left: Duration,
+    },
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunStatus {
+    /// Which.
+    pub run: RunId,
+    /// Steps that were open when this worker began.
+    pub steps: u64,
+    /// Those of them that this worker brought to an end, whichever.
+    pub steps_ended: u64,
+    /// Bytes of the assets of `steps`.
+    pub bytes: u64,
+    /// Bytes of assets that are settled, and of those in flight what the sink has: where a bar stands. Never more than
+    /// `bytes`; less than before when something begins again.
+    pub bytes_there: u64,
+    /// Bytes that this worker really moved.
+    pub bytes_moved: u64,
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// Steps that failed in this run and wait for their time to be tried again.
+    pub waiting_to_try_again: u64,
+    /// Attempts that were dropped because they did not move.
+    pub stalls: u64,
+    /// How fast bytes move, averaged over about ten seconds.
+    pub bytes_per_second: f64,
+    /// How long the rest takes at this pace, by bytes or by files, whichever is longer. `None` while that cannot
+    /// be said.
+    pub time_left: Option<Duration>,
+    /// Why nothing moves, once that lasts for some seconds.
+    pub why: Option<String>,
 }
 
 /// Whoever watches. Called from many tasks; must not block.

@@ -9,7 +9,7 @@ use windlass_core::{
 };
 
 /// Why an asset is skipped that is [`Unchanged`].
-const UNCHANGED: &str = "already placed and unchanged";
+pub(crate) const UNCHANGED: &str = "already placed and unchanged";
 
 /// What a flow would do, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::UNCHANGED;
 use jiff::Timestamp;
 use serde::Serialize;
 use windlass_core::{
-    Action, AssetPath, Error, Kind, Ledger, Placed, Result, RunId, RunRecord, RunState, StepId,
-    StepRecord, StepState, Tally,
+    Action, AssetPath, Error, Evidence, Kind, Ledger, Placed, Result, RunId, RunRecord, RunState,
+    StepId, StepRecord, StepState, Tally,
 };
 
 /// How many steps are read in one call.
@@ -29,6 +30,8 @@ pub struct Report {
     pub tallies: Vec<TallyLine>,
     /// Bytes that really moved.
     pub bytes_moved: u64,
+    /// How many assets this run placed, by how strongly it is proved that the sink holds the right bytes.
+    pub proved: BTreeMap<Evidence, u64>,
     /// Why assets were skipped, most frequent first.
     pub skipped: Vec<ReasonLine>,
     /// Why assets are held, most frequent first.
@@ -125,6 +128,7 @@ impl Report {
     ) -> Result<Report> {
         let record = find(ledger, run, flow).await?;
         let mut reasons: BTreeMap<(StepState, String), ReasonLine> = BTreeMap::new();
+        let mut proved: BTreeMap<Evidence, u64> = BTreeMap::new();
         let mut after: Option<StepId> = None;
         loop {
             let steps = ledger.steps(record.id, after, STEPS_A_CALL).await?;
@@ -132,10 +136,13 @@ impl Report {
             after = Some(last.id);
             for step in steps {
                 note_reason(&mut reasons, &step);
+                if let (StepState::Done, Some(placed)) = (step.state, &step.placed) {
+                    *proved.entry(placed.evidence).or_default() += 1;
+                }
                 each(AssetLine::from(step));
             }
         }
-        let tallies: Vec<TallyLine> = ledger
+        let mut tallies: Vec<TallyLine> = ledger
             .tally(record.id)
             .await?
             .into_iter()
@@ -145,6 +152,17 @@ impl Report {
                 tally,
             })
             .collect();
+        let unchanged = record.unchanged;
+        if unchanged.steps > 0 {
+            add_unchanged(&mut tallies, unchanged);
+            let reason = ReasonLine {
+                reason: UNCHANGED.to_owned(),
+                hint: None,
+                assets: unchanged.steps,
+                example: AssetPath::new(""),
+            };
+            reasons.insert((StepState::Skipped, UNCHANGED.to_owned()), reason);
+        }
         Ok(Report {
             run: record.id,
             flow: record.flow,
@@ -153,6 +171,7 @@ impl Report {
             finished: record.finished,
             bytes_moved: tallies.iter().map(|line| line.tally.bytes_moved).sum(),
             tallies,
+            proved,
             skipped: by_frequency(&reasons, StepState::Skipped),
             held: by_frequency(&reasons, StepState::Held),
             failed: by_frequency(&reasons, StepState::Failed),
@@ -168,6 +187,25 @@ impl Report {
             total.bytes_moved += line.tally.bytes_moved;
         }
         total
+    }
+}
+
+/// What has no step of its own was skipped like what has one.
+fn add_unchanged(tallies: &mut Vec<TallyLine>, unchanged: Tally) {
+    let skipped = (StepState::Skipped, Action::Skip);
+    let line = tallies
+        .iter_mut()
+        .find(|line| (line.state, line.action) == skipped);
+    match line {
+        Some(line) => {
+            line.tally.steps += unchanged.steps;
+            line.tally.bytes += unchanged.bytes;
+        }
+        None => tallies.push(TallyLine {
+            state: skipped.0,
+            action: skipped.1,
+            tally: unchanged,
+        }),
     }
 }
 

@@ -7,6 +7,11 @@ use windlass_core::{
     Capabilities, CheckItem, Endpoint, Error, HeldBack, Kind, Result, Together, UploadOrder,
 };
 
+use crate::handles::Handles;
+use crate::root::Root;
+use crate::session::boot;
+use crate::sink::Tidied;
+use crate::sync::FolderSyncs;
 use crate::walk::Walks;
 
 /// What the configuration says about a folder.
@@ -16,15 +21,23 @@ pub struct LocalOptions {
     pub name: String,
     /// The folder; it must exist.
     pub root: PathBuf,
+    /// Nobody but this process writes to files below the folder as long as it runs. Then large files are mapped into
+    /// memory to hash them, which saves a copy. If somebody does truncate one in that moment, the process ends
+    /// with a bus error; so only say this of a folder that is truly yours.
+    pub exclusive: bool,
 }
 
-/// A folder as source and sink.
-#[derive(Debug)]
+/// A folder as source and sink. Clones are the same one.
+#[derive(Clone, Debug)]
 pub struct LocalEndpoint {
     name: String,
-    pub(crate) root: PathBuf,
+    pub(crate) root: Root,
+    pub(crate) exclusive: bool,
     capabilities: Capabilities,
     pub(crate) walks: Walks,
+    pub(crate) handles: Handles,
+    pub(crate) syncs: FolderSyncs,
+    pub(crate) tidied: Tidied,
 }
 
 impl LocalEndpoint {
@@ -45,17 +58,29 @@ impl LocalEndpoint {
                 .with_context("endpoint", &options.name)
                 .with_context("root", root.display()));
         }
+        let root = Root::open(&root).map_err(|error| {
+            io_error("open the folder", &root, error.into()).with_context("endpoint", &options.name)
+        })?;
         Ok(LocalEndpoint {
             name: options.name,
             root,
+            exclusive: options.exclusive,
             capabilities: capabilities(),
             walks: Walks::default(),
+            handles: Handles::default(),
+            syncs: FolderSyncs::default(),
+            tidied: Tidied::default(),
         })
+    }
+
+    /// The name for messages.
+    pub(crate) fn label(&self) -> &str {
+        &self.name
     }
 
     /// The folder, as an absolute path without links.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.root.path()
     }
 }
 
@@ -75,7 +100,7 @@ fn capabilities() -> Capabilities {
         folds_names: false,
         states_content_hash: false,
         wants_chunk_hash: false,
-        resumes: true,
+        resumes: boot().is_some(),
         // Nothing is shared between files, but each waits for the disk on its own.
         together: Some(Together {
             bytes_max: 4 << 20,
@@ -95,8 +120,8 @@ impl Endpoint for LocalEndpoint {
     }
 
     async fn check(&self) -> Result<Vec<CheckItem>> {
-        let readable = tokio::fs::read_dir(&self.root).await;
-        let writable = tokio::fs::metadata(&self.root)
+        let readable = tokio::fs::read_dir(self.root()).await;
+        let writable = tokio::fs::metadata(self.root())
             .await
             .is_ok_and(|metadata| !metadata.permissions().readonly());
         Ok(vec![
@@ -104,8 +129,8 @@ impl Endpoint for LocalEndpoint {
                 subject: "folder".into(),
                 ok: readable.is_ok(),
                 finding: match &readable {
-                    Ok(_) => format!("{} can be listed", self.root.display()),
-                    Err(error) => format!("{} cannot be listed: {error}", self.root.display()),
+                    Ok(_) => format!("{} can be listed", self.root().display()),
+                    Err(error) => format!("{} cannot be listed: {error}", self.root().display()),
                 },
                 hint: readable
                     .is_err()

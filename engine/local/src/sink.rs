@@ -1,29 +1,37 @@
-//! Writing: a hidden file beside the target, positioned writes in any order, one rename at the end.
+//! Writing: where files go, what becomes of one, and which are ours.
 //!
-//! The hidden file's name follows from the correlation, so a later process finds what an earlier one wrote and
-//! goes on with it, unless the machine was restarted in between: what was written but not yet on the disk is then
-//! anybody's guess. Nothing is told to be placed before file and name are on the disk.
+//! Nothing that somebody else placed is ever replaced: a new file takes its name only if the name is free, in one
+//! step of the file system. `part.rs` has the hidden files of uploads, `session.rs` what is on the disk when.
 
-use std::fs::{self, File, OpenOptions};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use windlass_core::digest::ContentHasher;
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
 use windlass_core::{
-    AssetId, AssetPath, Chunk, ContentHash, Correlation, Destination, Digests, Draft, Error,
-    Evidence, Expected, Fault, Kind, Placed, Ranges, Result, Sink, UploadSession, preflight_name,
+    AssetId, AssetPath, Correlation, Destination, Draft, Error, Evidence, Expected, Fault, Kind,
+    Placed, Ranges, Result, Sink, Status, UploadSession, preflight_name,
 };
 
+use crate::content::hash_file;
 use crate::endpoint::{LocalEndpoint, blocking, io_error};
-use crate::paths::{PART_PREFIX, PART_SUFFIX, resolve, revision};
+use crate::part::{self, ABANDONED_AFTER, Part};
+use crate::paths::{NAME_BYTES_MAX, check, part_name};
+use crate::root::Root;
+use crate::session::{LocalSession, Place, checkpoint};
+use crate::stamp::Stamp;
 
 #[async_trait]
 impl Sink for LocalEndpoint {
     async fn check_drafts(&self, drafts: &[Draft]) -> Result<Vec<Vec<Fault>>> {
-        Ok(drafts.iter().map(|draft| self.faults(draft)).collect())
+        let (root, drafts, label) = (self.root.clone(), drafts.to_vec(), self.label().to_owned());
+        blocking(move || {
+            let faults = |draft| faults(&root, &label, draft);
+            Ok(drafts.iter().map(faults).collect())
+        })
+        .await
     }
 
     async fn begin(
@@ -32,35 +40,8 @@ impl Sink for LocalEndpoint {
         size: u64,
         correlation: &Correlation,
     ) -> Result<Box<dyn UploadSession>> {
-        let (path, replace) = match destination {
-            Destination::New { draft } => (target(draft), false),
-            Destination::Version { asset, .. } => (AssetPath::new(asset.as_str()), true),
-        };
-        let file = resolve(&self.root, &path)?;
-        let part = file.with_file_name(format!("{PART_PREFIX}{correlation}{PART_SUFFIX}"));
-        blocking(move || {
-            if let Some(folder) = part.parent() {
-                fs::create_dir_all(folder)
-                    .map_err(|error| io_error("create the folder", folder, error))?;
-            }
-            let handle = OpenOptions::new()
-                .create(true)
-                .write(true)
-                .truncate(true)
-                .open(&part)
-                .map_err(|error| io_error("create the file", &part, error))?;
-            let session = LocalSession {
-                part,
-                handle: Arc::new(handle),
-                file,
-                path,
-                size,
-                replace,
-                written: Mutex::default(),
-            };
-            Ok(Box::new(session) as Box<dyn UploadSession>)
-        })
-        .await
+        let upload = Upload::of(self, destination, size, correlation)?;
+        blocking(move || upload.begin()).await
     }
 
     async fn resume(
@@ -71,279 +52,273 @@ impl Sink for LocalEndpoint {
         session: &str,
         acknowledged: &[Range<u64>],
     ) -> Result<Option<Box<dyn UploadSession>>> {
-        let (path, replace) = match destination {
-            Destination::New { draft } => (target(draft), false),
-            Destination::Version { asset, .. } => (AssetPath::new(asset.as_str()), true),
-        };
-        let file = resolve(&self.root, &path)?;
-        let part = file.with_file_name(format!("{PART_PREFIX}{correlation}{PART_SUFFIX}"));
-        let written: Ranges = acknowledged.iter().cloned().collect();
-        if boot() != Some(session.to_owned()) {
-            return Ok(None);
-        }
-        blocking(move || {
-            let handle = match OpenOptions::new().write(true).open(&part) {
-                Ok(handle) => handle,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(io_error("open the file", &part, error)),
-            };
-            let length = handle.metadata().map(|metadata| metadata.len());
-            let length = length.map_err(|error| io_error("look at a file", &part, error))?;
-            // Shorter than what was acknowledged: somebody else touched it.
-            let holds_all = written.iter().all(|range| range.end <= length) && length <= size;
-            Ok(holds_all.then(|| {
-                let session = LocalSession {
-                    part,
-                    handle: Arc::new(handle),
-                    file,
-                    path,
-                    size,
-                    replace,
-                    written: Mutex::new(written),
-                };
-                Box::new(session) as Box<dyn UploadSession>
-            }))
-        })
-        .await
+        let upload = Upload::of(self, destination, size, correlation)?;
+        let (session, written) = (session.to_owned(), acknowledged.iter().cloned().collect());
+        blocking(move || upload.resume(&session, written)).await
     }
 
     async fn find(
         &self,
         destination: &Destination,
-        _correlation: &Correlation,
+        correlation: &Correlation,
         expected: &Expected,
     ) -> Result<Option<Placed>> {
-        let path = match destination {
-            Destination::New { draft } => target(draft),
-            Destination::Version { asset, .. } => AssetPath::new(asset.as_str()),
-        };
-        let file = resolve(&self.root, &path)?;
-        let expected = *expected;
-        blocking(move || {
-            let metadata = match fs::symlink_metadata(&file) {
-                Ok(metadata) if metadata.is_file() => metadata,
-                Ok(_) => return Ok(None),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(io_error("look at a file", &file, error)),
-            };
-            // Without a digest to compare with, a file of the same size proves nothing.
-            let Some(wanted) = expected
-                .content_hash
-                .filter(|_| metadata.len() == expected.size)
-            else {
-                return Ok(None);
-            };
-            let found = hash(&file)?;
-            Ok((found == wanted).then(|| Placed {
-                asset: AssetId::new(path.as_str()),
-                revision: revision(&metadata),
-                size: metadata.len(),
-                content_hash: Some(found),
-                evidence: Evidence::E3,
-            }))
-        })
-        .await
+        let path = target(destination).0;
+        check(&path)?;
+        let (root, mark, expected) = (self.root.clone(), correlation.clone(), *expected);
+        blocking(move || find(&root, path, &mark, &expected)).await
     }
 
     async fn set_metadata(&self, asset: &AssetId, draft: &Draft) -> Result<()> {
-        let from = resolve(&self.root, &AssetPath::new(asset.as_str()))?;
-        let to = resolve(&self.root, &target(draft))?;
+        let (from, to) = (AssetPath::new(asset.as_str()), place_of(draft));
+        check(&from)?;
+        check(&to)?;
         if from == to {
             return Ok(());
         }
-        blocking(move || {
-            if let Some(folder) = to.parent() {
-                fs::create_dir_all(folder)
-                    .map_err(|error| io_error("create the folder", folder, error))?;
-            }
-            settle(&from, &to, false)
-        })
-        .await
+        let endpoint = self.clone();
+        blocking(move || endpoint.relocate(&from, &to)).await
     }
 
     async fn remove(&self, placed: &Placed) -> Result<()> {
-        let file = resolve(&self.root, &AssetPath::new(placed.asset.as_str()))?;
-        let mine = placed.revision.clone();
-        blocking(move || match fs::symlink_metadata(&file) {
-            Ok(metadata) if revision(&metadata) == mine => {
-                fs::remove_file(&file).map_err(|error| io_error("remove the file", &file, error))
+        let (root, placed) = (self.root.clone(), placed.clone());
+        let path = AssetPath::new(placed.asset.as_str());
+        check(&path)?;
+        blocking(move || {
+            let fail = |error: Errno| root.error("remove the file", &path, error);
+            let folder = match root.folder(&path.parent()) {
+                Ok(folder) => folder,
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+                Err(error) => return Err(fail(error)),
+            };
+            match Stamp::at(&folder, path.name()) {
+                Ok(stamp) if stamp.is_file() && stamp.revision() == placed.revision => {}
+                Ok(_) | Err(Errno::NOENT) => return Ok(()),
+                Err(error) => return Err(fail(error)),
             }
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(io_error("look at a file", &file, error)),
+            match rustix::fs::unlinkat(&folder, path.name(), AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => Err(fail(error)),
+            }
         })
         .await
     }
 }
 
 impl LocalEndpoint {
-    fn faults(&self, draft: &Draft) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let mut whole = |message: String| {
-            faults.push(Fault {
-                field: None,
-                message,
-                hint: None,
-            })
-        };
-        if let Err(problem) = preflight_name(&draft.file_name, 255) {
-            whole(problem.to_string());
+    fn relocate(&self, from: &AssetPath, to: &AssetPath) -> Result<()> {
+        let old = self.root.open_folder(&from.parent())?;
+        let new = self.root.make_folder(&to.parent())?;
+        part::rename(&old, from.name(), &new, to.name(), false).map_err(|error| {
+            let failed = self.root.error("move the file", to, error);
+            match error {
+                Errno::EXIST => failed.with_hint("another file has that name; rename one of them"),
+                _ => failed,
+            }
+        })?;
+        for folder in [&new, &old] {
+            let synced = self.syncs.sync(folder);
+            synced.map_err(|error| io_error("move the file", &self.root.shown(to), error))?;
         }
-        if draft.file_name.len() > 255 {
-            whole("the name is longer than 255 bytes".to_owned());
-        }
-        if let Err(error) = resolve(&self.root, &target(draft)) {
-            whole(error.to_string());
-        }
-        if draft.asset_type.is_some() || draft.availability.is_some() {
-            whole(format!(
-                "{} is a folder: it keeps no asset type or availability",
-                self.label()
-            ));
-        }
-        faults.extend(draft.fields.iter().map(|assigned| Fault {
-            field: Some(assigned.field.clone()),
-            message: format!("{} is a folder: it keeps no fields", self.label()),
-            hint: Some("remove the field from the flow, or choose another sink".to_owned()),
-        }));
-        faults
+        Ok(())
     }
 }
 
-fn target(draft: &Draft) -> AssetPath {
+/// An upload that is to begin or to go on.
+struct Upload {
+    endpoint: LocalEndpoint,
+    place: Place,
+    part: String,
+    size: u64,
+    correlation: Correlation,
+}
+
+impl Upload {
+    fn of(
+        endpoint: &LocalEndpoint,
+        destination: &Destination,
+        size: u64,
+        correlation: &Correlation,
+    ) -> Result<Self> {
+        let (path, replace) = target(destination);
+        check(&path)?;
+        if path.name().is_empty() {
+            return Err(Error::new(Kind::InvalidInput, "a file needs a name"));
+        }
+        Ok(Upload {
+            endpoint: endpoint.clone(),
+            part: part_name(correlation, path.name()),
+            place: Place {
+                shown: endpoint.root.shown(&path),
+                path,
+                replace,
+            },
+            size,
+            correlation: correlation.clone(),
+        })
+    }
+
+    fn begin(self) -> Result<Box<dyn UploadSession>> {
+        let root = &self.endpoint.root;
+        let folder = Arc::new(root.make_folder(&self.place.path.parent())?);
+        self.endpoint.tidied.visit(&folder);
+        let part = Part::create(folder, self.part.clone(), self.size)
+            .map_err(|error| self.error("create the file", error))?;
+        Ok(self.session(part, Ranges::new(), false))
+    }
+
+    fn resume(self, session: &str, written: Ranges) -> Result<Option<Box<dyn UploadSession>>> {
+        let root = &self.endpoint.root;
+        let folder = match root.folder(&self.place.path.parent()) {
+            Ok(folder) => Arc::new(folder),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(error) => return Err(root.error("open the folder", &self.place.path, error)),
+        };
+        let found = Part::find(&folder, &self.part)
+            .map_err(|error| self.error("open an unfinished file", error))?;
+        let Some(part) = found else {
+            return Ok(None);
+        };
+        let stamp = Stamp::of(&part.file)
+            .map_err(|error| self.error("look at an unfinished file", error.into()))?;
+        let end = written.iter().last().map_or(0, |range| range.end);
+        // Shorter than what was acknowledged, or longer than announced: somebody else touched it.
+        let usable = end <= stamp.size && stamp.size <= self.size;
+        if !usable || checkpoint(&part.file).as_deref() != Some(session) {
+            return Ok(None);
+        }
+        Ok(Some(self.session(part, written, true)))
+    }
+
+    fn session(self, part: Part, written: Ranges, resumed: bool) -> Box<dyn UploadSession> {
+        Box::new(LocalSession {
+            part: Arc::new(part),
+            place: self.place,
+            size: self.size,
+            correlation: self.correlation,
+            written: Mutex::new(written),
+            resumed,
+            syncs: self.endpoint.syncs.clone(),
+        })
+    }
+
+    fn error(&self, action: &'static str, error: std::io::Error) -> Error {
+        if error.kind() == std::io::ErrorKind::WouldBlock {
+            return Error::new(Kind::Conflict, "another process is writing this file now")
+                .with_context("path", self.place.shown.display())
+                .with_status(Status::Temporary)
+                .with_hint("let only one Windlass run this flow");
+        }
+        io_error(action, &self.place.shown, error)
+    }
+}
+
+/// Where a file goes, and whether it replaces one.
+fn target(destination: &Destination) -> (AssetPath, bool) {
+    match destination {
+        Destination::New { draft } => (place_of(draft), false),
+        Destination::Version { asset, .. } => (AssetPath::new(asset.as_str()), true),
+    }
+}
+
+fn place_of(draft: &Draft) -> AssetPath {
     draft.collection.join(&draft.file_name)
 }
 
-fn hash(file: &Path) -> Result<ContentHash> {
-    use std::io::Read;
-    let mut handle = File::open(file).map_err(|error| io_error("read a file", file, error))?;
-    let mut hasher = ContentHasher::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match handle.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize()),
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(error) => return Err(io_error("read a file", file, error)),
-        }
-    }
-}
-
-/// Moves a complete file into place. Without `replace`, a file that is there is a conflict.
-fn settle(from: &Path, to: &Path, replace: bool) -> Result<()> {
-    if !replace {
-        // A hard link fails when the name is taken; a rename would replace silently.
-        match fs::hard_link(from, to) {
-            Ok(()) => {
-                return fs::remove_file(from)
-                    .map_err(|error| io_error("remove the temporary name", from, error));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(
-                    io_error("place the file: one of that name is there", to, error).with_hint(
-                        "rename or move it; Windlass does not overwrite what it did not place",
-                    ),
-                );
-            }
-            // Shares without hard links: look, then rename.
-            Err(_) if !to.exists() => {}
-            Err(error) => return Err(io_error("place the file", to, error)),
-        }
-    }
-    fs::rename(from, to).map_err(|error| io_error("place the file", to, error))
-}
-
-/// Names the time since the machine was started, where the system tells: what was written in it is still
-/// there, whichever process wrote it.
-fn boot() -> Option<String> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
-}
-
-#[derive(Debug)]
-struct LocalSession {
-    /// The hidden file. It stays when the session is dropped, for a later one to go on with.
-    part: PathBuf,
-    handle: Arc<File>,
-    file: PathBuf,
+/// The file at a path, if it is what was to be placed there. Where its content hash is known, the file is read;
+/// else the mark says that it is ours and whole, and that nobody wrote to it since.
+fn find(
+    root: &Root,
     path: AssetPath,
-    size: u64,
-    replace: bool,
-    written: Mutex<Ranges>,
+    correlation: &Correlation,
+    expected: &Expected,
+) -> Result<Option<Placed>> {
+    match root.stat(&path)? {
+        Some(stamp) if stamp.is_file() && stamp.size == expected.size => {}
+        _ => return Ok(None),
+    }
+    let fail = |error| io_error("read a file", &root.shown(&path), error);
+    let file = match root.open_file(&path) {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let stamp = Stamp::of(&file).map_err(|error| fail(error.into()))?;
+    let (content_hash, evidence) = match expected.content_hash {
+        Some(wanted) => {
+            let found = hash_file(&file, true).map_err(fail)?;
+            if found.size != expected.size || found.content_hash != Some(wanted) {
+                return Ok(None);
+            }
+            (Some(wanted), Evidence::E3)
+        }
+        None if part::is_marked(&file, correlation, &stamp) => (None, Evidence::E0),
+        // A file of the same size proves nothing.
+        None => return Ok(None),
+    };
+    Ok(Some(Placed {
+        asset: AssetId::new(path.as_str()),
+        revision: stamp.revision(),
+        size: stamp.size,
+        content_hash,
+        evidence,
+    }))
 }
 
-#[async_trait]
-impl UploadSession for LocalSession {
-    async fn append(&self, chunk: Chunk) -> Result<()> {
-        let range = chunk.range();
-        if range.end > self.size {
-            return Err(Error::new(
-                Kind::InvalidInput,
-                "a chunk reaches beyond the announced size",
-            ));
-        }
-        let handle = Arc::clone(&self.handle);
-        let file = self.file.clone();
-        blocking(move || {
-            handle
-                .write_all_at(&chunk.bytes, chunk.offset)
-                .map_err(|error| io_error("write the file", &file, error))
+fn faults(root: &Root, label: &str, draft: &Draft) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut whole = |message: String| {
+        faults.push(Fault {
+            field: None,
+            message,
+            hint: None,
         })
-        .await?;
-        self.written
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(range);
-        Ok(())
+    };
+    if let Err(problem) = preflight_name(&draft.file_name, NAME_BYTES_MAX) {
+        whole(problem.to_string());
     }
-
-    fn acknowledged(&self) -> Vec<Range<u64>> {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.to_vec()
+    let place = place_of(draft);
+    match check(&place) {
+        Err(error) => whole(error.to_string()),
+        Ok(()) => match root.folder(&place.parent()) {
+            // It is made when the first file comes.
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(error) => whole(root.error("use the folder", &place, error).to_string()),
+        },
     }
-
-    fn checkpoint(&self) -> Option<String> {
-        boot()
+    if draft.asset_type.is_some() || draft.availability.is_some() {
+        whole(format!(
+            "{label} is a folder: it keeps no asset type or availability"
+        ));
     }
+    faults.extend(draft.fields.iter().map(|assigned| Fault {
+        field: Some(assigned.field.clone()),
+        message: format!("{label} is a folder: it keeps no fields"),
+        hint: Some("remove the field from the flow, or choose another sink".to_owned()),
+    }));
+    faults
+}
 
-    async fn commit(self: Box<Self>, digests: &Digests) -> Result<Placed> {
-        let received = {
-            let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-            written.prefix_end()
+/// Folders that this process has looked through for abandoned uploads: each once, when the first upload goes there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tidied(Arc<Mutex<std::collections::HashSet<(u64, u64)>>>);
+
+/// How many folders are remembered. One that is forgotten is looked through once more.
+const TIDIED_MAX: usize = 65_536;
+
+impl Tidied {
+    fn visit(&self, folder: &OwnedFd) {
+        let Ok(stamp) = Stamp::of(folder) else {
+            return;
         };
-        if received != self.size || digests.size != self.size {
-            return Err(Error::new(Kind::Integrity, "the file is not complete")
-                .with_context("received", received)
-                .with_context("expected", self.size));
+        {
+            let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.len() >= TIDIED_MAX {
+                seen.clear();
+            }
+            if !seen.insert((stamp.device, stamp.inode)) {
+                return;
+            }
         }
-        blocking(move || {
-            let sync = |error| io_error("write the file", &self.file, error);
-            self.handle.sync_all().map_err(sync)?;
-            settle(&self.part, &self.file, self.replace)?;
-            // The rename itself must survive a power cut before anybody is told of it.
-            if let Some(folder) = self.file.parent() {
-                File::open(folder)
-                    .and_then(|folder| folder.sync_all())
-                    .map_err(sync)?;
-            }
-            let metadata = self.handle.metadata().map_err(sync)?;
-            Ok(Placed {
-                asset: AssetId::new(self.path.as_str()),
-                revision: revision(&metadata),
-                size: metadata.len(),
-                content_hash: None,
-                evidence: Evidence::E0,
-            })
-        })
-        .await
-    }
-
-    async fn abort(self: Box<Self>) -> Result<()> {
-        blocking(move || match fs::remove_file(&self.part) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(io_error("remove an unfinished file", &self.part, error))
-            }
-            _ => Ok(()),
-        })
-        .await
+        part::tidy(folder, ABANDONED_AFTER);
     }
 }

@@ -16,7 +16,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -24,6 +25,11 @@ use url::Url;
 use crate::celum::{Celum, CelumOptions, Profile};
 use crate::dropbox::{Dropbox, DropboxOptions, OpenError};
 use crate::fault::{FaultProfile, Faults};
+
+mod by_host;
+
+pub use by_host::ByHost;
+use by_host::Routers;
 
 /// How long open connections may go on once the sandbox is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -43,6 +49,8 @@ pub struct SandboxOptions {
     pub celum_faults: FaultProfile,
     /// What the emulated tenant does where CELUM's documentation is silent.
     pub celum_profile: Profile,
+    /// Answers under Dropbox's own host names as well.
+    pub by_host: Option<ByHost>,
 }
 
 /// Why the sandbox cannot start, or cannot be filled.
@@ -59,6 +67,14 @@ pub enum SandboxError {
     Port {
         /// The port that was asked for; 0 for any free one.
         port: u16,
+        /// Why.
+        source: io::Error,
+    },
+    /// Dropbox's own host names cannot be served.
+    #[error("{address} cannot be served under Dropbox's host names: {source}")]
+    ByHost {
+        /// The address that was asked for.
+        address: SocketAddr,
         /// Why.
         source: io::Error,
     },
@@ -141,6 +157,18 @@ impl Sandbox {
                 .map_or(0, |first| first.saturating_add(index as u16));
             urls.push(serve(router, port, &stop, &mut servers).await?);
         }
+        if let Some(by_host) = &options.by_host {
+            let routers = Routers {
+                api: dropbox.router_api(),
+                content: dropbox.router_content(),
+                notify: dropbox.router_notify(),
+            };
+            let served = by_host::serve(by_host, routers, &stop, &mut servers).await;
+            served.map_err(|source| SandboxError::ByHost {
+                address: by_host.address,
+                source,
+            })?;
+        }
         let [api, content, notify, celum_api, transfer] =
             [0, 1, 2, 3, 4].map(|at| urls[at].clone());
         celum.set_transfer_base(transfer);
@@ -218,6 +246,9 @@ async fn accept(mut listener: TcpListener, router: Router, stop: CancellationTok
             // Those that ended are forgotten, so the set holds no more than what is open.
             Some(_) = connections.join_next() => {}
             (stream, _) = Listener::accept(&mut listener) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "answers may be delayed");
+                }
                 connections.spawn(talk(stream, router.clone(), stop.clone()));
             }
         }
@@ -235,10 +266,11 @@ async fn accept(mut listener: TcpListener, router: Router, stop: CancellationTok
 }
 
 /// Serves one connection to its end; told to stop, it ends with the request under way.
-async fn talk(stream: TcpStream, router: Router, stop: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "answers may be delayed");
-    }
+async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    router: Router,
+    stop: CancellationToken,
+) {
     // The server's own limit for a head is about 400 KiB: what is too long is for the emulators to say.
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);

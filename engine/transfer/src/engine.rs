@@ -11,13 +11,12 @@ use windlass_core::{
     Asset, ByteSize, Correlation, Destination, Digests, Draft, Error, Kind, Result, Sink, Source,
 };
 
-use crate::budget::{Budget, GRANT_BYTES_MAX};
+use crate::budget::Budget;
 use crate::discard::Discard;
 use crate::faults;
 use crate::gauge::Gauge;
 use crate::lane::HashPool;
 use crate::pool::Pool;
-use crate::progress::Phase;
 use crate::transfer::{Job, TransferRequest, Transferred};
 
 /// The limits of an engine.
@@ -28,40 +27,45 @@ pub struct EngineOptions {
     /// large files move at once.
     pub budget: ByteSize,
     /// The least that is read and appended at once: a power of two from 4 MiB, the content hash's block,
-    /// to 1 GiB. 8 MiB keeps a call of 80 ms above 100 MB/s on one connection.
+    /// to `chunk_max`. 8 MiB keeps a call of 80 ms above 100 MB/s on one connection.
     pub chunk: ByteSize,
-    /// The most that is read and appended at once: a power of two from `chunk` to 1 GiB. Larger chunks mean
-    /// fewer calls and more memory. A file is cut into the largest ones that leave
-    /// [`PARTS_IN_FLIGHT`] of them in its window and [`PARTS`] of them in the file.
+    /// The most that is read and appended at once: a power of two from `chunk` to 128 MiB, the largest that
+    /// services take. Larger chunks mean fewer calls and more memory. A file is cut into the largest ones that
+    /// leave `parts_in_flight` of them in its window and [`PARTS`](crate::PARTS) of them in the file.
     pub chunk_max: ByteSize,
-    /// Cuts files into the largest chunks that the window holds two of, because somebody counts calls.
+    /// How many chunks a transfer's window should hold, 1 to 1024: what saturates a path by many
+    /// connections, each of which is bound by its own latency and speed. Chunks of the least size may be more.
+    pub parts_in_flight: u64,
+    /// Cuts files into the largest chunks that the window holds two of, because an account has a budget of
+    /// calls.
     pub saves_calls: bool,
     /// One transfer's bytes in flight, at least `chunk`: `window / chunk` is how many reads it has
     /// under way. More is only worth it while bandwidth × latency is more: 1 GB/s at 80 ms is 80 MB.
     pub window: ByteSize,
-    /// How long nothing of a transfer may move before it is given up as stalled, at least 1 s. A wait that
-    /// an endpoint explains, and one for memory, is no stall.
+    /// How long nothing of a transfer may move before it is given up as stalled, at least 1 s; longer where
+    /// more bytes are under way than 1 MiB/s would move in that time. After half of it the calls that hang are made
+    /// again, once. A wait that an endpoint explains, and one for memory, is no stall.
     pub stall_after: Duration,
     /// Threads that compute digests, at most 256; one a core is enough, because hashing never waits.
     /// With 0 every transfer hashes in its own task, for simulations that must run in one thread.
     pub hash_threads: usize,
 }
 
-/// How many chunks a transfer's window should hold: what saturates a path by many connections, each of which
-/// is bound by its own latency and speed.
-pub const PARTS_IN_FLIGHT: u64 = 16;
+/// The largest chunk: the largest power of two below the 150 MiB that a service takes at once.
+const CHUNK_BYTES_MAX: u64 = 128 << 20;
 
-/// Into how many chunks a file should fall: so many that the last ones do not leave most connections idle for a
-/// large share of the time.
-pub const PARTS: u64 = 64;
+/// More parts in flight than this is a typing error.
+const PARTS_IN_FLIGHT_MAX: u64 = 1024;
 
 impl Default for EngineOptions {
-    /// 512 MiB for all, 128 MiB a transfer, chunks of 8 to 64 MiB, a hash thread a core, two minutes.
+    /// 512 MiB for all, 128 MiB a transfer in 16 chunks of 8 MiB (larger windows make chunks of up to
+    /// 64 MiB), a hash thread a core, two minutes.
     fn default() -> Self {
         EngineOptions {
             budget: ByteSize::mib(512),
             chunk: ByteSize::mib(8),
             chunk_max: ByteSize::mib(64),
+            parts_in_flight: 16,
             saves_calls: false,
             window: ByteSize::mib(128),
             stall_after: Duration::from_secs(120),
@@ -76,21 +80,27 @@ impl EngineOptions {
     /// Errors: `Config`, with the arithmetic.
     pub fn check(&self) -> Result<()> {
         let chunk = self.chunk.bytes();
-        if !chunk.is_power_of_two() || chunk < BLOCK_BYTES as u64 || chunk > GRANT_BYTES_MAX {
+        if !chunk.is_power_of_two() || chunk < BLOCK_BYTES as u64 || chunk > CHUNK_BYTES_MAX {
             return Err(config(format!(
                 "transfer.chunk is {} ({chunk} bytes), which is not a power of two from {} to {}",
                 self.chunk,
                 ByteSize(BLOCK_BYTES as u64),
-                ByteSize(GRANT_BYTES_MAX)
+                ByteSize(CHUNK_BYTES_MAX)
             )));
         }
         let chunk_max = self.chunk_max.bytes();
-        if !chunk_max.is_power_of_two() || chunk_max < chunk || chunk_max > GRANT_BYTES_MAX {
+        if !chunk_max.is_power_of_two() || chunk_max < chunk || chunk_max > CHUNK_BYTES_MAX {
             return Err(config(format!(
                 "transfer.chunk_max is {} ({chunk_max} bytes), which is not a power of two from {} to {}",
                 self.chunk_max,
                 self.chunk,
-                ByteSize(GRANT_BYTES_MAX)
+                ByteSize(CHUNK_BYTES_MAX)
+            )));
+        }
+        if !(1..=PARTS_IN_FLIGHT_MAX).contains(&self.parts_in_flight) {
+            return Err(config(format!(
+                "transfer.parts_in_flight is {}, not from 1 to {PARTS_IN_FLIGHT_MAX}",
+                self.parts_in_flight
             )));
         }
         if self.stall_after < Duration::from_secs(1) {
@@ -175,6 +185,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) chunk_bytes: u64,
     pub(crate) chunk_bytes_max: u64,
+    pub(crate) parts_in_flight: u64,
     pub(crate) saves_calls: bool,
     pub(crate) window_bytes: u64,
     pub(crate) stall_after: Duration,
@@ -194,13 +205,18 @@ impl Engine {
     /// Errors: `Config` for limits that do not fit, `Capacity` when threads cannot be started.
     pub fn new(options: EngineOptions) -> Result<Self> {
         options.check()?;
-        let budget = Budget::new(options.budget.bytes());
-        // At most 1 GiB, which every `usize` holds.
+        let budget = Budget::new(
+            options.budget.bytes(),
+            options.chunk.bytes(),
+            options.window.bytes(),
+        );
+        // At most 128 MiB, which every `usize` holds.
         let pool = Pool::new(Arc::clone(&budget), options.chunk.bytes() as usize);
         Ok(Engine {
             shared: Arc::new(Shared {
                 chunk_bytes: options.chunk.bytes(),
                 chunk_bytes_max: options.chunk_max.bytes(),
+                parts_in_flight: options.parts_in_flight,
                 saves_calls: options.saves_calls,
                 window_bytes: options.window.bytes(),
                 stall_after: options.stall_after,
@@ -318,6 +334,6 @@ struct Ended<'a>(&'a TransferRequest);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        self.0.progress.enter(Phase::Ended);
+        self.0.progress.end();
     }
 }

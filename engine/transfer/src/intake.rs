@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::select;
-use windlass_core::{AssetStream, Chunk, ContentHash, Digests, Part, Result, UploadOrder};
+use windlass_core::{AssetStream, Chunk, Digests, Part, Result, UploadOrder};
 
 use crate::budget::{Account, Grant};
 use crate::faults;
@@ -24,6 +24,7 @@ use crate::progress::Phase;
 use crate::resume::AlreadyThere;
 use crate::ring::OrderRing;
 use crate::transfer::Job;
+use crate::watch::Side;
 use crate::window::Window;
 
 /// How many chunks a digest may wait for an earlier one. Where order does not matter to the sink, one
@@ -95,7 +96,7 @@ impl<'a> Intake<'a> {
             reads: FuturesUnordered::new(),
             stream: None,
             queue: if in_order {
-                Queue::InOrder(OrderRing::new(chunks_max))
+                Queue::InOrder(OrderRing::starting_at(there.first_missing(), chunks_max))
             } else {
                 Queue::AsRead(VecDeque::new())
             },
@@ -252,9 +253,8 @@ impl<'a> Intake<'a> {
             let encoded = digest.and_then(ChunkDigest::encode);
             self.encoded.extend(encoded.map(|encoded| (index, encoded)));
         }
-        let content_hash: Option<ContentHash> = digest.and_then(ChunkDigest::content_hash);
         if let Some(mut ready) = self.unhashed.remove(&index) {
-            ready.chunk.content_hash = content_hash;
+            ready.chunk.content_hash = digest.and_then(ChunkDigest::content_hash);
             self.enqueue(ready)?;
         }
         let settled = self.window.hashed(index);
@@ -280,22 +280,30 @@ impl<'a> Intake<'a> {
             return Ok(());
         };
         let range = self.layout.range(index);
-        journal.acknowledged(Part {
+        let part = Part {
             offset: range.start,
             length: range.end - range.start,
             digest,
-        })
+        };
+        self.job.written(journal.acknowledged(part))
     }
 }
 
-/// Reads one chunk, and proves its length.
+/// Reads one chunk, and proves its length. A read that hangs is dropped and made again, once.
 async fn read<'a>(job: &'a Job<'a>, index: u64, mut buffer: ChunkBuffer) -> Result<Read> {
     let _counted = job.engine.reads.enter();
-    let range = job.layout.range(index);
-    let outcome = job
-        .source
-        .read(job.asset(), range, buffer.bytes_mut())
-        .await;
+    let (source, range) = (job.source, job.layout.range(index));
+    let call = job.watch.call(Side::Source, range.clone());
+    let reading = source.read(job.asset(), range.clone(), buffer.bytes_mut());
+    let outcome = match job.watch.unless_hung(&call, reading).await {
+        Some(outcome) => outcome,
+        None => {
+            tracing::warn!(path = %job.asset().path, ?range, "a read hangs and is made again");
+            buffer.bytes_mut().clear();
+            source.read(job.asset(), range, buffer.bytes_mut()).await
+        }
+    };
+    drop(call);
     complete(job, index, buffer, outcome)
         .await
         .map(|ready| (ready, None))
@@ -310,17 +318,19 @@ async fn read_on<'a>(
     mut buffer: ChunkBuffer,
 ) -> Result<Read> {
     let _counted = job.engine.reads.enter();
+    let range = job.layout.range(index);
+    let call = job.watch.call(Side::Source, range.clone());
     let mut stream = match stream {
         Some(stream) => stream,
         None => job.source.open(job.asset()).await?,
     };
-    let range = job.layout.range(index);
     let mut outcome = stream
         .next(range.end - range.start, buffer.bytes_mut())
         .await;
     if outcome.is_ok() && index + 1 == job.layout.count() {
         outcome = stream.end().await;
     }
+    drop(call);
     let ready = complete(job, index, buffer, outcome).await?;
     Ok((ready, Some(stream)))
 }

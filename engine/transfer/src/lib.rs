@@ -3,10 +3,11 @@
 //! [`Engine::transfer`] reads a pinned revision from a source in ranges, several at once, hashes the
 //! chunks beside the loop, hands them to a sink's upload session in the order that the sink wants,
 //! and commits only when the digests agree. This crate knows no service: what a source or a sink can
-//! do is on its capability sheet. It keeps nothing on disk; what survives a crash is the caller's
-//! ledger and what the sink can still find.
+//! do is on its capability sheet. It keeps nothing on disk; what survives a crash is what the request's
+//! journal was told, and what the sink still has.
 
 mod budget;
+mod cut;
 mod discard;
 mod engine;
 mod faults;
@@ -21,9 +22,11 @@ mod resume;
 pub mod ring;
 mod single_flight;
 mod transfer;
+mod watch;
 mod window;
 
-pub use engine::{Engine, EngineOptions, Gauges, PARTS, PARTS_IN_FLIGHT};
+pub use cut::PARTS;
+pub use engine::{Engine, EngineOptions, Gauges};
 pub use layout::{ChunkLayout, LayoutError};
 pub use progress::{Phase, Progress, Snapshot};
 pub use single_flight::{SingleFlight, Turn};

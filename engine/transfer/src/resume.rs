@@ -13,20 +13,25 @@
 //! | the intent was noted | session, parts, intent | all parts, perhaps the asset | looks; found → adopted unread, else commits what is there |
 //! | the commit's answer was lost | the same | perhaps the asset | the same |
 //!
-//! A session that belongs to other bytes is never met: the journal is the step's, the step names a
-//! revision, and a restart after a disagreement forgets both.
+//! A session of other bytes is never gone on with: its note names the revision and the size it was opened for, and a
+//! restart after a disagreement forgets session and parts. An attempt that learns from its journal that another
+//! one has the step by now stops, and leaves the session to that one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use windlass_core::{Part, Ranges};
+use windlass_core::{Asset, Part, Ranges, Revision};
 
 use crate::hash::{ChunkDigest, Hashing};
 use crate::layout::ChunkLayout;
 
-/// The note of a session: the sink's words, and how the content was cut for it.
+/// The note of a session: the sink's words, what it was opened for, and how the content was cut for it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SessionNote {
+    /// The revision whose bytes it takes.
+    pub(crate) revision: Revision,
+    /// Bytes of the content.
+    pub(crate) size: u64,
     /// Bytes of a chunk.
     pub(crate) chunk: u64,
     /// What the sink's `checkpoint` said.
@@ -37,6 +42,11 @@ impl SessionNote {
     /// Reads a note; `None` when another version wrote it, which only costs bytes.
     pub(crate) fn read(text: &str) -> Option<SessionNote> {
         serde_json::from_str(text).ok()
+    }
+
+    /// Whether the session was opened for the bytes that this asset has now.
+    pub(crate) fn is_of(&self, asset: &Asset) -> bool {
+        self.revision == asset.revision && self.size == asset.size
     }
 
     /// The note as it is kept.
@@ -57,13 +67,15 @@ pub(crate) struct AlreadyThere {
 
 impl AlreadyThere {
     /// Chunks of the layout that lie in what the sink acknowledged, with the digests that parts bring.
-    /// A chunk that is there only in part counts as not there.
+    /// A chunk that is there only in part counts as not there; so does, where the sink takes chunks `in_order`, one
+    /// behind a gap. Without `keeps_digests` every chunk is read, as a source from front to back must be.
     pub(crate) fn new(
         layout: &ChunkLayout,
         hashing: &Hashing,
         acknowledged: &Ranges,
         parts: &[Part],
         keeps_digests: bool,
+        in_order: bool,
     ) -> Self {
         let mut there = AlreadyThere::default();
         if acknowledged.bytes() == 0 {
@@ -73,7 +85,10 @@ impl AlreadyThere {
         for index in 0..layout.count() {
             let range = layout.range(index);
             if !acknowledged.contains(&range) {
-                continue;
+                match in_order {
+                    true => break,
+                    false => continue,
+                }
             }
             let part = parts
                 .get(&range.start)
@@ -86,5 +101,12 @@ impl AlreadyThere {
             }
         }
         there
+    }
+
+    /// The first chunk that is not there.
+    pub(crate) fn first_missing(&self) -> u64 {
+        let there = |index: &u64| self.known.contains_key(index) || self.unread.contains(index);
+        let chunks = (self.known.len() + self.unread.len()) as u64;
+        (0..chunks).find(|index| !there(index)).unwrap_or(chunks)
     }
 }

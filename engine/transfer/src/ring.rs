@@ -37,8 +37,13 @@ pub enum RingError {
 impl<T> OrderRing<T> {
     /// An empty ring whose first item to leave is item 0.
     pub fn new(capacity: u64) -> Self {
+        OrderRing::starting_at(0, capacity)
+    }
+
+    /// An empty ring whose first item to leave is item `next`.
+    pub(crate) fn starting_at(next: u64, capacity: u64) -> Self {
         OrderRing {
-            next: 0,
+            next,
             capacity: capacity.max(1),
             slots: VecDeque::new(),
             held: 0,

@@ -2,10 +2,14 @@
 
 mod budget;
 mod cancel;
+mod crash;
 mod faulty;
 mod hash;
+mod lessons;
+mod memory;
 mod options;
 mod parts;
 mod resume;
+mod stall;
 mod support;
 mod transfer;

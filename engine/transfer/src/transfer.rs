@@ -6,27 +6,28 @@
 //! states.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::select;
-use tokio::time::{Instant, sleep};
 use windlass_core::{
-    Asset, Capabilities, Correlation, Destination, Digests, Error, Expected, Journal, Kind, Placed,
-    Ranges, Readable, Result, Sink, Source, Unfinished, UploadOrder, UploadSession,
+    Asset, Correlation, Destination, Digests, Error, Expected, Journal, Kind, Placed, Ranges,
+    Readable, Result, Sink, Source, Unfinished, UploadOrder, UploadSession,
 };
 
 use crate::budget::Account;
-use crate::engine::{PARTS, PARTS_IN_FLIGHT, Shared};
+use crate::cut::{cut, resumed_layout};
+use crate::engine::Shared;
 use crate::faults;
 use crate::hash::Hashing;
 use crate::intake::{Intake, Ready};
-use crate::layout::{ChunkLayout, LEAF_BYTES};
+use crate::layout::ChunkLayout;
 use crate::progress::{Phase, Progress};
 use crate::resume::{AlreadyThere, SessionNote};
+use crate::watch::{Side, Watch};
 
 /// How long telling a sink that a session is given up may take. It is best effort: sessions that are
 /// not given up expire at the service.
@@ -80,10 +81,14 @@ pub(crate) struct Job<'a> {
     pub(crate) hashes_first: bool,
     /// Parts are journaled, because a session of this sink survives.
     pub(crate) journals: bool,
+    /// An append that hangs may be made again.
+    repeats: bool,
+    pub(crate) watch: Watch<'a>,
     hashing: Hashing,
     moved: AtomicU64,
     resumed: AtomicU64,
-    stirred: Mutex<Instant>,
+    /// Another attempt has the step by now.
+    superseded: AtomicBool,
     unfinished: Mutex<Unfinished>,
 }
 
@@ -108,26 +113,33 @@ impl<'a> Job<'a> {
             Some(layout) => layout,
             None => cut(engine, sink, size)?,
         };
+        let in_parts = layout.count() > 1;
         let wants_content_hash = request.want_content_hash
             || request.asset.content_hash.is_some()
             || sheet.states_content_hash
             || sheet.wants_chunk_hash;
         let hashing = Hashing::new(layout, wants_content_hash);
-        let survives = sheet.resumes && sheet.upload_order == UploadOrder::Any;
         Ok(Job {
             engine,
             source,
             sink,
             request,
             layout,
-            reads_ranges: source.capabilities().range_reads || layout.count() <= 1,
+            reads_ranges: source.capabilities().range_reads || !in_parts,
             // Chunks below a block have no digests of blocks to make a hash of.
             hashes_first: sheet.wants_chunk_hash && !hashing.needs_order(),
-            journals: journal.is_some() && survives && layout.count() > 1 && !hashing.needs_order(),
+            journals: journal.is_some() && sheet.resumes && in_parts && !hashing.needs_order(),
+            repeats: sheet.resumes && in_parts,
+            watch: Watch::new(
+                engine.stall_after,
+                source,
+                sink,
+                Arc::clone(&request.progress),
+            ),
             hashing,
             moved: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
-            stirred: Mutex::new(Instant::now()),
+            superseded: AtomicBool::new(false),
             unfinished: Mutex::new(unfinished),
         })
     }
@@ -137,7 +149,6 @@ impl<'a> Job<'a> {
     }
 
     pub(crate) fn fetched(&self, bytes: u64) {
-        self.stir();
         self.request.progress.fetched(bytes);
         self.engine
             .bytes_fetched
@@ -145,36 +156,39 @@ impl<'a> Job<'a> {
     }
 
     fn pushed(&self, bytes: u64) {
-        self.stir();
         self.request.progress.pushed(bytes);
         self.moved.fetch_add(bytes, Ordering::Relaxed);
         self.engine.bytes_pushed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn enter(&self, phase: Phase) {
-        if self.request.progress.enter(phase) {
-            self.stir();
-        }
+        self.request.progress.enter(phase);
     }
 
-    /// Something moved.
-    fn stir(&self) {
-        *self.stirred.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    /// What the journal answered, after a look whether the step is still this attempt's.
+    pub(crate) fn written(&self, answer: Result<()>) -> Result<()> {
+        if let Err(error) = &answer
+            && error.kind() == Kind::Conflict
+        {
+            self.superseded.store(true, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// Runs the transfer, a second time if something did not agree the first time.
     pub(crate) async fn run(&self) -> Result<Transferred> {
-        self.request.progress.begin(self.layout.size());
+        let (budget, progress) = (&self.engine.budget, &self.request.progress);
+        let customer = progress.begin(self.layout.size(), budget);
         let _counted = self.engine.transfers.enter();
-        let account = self.engine.budget.admit(self.layout.largest_bytes()).await;
-        self.stir();
+        let account = budget.admit(customer, self.layout.largest_bytes()).await;
+        progress.stir();
         let unfinished = std::mem::take(
             &mut *self
                 .unfinished
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        let first = match self.watched(&account, unfinished).await {
+        let first = match self.attempt(&account, unfinished).await {
             Err(error) if error.kind() == Kind::Integrity => error,
             outcome => return outcome.map(|done| self.report(done, 0)),
         };
@@ -182,9 +196,9 @@ impl<'a> Job<'a> {
         self.request.progress.restart();
         self.resumed.store(0, Ordering::Relaxed);
         if let Some(journal) = &self.request.journal {
-            journal.restarted().await?;
+            self.written(journal.restarted().await)?;
         }
-        match self.watched(&account, Unfinished::default()).await {
+        match self.attempt(&account, Unfinished::default()).await {
             Ok(done) => Ok(self.report(done, 1)),
             // Twice the same kind of trouble: the first one is the cause.
             Err(second) if second.kind() == Kind::Integrity => {
@@ -205,51 +219,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// An attempt that ends when nothing moves for too long.
-    async fn watched(&self, account: &Account, unfinished: Unfinished) -> Result<Done> {
-        select! {
-            biased;
-            outcome = self.attempt(account, unfinished) => outcome,
-            stalled = self.stalled() => Err(stalled),
-        }
-    }
-
-    /// Waits until nothing moved for too long and nobody says why.
-    async fn stalled(&self) -> Error {
-        let patience = self.engine.stall_after;
-        loop {
-            let stirred = *self.stirred.lock().unwrap_or_else(PoisonError::into_inner);
-            let silent = stirred.elapsed();
-            if silent < patience {
-                sleep(patience - silent).await;
-                continue;
-            }
-            let seen = self.request.progress.snapshot();
-            let explained = matches!(seen.phase, Phase::Queued | Phase::Starved)
-                || self.source.held_back().is_some()
-                || self.sink.held_back().is_some();
-            if !explained {
-                let message = format!(
-                    "nothing moved for {} s; it {}",
-                    silent.as_secs(),
-                    seen.phase.reason()
-                );
-                return Error::new(Kind::Unavailable, message)
-                    .with_context("read", seen.bytes_fetched)
-                    .with_context("taken by the sink", seen.bytes_pushed)
-                    .with_context("of", seen.bytes_total);
-            }
-            self.stir();
-        }
-    }
-
     async fn attempt(&self, account: &Account, unfinished: Unfinished) -> Result<Done> {
         if let Some(intent) = &unfinished.intent
-            && let Some(placed) = self.placed_before(intent).await?
+            && intent.size == self.layout.size()
+            && let Some(placed) = self.watch.over(self.placed_before(intent)).await?
         {
             return Ok((placed, *intent, true));
         }
-        let (resumed, there) = match self.resume(&unfinished).await? {
+        let (resumed, there) = match self.watch.over(self.resume(&unfinished)).await? {
             Some((session, there)) => (Some(session), there),
             None => (None, AlreadyThere::default()),
         };
@@ -258,10 +235,11 @@ impl<'a> Job<'a> {
             Some(session) => session,
             None => {
                 self.enter(Phase::Opening);
-                self.open(&mut intake).await?
+                self.watch.over(self.open(&mut intake)).await?
             }
         };
-        let digests = match self.move_bytes(intake, &*session).await {
+        let moving = self.move_bytes(intake, &*session);
+        let digests = match self.watch.over(moving).await {
             Ok(digests) => digests,
             Err(error) => {
                 self.leave(session, &error).await;
@@ -270,9 +248,22 @@ impl<'a> Job<'a> {
         };
         self.enter(Phase::Committing);
         if let Some(journal) = &self.request.journal {
-            journal.intend(&digests).await?;
+            let intended = self.written(journal.intend(&digests).await);
+            if let Err(error) = intended {
+                self.leave(session, &error).await;
+                return Err(error);
+            }
         }
-        match session.commit(&digests).await {
+        self.commit(session, digests).await
+    }
+
+    /// Makes the content visible. A commit whose answer does not come is one whose answer was lost.
+    async fn commit(&self, session: Box<dyn UploadSession>, digests: Digests) -> Result<Done> {
+        let answered = async { Ok(session.commit(&digests).await) };
+        let answer = self.watch.over(answered).await.unwrap_or_else(|stalled| {
+            Err(Error::new(Kind::Ambiguous, stalled.message()).with_source(stalled))
+        });
+        match answer {
             Ok(placed) => match faults::sink_disagrees(&placed, &digests) {
                 None => Ok((placed, digests, false)),
                 Some(error) => Err(self.undo(&placed, error).await),
@@ -303,8 +294,8 @@ impl<'a> Job<'a> {
         unfinished: &Unfinished,
     ) -> Result<Option<(Box<dyn UploadSession>, AlreadyThere)>> {
         let note = unfinished.session.as_deref().and_then(SessionNote::read);
-        let Some(note) = note.filter(|note| self.journals && self.layout.cuts_by(note.chunk))
-        else {
+        let fits = |note: &SessionNote| note.is_of(self.asset()) && self.layout.cuts_by(note.chunk);
+        let Some(note) = note.filter(|note| self.journals && fits(note)) else {
             return Ok(None);
         };
         self.enter(Phase::Opening);
@@ -332,6 +323,7 @@ impl<'a> Job<'a> {
                 &acknowledged,
                 parts,
                 self.reads_ranges,
+                self.sink.capabilities().upload_order == UploadOrder::InOrder,
             );
             let known = there.known.keys().map(|index| self.layout.range(*index));
             let known: u64 = known.map(|range| range.end - range.start).sum();
@@ -343,9 +335,11 @@ impl<'a> Job<'a> {
         }))
     }
 
-    /// Leaves a session whose attempt failed: to the next attempt where that can go on, else for good.
+    /// Leaves a session whose attempt failed: to the next attempt, or the one that has the step by now, where that
+    /// can go on; else for good.
     async fn leave(&self, session: Box<dyn UploadSession>, error: &Error) {
-        if self.journals && error.is_temporary() && error.kind() != Kind::Integrity {
+        let goes_on = error.is_temporary() && error.kind() != Kind::Integrity;
+        if self.superseded.load(Ordering::Relaxed) || (self.journals && goes_on) {
             drop(session);
         } else {
             abort(session).await;
@@ -375,10 +369,17 @@ impl<'a> Job<'a> {
         let words = session.checkpoint().filter(|_| self.journals);
         if let (Some(words), Some(journal)) = (words, &self.request.journal) {
             let note = SessionNote {
+                revision: self.asset().revision.clone(),
+                size: self.layout.size(),
                 chunk: self.layout.chunk_bytes(),
                 session: words,
             };
-            journal.opened(&note.write()).await?;
+            let noted = self.written(journal.opened(&note.write()).await);
+            if let Err(error) = noted {
+                // Nobody else knows of this session.
+                abort(session).await;
+                return Err(error);
+            }
         }
         Ok(session)
     }
@@ -416,12 +417,28 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Hands a chunk over. An append that hangs is dropped and made again once, where that is safe.
     async fn push(&self, session: &dyn UploadSession, ready: Ready) -> Result<u64> {
         let _counted = self.engine.appends.enter();
-        let bytes = ready.chunk.bytes.len() as u64;
-        session.append(ready.chunk).await?;
-        self.pushed(bytes);
-        Ok(ready.index)
+        let Ready { index, chunk } = ready;
+        let range = chunk.range();
+        let call = self.watch.call(Side::Sink, range.clone());
+        if self.repeats {
+            let appending = session.append(chunk.clone());
+            match self.watch.unless_hung(&call, appending).await {
+                Some(appended) => appended?,
+                None => {
+                    let path = &self.asset().path;
+                    tracing::warn!(%path, ?range, "an append hangs and is made again");
+                    session.append(chunk).await?;
+                }
+            }
+        } else {
+            session.append(chunk).await?;
+        }
+        drop(call);
+        self.pushed(range.end - range.start);
+        Ok(index)
     }
 
     /// A commit's answer was lost: finds out what became of it. What is not found is for the caller to
@@ -430,11 +447,10 @@ impl<'a> Job<'a> {
         self.enter(Phase::Looking);
         let request = self.request;
         let expected = Expected::from(digests);
-        let found = self
+        let finding = self
             .sink
-            .find(&request.destination, &request.correlation, &expected)
-            .await;
-        match found {
+            .find(&request.destination, &request.correlation, &expected);
+        match self.watch.over(finding).await {
             Ok(Some(placed)) => match faults::sink_disagrees(&placed, digests) {
                 None => Ok(placed),
                 // It carries our mark, but perhaps another try's bytes: not ours to remove.
@@ -449,7 +465,7 @@ impl<'a> Job<'a> {
     /// Takes away what does not agree with what was handed over.
     async fn undo(&self, placed: &Placed, error: Error) -> Error {
         self.enter(Phase::Undoing);
-        match self.sink.remove(placed).await {
+        match self.watch.over(self.sink.remove(placed)).await {
             Ok(()) => error.with_context("undone", "what was placed was removed again"),
             Err(failure) => error
                 .with_context("left behind", &placed.asset)
@@ -495,61 +511,4 @@ fn check_asset(sink: &dyn Sink, asset: &Asset) -> Result<()> {
         )),
         _ => Ok(()),
     }
-}
-
-/// The chunks that both sides and the digests can work with.
-fn cut(engine: &Shared, sink: &dyn Sink, size: u64) -> Result<ChunkLayout> {
-    let sheet = sink.capabilities();
-    let max = engine.chunk_bytes_max.min(sheet.chunk_bytes_max);
-    let whole = engine.chunk_bytes.min(max);
-    if size <= whole {
-        return ChunkLayout::new(size, whole).map_err(|error| unfit(error.to_string()));
-    }
-    if max < LEAF_BYTES {
-        return Err(unfit(format!(
-            "{} takes at most {max} bytes at once, below the least that can be hashed apart, {LEAF_BYTES}",
-            sink.name()
-        )));
-    }
-    let most = power_of_two_below(max);
-    let wanted = match engine.saves_calls {
-        true => engine.window_bytes / 2,
-        false => (engine.window_bytes / PARTS_IN_FLIGHT).min(size / PARTS),
-    };
-    let chunk = power_of_two_below(wanted.max(1)).clamp(engine.chunk_bytes.min(most), most);
-    let multiple = sheet.chunk_multiple.max(1);
-    if !u64::is_multiple_of(chunk, multiple) {
-        return Err(unfit(format!(
-            "{} takes multiples of {multiple} bytes, and a chunk of {chunk} is {} times that and {} over",
-            sink.name(),
-            chunk / multiple,
-            chunk % multiple
-        )));
-    }
-    ChunkLayout::new(size, chunk).map_err(|error| unfit(error.to_string()))
-}
-
-/// The cut of a session that an earlier attempt opened, where it still is within all limits.
-fn resumed_layout(
-    engine: &Shared,
-    sheet: &Capabilities,
-    size: u64,
-    unfinished: &Unfinished,
-) -> Option<ChunkLayout> {
-    let chunk = SessionNote::read(unfinished.session.as_deref()?)?.chunk;
-    let fits = chunk >= LEAF_BYTES
-        && chunk <= engine.window_bytes.min(sheet.chunk_bytes_max)
-        && chunk.is_multiple_of(sheet.chunk_multiple.max(1))
-        && size > chunk;
-    // A chunk that is no power of two is refused here.
-    ChunkLayout::new(size, chunk).ok().filter(|_| fits)
-}
-
-fn power_of_two_below(number: u64) -> u64 {
-    1 << number.ilog2()
-}
-
-fn unfit(message: String) -> Error {
-    Error::new(Kind::Unsupported, message)
-        .with_hint("transfer.chunk sets the size of a chunk, within what both endpoints allow")
 }

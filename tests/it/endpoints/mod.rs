@@ -63,6 +63,7 @@ async fn a_local_folder_keeps_every_promise() {
     let options = LocalOptions {
         name: "nas".to_owned(),
         root: folder.path().to_owned(),
+        exclusive: false,
     };
     let endpoint = Arc::new(LocalEndpoint::open(options).unwrap());
     suite::run(&subject(endpoint, "/Suite", folder)).await;

@@ -35,6 +35,7 @@ pub(crate) async fn run(args: &DemoArgs, global: &Global, out: Out) -> Result<En
         &args.basics,
         None,
         Some(INDEX_LAG),
+        None,
     )
     .await?;
     let ended = on_sandbox(args, global, &served, out).await;
@@ -53,6 +54,7 @@ async fn on_sandbox(
     let file = write_config(&args.dir, served.endpoints())?;
     let layered = load(&file, &overlay(global))?;
     let flow = RunArgs {
+        stop_after: None,
         flow: FLOW.to_owned(),
         retry_held: false,
     };

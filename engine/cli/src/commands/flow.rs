@@ -49,6 +49,7 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
             "record": "plan",
             "flow": plan.flow,
             "empty": plan.is_empty(),
+            "unchanged": plan.unchanged,
             "totals": totals,
             "findings": plan.findings,
         }))?;
@@ -66,6 +67,10 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
         .flow(flow, args.retry_held, Arc::clone(&observer))
         .await?;
     let cancel = interrupt::watch(out);
+    let mut wired = wired;
+    wired.runner.options.deadline = args
+        .stop_after
+        .map(|after| tokio::time::Instant::now() + after);
     let mut failures = false;
     if let Some(run) = next_run_to_resume(wired.ledger.as_ref(), flow).await? {
         let began = Instant::now();
@@ -86,6 +91,7 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
     if outcome? == RunOutcome::Stopped {
         return stopped(wired, observer, flow, out).await;
     }
+    wired.ingest.settle(&plan, Some(run)).await?;
     close(wired, observer).await?;
     Ok(if failures {
         Ended::WithFailures

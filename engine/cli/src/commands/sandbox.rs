@@ -6,7 +6,7 @@ use windlass_core::{Error, Kind, Result};
 use windlass_sandbox::agency::AgencySize;
 use windlass_sandbox::celum::Profile;
 use windlass_sandbox::fault::FaultProfile;
-use windlass_sandbox::{Sandbox, SandboxEndpoints, SandboxOptions};
+use windlass_sandbox::{ByHost, Sandbox, SandboxEndpoints, SandboxOptions};
 
 use super::Ended;
 use crate::args::{SandboxArgs, SandboxBasics, TreeSize};
@@ -16,7 +16,14 @@ use crate::{interrupt, progress, text};
 /// Serves until Ctrl-C.
 pub(crate) async fn run(args: &SandboxArgs, out: Out) -> Result<Ended> {
     let cancel = interrupt::watch(out);
-    let sandbox = start(args.dir.as_deref(), &args.basics, args.port, None).await?;
+    let by_host = match (args.by_host, &args.ca_file) {
+        (Some(address), Some(ca_file)) => Some(ByHost {
+            address,
+            ca_file: ca_file.clone(),
+        }),
+        _ => None,
+    };
+    let sandbox = start(args.dir.as_deref(), &args.basics, args.port, None, by_host).await?;
     if let Some(size) = args.fill {
         fill(&sandbox, size, args.basics.seed, out)?;
     }
@@ -38,6 +45,7 @@ pub(crate) async fn start(
     basics: &SandboxBasics,
     first_port: Option<u16>,
     index_lag: Option<u64>,
+    by_host: Option<ByHost>,
 ) -> Result<Sandbox> {
     let mut celum_profile = Profile::default();
     if let Some(seconds) = index_lag {
@@ -50,6 +58,7 @@ pub(crate) async fn start(
         dropbox_faults: faults("--dropbox-faults", basics.latency, &basics.dropbox_faults)?,
         celum_faults: faults("--celum-faults", basics.latency, &basics.celum_faults)?,
         celum_profile,
+        by_host,
     };
     Sandbox::start(options).await.map_err(|error| {
         Error::new(Kind::Unavailable, "the sandbox cannot start").with_source(error)

@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) ledger: LedgerConfig,
     /// How much memory, how many transfers.
     pub(crate) limits: Limits,
+    /// How services are reached.
+    pub(crate) network: NetworkConfig,
     /// Places that hold assets, by name.
     pub(crate) endpoint: BTreeMap<String, EndpointConfig>,
     /// Components with the customer's rules, by name.
@@ -51,6 +53,19 @@ impl Default for LedgerConfig {
     }
 }
 
+/// How services are reached.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NetworkConfig {
+    /// A PEM file of certificates that are trusted beside the system's own, for networks whose proxy
+    /// inspects TLS and for sandboxes. Relative to the configuration file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The proxy's URL; the environment's when not set. Loopback addresses are always reached directly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) proxy: Option<url::Url>,
+}
+
 /// How much memory, how many transfers.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -61,23 +76,30 @@ pub(crate) struct Limits {
     /// Bytes of one transfer in flight.
     #[schemars(with = "SizeText")]
     pub(crate) window: ByteSize,
-    /// Bytes of one range read and one append; a power of two from 4 MiB on.
+    /// The least bytes of one range read and one append; a power of two from 4 MiB on.
     #[schemars(with = "SizeText")]
     pub(crate) chunk: ByteSize,
-    /// Transfers at the same time.
+    /// The most: larger files are cut into larger chunks, which cost fewer calls.
+    #[schemars(with = "SizeText")]
+    pub(crate) chunk_max: ByteSize,
+    /// Transfers of large files at the same time; small ones travel together beside them.
     pub(crate) transfers: usize,
     /// How often a step is tried before it fails.
     pub(crate) tries: u32,
+    /// Seconds without any movement after which a transfer is given up and tried again from where it was.
+    pub(crate) stall_after: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             memory: ByteSize::mib(256),
-            window: ByteSize::mib(64),
+            window: ByteSize::mib(128),
             chunk: ByteSize::mib(8),
+            chunk_max: ByteSize::mib(64),
             transfers: 8,
             tries: 4,
+            stall_after: 120,
         }
     }
 }
@@ -103,6 +125,13 @@ pub(crate) enum EndpointConfig {
     Local(LocalConfig),
 }
 
+impl EndpointConfig {
+    /// Whether somebody counts the calls that move bytes.
+    pub(crate) fn counts_calls(&self) -> bool {
+        matches!(self, EndpointConfig::Dropbox(config) if config.monthly_calls.is_some())
+    }
+}
+
 /// A Dropbox account.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +149,10 @@ pub(crate) struct DropboxConfig {
     /// The member (`dbmid:…`) that a team app acts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) member: Option<String>,
+    /// How many data transport calls this account may make in a month, for teams whose plan limits them.
+    /// Windlass then cuts files into larger parts, counts, and stops before the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) monthly_calls: Option<u64>,
     /// Where remote calls go; only for a sandbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) api_url: Option<url::Url>,
@@ -204,6 +237,12 @@ pub(crate) struct IngestConfig {
     pub(crate) plugin: Option<String>,
     /// The collection (or folder) for files whose plugin names none.
     pub(crate) collection: String,
+    /// Files whose plugin names no collection keep their folders below `root`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) keep_folders: bool,
+    /// Reads back and hashes everything that was placed, which proves the most and doubles the bytes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) read_back: bool,
     /// The asset type for files whose plugin names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asset_type: Option<String>,
@@ -277,6 +316,19 @@ impl Config {
     /// other. The first problem is the error.
     pub(crate) fn check(&self) -> Result<()> {
         self.limits.check()?;
+        if self
+            .network
+            .proxy
+            .as_ref()
+            .is_some_and(|proxy| proxy.password().is_some())
+        {
+            // It would be shown by `config show`.
+            return Err(
+                Error::new(Kind::Config, "network.proxy holds a password").with_hint(
+                    "put the proxy with its password into the environment variable HTTPS_PROXY",
+                ),
+            );
+        }
         for (name, flow) in &self.flow {
             let FlowConfig::Ingest(ingest) = flow;
             for (key, endpoint) in [("from", &ingest.from), ("to", &ingest.to)] {
@@ -336,6 +388,16 @@ impl Limits {
                 "8MiB suits most networks",
             );
         }
+        let chunk_max = self.chunk_max.bytes();
+        if !chunk_max.is_power_of_two() || chunk_max < chunk || chunk_max > 128 << 20 {
+            return refuse(
+                format!(
+                    "limits.chunk_max is {}; it must be a power of two from limits.chunk of {} to 128 MiB",
+                    self.chunk_max, self.chunk
+                ),
+                "64MiB suits most networks",
+            );
+        }
         if self.window < self.chunk {
             return refuse(
                 format!(
@@ -352,6 +414,15 @@ impl Limits {
                     self.transfers
                 ),
                 "8 suits most accounts",
+            );
+        }
+        if self.stall_after < 10 {
+            return refuse(
+                format!(
+                    "limits.stall_after is {} s; services take up to 10 s for an ordinary answer",
+                    self.stall_after
+                ),
+                "120 suits most networks",
             );
         }
         if self.tries == 0 {

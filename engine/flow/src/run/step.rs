@@ -1,146 +1,128 @@
-//! One step, from lease to report. Errors become outcomes here and nowhere else.
+//! One attempt at one step: what it does, and in which order it says so.
+//!
+//! What a crash leaves of it, and what the next attempt does:
+//!
+//! | crash after | in the ledger | at the sink | next attempt |
+//! |---|---|---|---|
+//! | lease | lease | nothing | begins |
+//! | parts were acknowledged | session and parts, jotted | the parts | goes on behind them: neither reads nor sends them |
+//! | the intent was noted | session, parts, digests | all bytes, perhaps the asset | looks: found → adopted unread, else commits what is there |
+//! | commit answered, metadata or reading back missing | the same | the asset | looks, finds and adopts it; then does what is missing |
+//! | reading back disagreed | the same | the wrong asset, or nothing | adopts and reads back again, or begins anew |
+//! | outcome not recorded | the same | the asset | adopted with the digests of the intent: no byte is read |
+//!
+//! Looking is the transfer's: it has the intent in its journal. Where there is none, no commit was ever sent,
+//! so flows do not look by themselves any more. Updates of metadata need no look: to do them twice is to do them
+//! once.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Asset, Correlation, Destination, Digests, Draft, Error, Evidence, Kind, LeasedStep, Ledger,
-    NewHold, Outcome, Placed, Placement, Readable, Result, Sink, Source, StepId, StepReport,
-    StepState, Unfinished,
+    Asset, Correlation, Destination, Digests, Draft, Error, Evidence, Journal, Kind, Outcome,
+    Placed, Placement, Result, Sink, Source, Status, StepId,
 };
-use windlass_transfer::{Engine, Progress, TransferRequest, Transferred};
+use windlass_transfer::{Engine, TransferRequest, Transferred};
 
+use super::Runner;
+use super::activity::{Activity, Doing};
+use super::evidence::ReadBack;
 use super::journal::StepJournal;
-use super::{RunOptions, Runner, work_of};
-use crate::observe::{Event, Observer};
+use crate::observe::Observer;
 use crate::plan::{Work, draft_digest};
 
-/// The wait before a step is tried again that a service turned away without saying for how long.
-const LIMITED_WAIT: Duration = Duration::from_secs(30);
+/// From this size on one call more is nothing against the calls that its bytes cost.
+const LOOKED_AT_BYTES: u64 = 4 << 20;
 
-/// How often an asset is placed again because what the sink gives back is not what it was given.
-const READ_BACK_AGAIN: u32 = 1;
-
-/// A step on its way into a task.
-#[derive(Clone, Debug)]
-pub(super) struct Taken {
-    pub(super) step: LeasedStep,
-    /// What earlier attempts left.
-    pub(super) unfinished: Unfinished,
-    /// Where the task says how far it is.
-    pub(super) progress: Arc<Progress>,
-    /// The plan is so recent that the source need not be asked whether it still holds.
-    pub(super) is_fresh: bool,
+/// One attempt, shared by its task and the loop that watches it.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) step: StepId,
+    pub(super) number: u32,
+    pub(super) work: Work,
+    /// A commit may have been sent by an earlier attempt.
+    pub(super) may_be_placed: bool,
+    pub(super) journal: Arc<StepJournal>,
+    pub(super) activity: Activity,
 }
 
 /// Everything a step's task needs; shared by all of them.
+#[derive(Debug)]
 pub(super) struct StepRunner {
     flow: String,
     source: Arc<dyn Source>,
-    sink: Arc<dyn Sink>,
-    sink_reader: Option<Arc<dyn Source>>,
-    ledger: Arc<dyn Ledger>,
-    engine: Engine,
-    observer: Arc<dyn Observer>,
-    options: RunOptions,
-    halt: CancellationToken,
-    fatal: Mutex<Option<Error>>,
-    /// Failed tries of steps in this shift. The attempt number also grows when a run is stopped and
-    /// goes on, which must not bring a healthy step nearer to its end.
-    failures: Mutex<BTreeMap<StepId, u32>>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) sink_reader: Option<Arc<dyn Source>>,
+    pub(super) engine: Engine,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) evidence: Evidence,
+    /// Until when the plan is taken at its word.
+    fresh_until: Option<Instant>,
+    /// Attempts end by being dropped.
+    pub(super) never: CancellationToken,
+    /// The run's finding about evidence was told.
+    pub(super) told: AtomicBool,
 }
 
 impl StepRunner {
-    pub(super) fn new(runner: &Runner, halt: CancellationToken) -> Self {
+    pub(super) fn new(runner: &Runner, fresh_until: Option<Instant>) -> Self {
         StepRunner {
             flow: runner.flow.clone(),
             source: Arc::clone(&runner.source),
             sink: Arc::clone(&runner.sink),
             sink_reader: runner.sink_reader.clone(),
-            ledger: Arc::clone(&runner.ledger),
             engine: runner.engine.clone(),
             observer: Arc::clone(&runner.observer),
-            options: runner.options.clone(),
-            halt,
-            fatal: Mutex::new(None),
-            failures: Mutex::default(),
+            evidence: runner.options.evidence,
+            fresh_until,
+            never: CancellationToken::new(),
+            told: AtomicBool::new(false),
         }
     }
 
-    /// The first error that makes going on pointless, once.
-    pub(super) fn take_fatal(&self) -> Option<Error> {
-        self.fatal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    /// Runs a step and reports how it ended.
-    pub(super) async fn run(&self, taken: Taken) -> StepReport {
-        let step = &taken.step;
-        let work = work_of(step);
-        let outcome = match &work {
-            Ok(work) => {
-                let asset = work.asset();
-                self.observer.observe(Event::StepStarted {
-                    path: &asset.path,
-                    size: asset.size,
-                });
-                self.act(&taken, work).await
-            }
-            Err(_) => Err(Error::new(
-                Kind::Corrupt,
-                "the step's payload cannot be read",
-            )),
-        };
-        let outcome =
-            outcome.unwrap_or_else(|error| self.outcome_of(error, step.id, work.as_ref().ok()));
-        if let Ok(work) = &work {
-            let asset = work.asset();
-            let (state, message) = match &outcome {
-                Outcome::Done { .. } => (StepState::Done, None),
-                Outcome::Held { reason, .. } => (StepState::Held, Some(reason.as_str())),
-                Outcome::Failed { message, .. } => (StepState::Failed, Some(message.as_str())),
-                Outcome::Retry { message, .. } => (StepState::Open, Some(message.as_str())),
-            };
-            self.observer.observe(Event::StepEnded {
-                path: &asset.path,
-                size: asset.size,
-                state,
-                message,
-            });
-        }
-        StepReport {
-            id: step.id,
-            attempt: step.attempt,
-            outcome,
-        }
-    }
-
-    async fn act(&self, taken: &Taken, work: &Work) -> Result<Outcome> {
-        match work {
+    /// Makes the attempt. Cancel by dropping: what was acknowledged and intended is noted by then.
+    pub(super) async fn run(&self, attempt: &Attempt) -> Result<Outcome> {
+        match &attempt.work {
             Work::Place {
                 asset,
                 destination,
                 correlation,
             } => {
-                // A commit that may have happened is looked for whatever the source says now.
-                if !taken.is_fresh && taken.unfinished.intent.is_none() {
+                if self.must_look(attempt, asset) {
+                    attempt.activity.begin(Doing::Looking);
                     self.still_as_planned(asset).await?;
                 }
-                self.place(taken, asset, destination, correlation).await
+                self.place(attempt, asset, destination, correlation).await
             }
             Work::Update {
                 placement,
                 asset,
                 draft,
-            } => self.update(placement, asset, draft).await,
+            } => {
+                self.describe(attempt, &placement.placed, draft).await?;
+                self.placed(asset, draft, placement.placed.clone(), placement.digests, 0)
+            }
         }
     }
 
-    /// A plan may be hours old: bytes move only for the revision that was planned.
+    /// Whether the source is asked, before bytes move, how the asset is now.
+    ///
+    /// Not while the plan is fresh, nor where a commit may have happened, which comes first. Later it depends on the sheet: a source that
+    /// reads ranges reads them of the planned revision and of no other, so a look proves nothing, it only saves moving what was
+    /// replaced meanwhile. That is worth a call for a large content. A thousand small ones would cost a thousand
+    /// calls; where the source still has the planned revision it is placed, and the next plan replaces it.
+    fn must_look(&self, attempt: &Attempt, asset: &Asset) -> bool {
+        let is_fresh = self.fresh_until.is_some_and(|until| Instant::now() < until);
+        if is_fresh || attempt.may_be_placed {
+            return false;
+        }
+        let pins = self.source.capabilities().range_reads;
+        // Of an empty content nothing is read that could notice.
+        !pins || asset.size == 0 || asset.size > LOOKED_AT_BYTES
+    }
+
     async fn still_as_planned(&self, asset: &Asset) -> Result<()> {
         let changed = |what: &str| {
             Error::new(
@@ -149,7 +131,7 @@ impl StepRunner {
             )
             .with_context("path", &asset.path)
             .with_hint("the next run plans it again")
-            .with_status(windlass_core::Status::Permanent)
+            .with_status(Status::Permanent)
         };
         match self.source.stat(&asset.id).await? {
             None => Err(changed("file vanished")),
@@ -158,113 +140,65 @@ impl StepRunner {
         }
     }
 
+    /// Moves the bytes and proves that they arrived; begins again once when reading back says that they
+    /// did not.
     async fn place(
         &self,
-        taken: &Taken,
+        attempt: &Attempt,
         asset: &Asset,
         destination: &Destination,
         correlation: &Correlation,
     ) -> Result<Outcome> {
-        let journal = StepJournal::new(
-            Arc::clone(&self.ledger),
-            &taken.step,
-            taken.unfinished.clone(),
-        );
+        let journal: Arc<dyn Journal> = Arc::<StepJournal>::clone(&attempt.journal);
         let request = TransferRequest {
             asset: asset.clone(),
             destination: destination.clone(),
             correlation: correlation.clone(),
             // The ledger recognises a content by it, whichever side states it later.
             want_content_hash: true,
-            progress: Arc::clone(&taken.progress),
-            journal: Some(Arc::new(journal)),
+            progress: Arc::clone(&attempt.activity.progress),
+            journal: Some(journal),
         };
-        let mut again = 0;
-        let transferred = loop {
-            let (source, sink) = (self.source.as_ref(), self.sink.as_ref());
-            let mut transferred = self
-                .engine
-                .transfer(source, sink, &request, &self.halt)
-                .await?;
-            match self.read_back(asset, destination, &mut transferred).await {
-                Ok(()) => break transferred,
-                Err(error) if error.kind() == Kind::Integrity && again < READ_BACK_AGAIN => {
-                    tracing::warn!(error = %error.chain(), "placing it again");
-                    again += 1;
+        let mut bytes_moved = 0;
+        let mut disagreed: Option<Error> = None;
+        loop {
+            let mut done = self.transfer(attempt, &request).await?;
+            bytes_moved += done.bytes_moved;
+            let wrong = match self.read_back(attempt, destination, &done).await? {
+                ReadBack::Reached(evidence) => {
+                    done.placed.evidence = evidence;
+                    let draft = destination.draft();
+                    return self.placed(asset, draft, done.placed, done.digests, bytes_moved);
                 }
-                Err(error) => return Err(error),
+                ReadBack::Differs(error) => self.undo(attempt, &done.placed, error).await?,
+            };
+            if let Some(first) = disagreed {
+                return Err(wrong.with_context("the first time", first));
             }
-        };
-        if transferred.adopted && self.sink.capabilities().metadata {
-            // The commit whose answer was lost may have ended between content and metadata.
-            self.sink
-                .set_metadata(&transferred.placed.asset, destination.draft())
-                .await?;
+            tracing::warn!(path = %asset.path, error = %wrong.chain(), "beginning again");
+            disagreed = Some(wrong);
+            attempt.journal.restarted().await?;
         }
-        self.placed(
-            asset,
-            destination.draft(),
-            transferred.placed,
-            transferred.digests,
-            transferred.bytes_moved,
-        )
     }
 
-    /// Reads back and hashes what was placed, where that much is wanted. What is not what it should be is
-    /// taken away again.
-    async fn read_back(
-        &self,
-        asset: &Asset,
-        destination: &Destination,
-        transferred: &mut Transferred,
-    ) -> Result<()> {
-        let wanted = self.options.evidence == Evidence::E3;
-        let Some(reader) = self.sink_reader.as_ref().filter(|_| wanted) else {
-            return Ok(());
-        };
-        let draft = destination.draft();
-        let (placed, digests) = (&mut transferred.placed, &transferred.digests);
-        let there = Asset {
-            id: placed.asset.clone(),
-            path: draft.collection.join(&draft.file_name),
-            revision: placed.revision.clone(),
-            size: placed.size,
-            modified: None,
-            content_hash: None,
-            tags: Vec::new(),
-            readable: Readable::Yes,
-        };
-        let back = self
+    async fn transfer(&self, attempt: &Attempt, request: &TransferRequest) -> Result<Transferred> {
+        attempt.activity.begin(Doing::Moving);
+        let (source, sink) = (self.source.as_ref(), self.sink.as_ref());
+        let done = self
             .engine
-            .digest(reader.as_ref(), &there, &self.halt)
-            .await;
-        let back =
-            back.map_err(|error| error.with_context("while", "reading back what was placed"))?;
-        if back.blake3 == digests.blake3 {
-            placed.evidence = Evidence::E3;
-            return Ok(());
+            .transfer(source, sink, request, &self.never)
+            .await?;
+        if done.adopted && sink.capabilities().metadata {
+            // The commit whose answer was lost may have ended between content and metadata.
+            let draft = request.destination.draft();
+            self.describe(attempt, &done.placed, draft).await?;
         }
-        let error = Error::new(
-            Kind::Integrity,
-            format!(
-                "the sink gives back other bytes than it was given: BLAKE3 {} instead of {}",
-                back.blake3, digests.blake3
-            ),
-        )
-        .with_context("asset", &asset.path);
-        match self.sink.remove(placed).await {
-            Ok(()) => Err(error.with_context("undone", "what was placed was removed again")),
-            Err(failure) => Err(error
-                .with_context("left behind", &placed.asset)
-                .with_context("removing it failed", failure)),
-        }
+        Ok(done)
     }
 
-    async fn update(&self, placement: &Placement, asset: &Asset, draft: &Draft) -> Result<Outcome> {
-        self.sink
-            .set_metadata(&placement.placed.asset, draft)
-            .await?;
-        self.placed(asset, draft, placement.placed.clone(), placement.digests, 0)
+    async fn describe(&self, attempt: &Attempt, placed: &Placed, draft: &Draft) -> Result<()> {
+        attempt.activity.begin(Doing::Describing);
+        self.sink.set_metadata(&placed.asset, draft).await
     }
 
     fn placed(
@@ -290,80 +224,5 @@ impl StepRunner {
             placement: Some(Box::new(placement)),
             bytes_moved,
         })
-    }
-
-    fn outcome_of(&self, error: Error, step: StepId, work: Option<&Work>) -> Outcome {
-        let failures = self.count_failure(step, error.kind());
-        let hint = error.hint().map(str::to_owned);
-        let kind = error.kind();
-        tracing::debug!(%kind, failures, "{}", error.chain());
-        match kind {
-            Kind::Cancelled => Outcome::Retry {
-                after: Duration::ZERO,
-                message: error.chain(),
-            },
-            // Nothing can be placed any more, or nobody may: going on would only fail file by file.
-            Kind::Unauthenticated | Kind::Capacity => {
-                let message = error.chain();
-                let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-                fatal.get_or_insert(error);
-                Outcome::Retry {
-                    after: Duration::ZERO,
-                    message,
-                }
-            }
-            // Being turned away is no failure of the step, however often it happens.
-            Kind::Limited => Outcome::Retry {
-                after: error.retry_after().unwrap_or(LIMITED_WAIT),
-                message: error.chain(),
-            },
-            _ if error.is_temporary() && failures < self.options.tries => {
-                let doubled = self.options.retry_after * 2_u32.saturating_pow(failures.min(8) - 1);
-                let after = error.retry_after().unwrap_or(doubled);
-                Outcome::Retry {
-                    after,
-                    message: error.chain(),
-                }
-            }
-            Kind::Restricted | Kind::InvalidInput | Kind::SourceChanged | Kind::Conflict => {
-                // For a person, and grouped in reports: without request ids and paths.
-                let message = error.message();
-                let reason = match &hint {
-                    Some(hint) => format!("{message}; {hint}"),
-                    None => message.to_owned(),
-                };
-                // What was only temporary is decided afresh by the next plan.
-                let lasting = work.filter(|_| !error.is_temporary());
-                let hold = lasting.and_then(|work| self.hold(work)).map(Box::new);
-                Outcome::Held { reason, hold }
-            }
-            _ => Outcome::Failed {
-                kind,
-                message: error.chain(),
-                hint,
-            },
-        }
-    }
-
-    /// What later plans are told: not again, unless the asset or what it shall become changes.
-    fn hold(&self, work: &Work) -> Option<NewHold> {
-        let asset = work.asset();
-        let draft_digest = draft_digest(work.draft())
-            .inspect_err(|error| tracing::warn!("the next run tries it again: {}", error.chain()))
-            .ok()?;
-        Some(NewHold {
-            flow: self.flow.clone(),
-            source: self.source.name().to_owned(),
-            source_asset: asset.id.clone(),
-            source_revision: asset.revision.clone(),
-            draft_digest,
-        })
-    }
-
-    fn count_failure(&self, step: StepId, kind: Kind) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(step).or_default();
-        *count += u32::from(kind != Kind::Limited);
-        *count
     }
 }

