@@ -13,8 +13,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digests;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::ledger::StepId;
+
+/// No content ends beyond this byte: databases count in signed numbers.
+const CONTENT_END_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// A part of a content that the sink acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,21 @@ pub struct Unfinished {
     pub intent: Option<Digests>,
 }
 
+impl Unfinished {
+    /// Leaves out parts that overlap one that starts before them; the parts must ascend. Every part was
+    /// acknowledged, so that whichever stays is true, and what is left out is sent again.
+    pub fn drop_overlaps(&mut self) {
+        let mut end = 0;
+        self.parts.retain(|part| {
+            let stays = part.offset >= end;
+            if stays {
+                end = part.offset.saturating_add(part.length);
+            }
+            stays
+        });
+    }
+}
+
 /// Something to be written down about one attempt of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -48,6 +66,28 @@ pub struct Note {
     pub attempt: u32,
     /// What.
     pub what: Noted,
+}
+
+impl Note {
+    /// Whether any ledger can keep it. Errors: `InvalidInput` for a part without bytes, and for bytes at
+    /// or beyond 2^63.
+    pub fn check(&self) -> Result<()> {
+        let (offset, length, length_min) = match &self.what {
+            Noted::Part(part) => (part.offset, part.length, 1),
+            Noted::Intent(digests) => (0, digests.size, 0),
+            Noted::Session(_) | Noted::Restart => return Ok(()),
+        };
+        let end = offset.checked_add(length);
+        if length >= length_min && end.is_some_and(|end| end <= CONTENT_END_MAX) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::InvalidInput,
+            "a note tells of bytes that no content has",
+        )
+        .with_context("step", self.step.0)
+        .with_context("bytes", format!("{length} at {offset}")))
+    }
 }
 
 /// What a note says.

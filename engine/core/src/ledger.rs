@@ -347,9 +347,10 @@ pub enum Outcome {
 /// How long a jot may stay without the durability that survives a power cut.
 pub const JOT_AGE_MAX: Duration = Duration::from_secs(2);
 
-/// How many lost leases a step survives before it counts as what kills its workers. Five, because a
-/// machine that restarts a few times must not fail steps that merely were in flight.
-pub const LOST_LEASES_MAX: u32 = 5;
+/// How many lost leases a step survives before it counts as what kills its workers. Fifty, because workers
+/// take hundreds of steps ahead: most of those whose lease a crash costs had not begun, and a machine that
+/// restarts now and then must not fail them.
+pub const LOST_LEASES_MAX: u32 = 50;
 
 impl Outcome {
     /// What becomes of a step whose lease was lost for the `times`th time, the limit: its worker
@@ -468,12 +469,19 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     async fn finish(&self, reports: &[StepReport]) -> Result<Vec<bool>>;
 
     /// Writes notes about steps in flight; durable when it returns. Answers for each whether it was
-    /// accepted: a stale attempt's is not. The notes of a step end with it; a retry keeps them.
+    /// accepted: a stale attempt's is not. The notes of a step end with it; a retry keeps them. What was
+    /// jotted before comes before: a new session or a restart forgets jotted parts too.
+    ///
+    /// Errors: `InvalidInput` for notes that no ledger can keep ([`Note::check`]); none of the call counts.
     async fn note(&self, notes: &[Note]) -> Result<Vec<bool>>;
 
     /// Writes one note so that it survives the end of this process, and durably before long
     /// ([`JOT_AGE_MAX`]). Cheap enough to be called for every part; never waits for a disk. The attempt is
-    /// checked when it becomes durable, at the latest when the step is taken again.
+    /// checked when it becomes durable, at the latest when the step is taken again: what was jotted by the
+    /// attempt that held the step last counts until then.
+    ///
+    /// Errors: `InvalidInput` as for [`Ledger::note`]; `Capacity` where the disk is full, or where too much
+    /// waits to become durable; `Config` where it cannot be written. An error costs bytes, never correctness.
     fn jot(&self, note: &Note) -> Result<()>;
 
     /// What was noted of each step, jots included, in the same order.

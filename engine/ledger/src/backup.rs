@@ -7,6 +7,7 @@ use windlass_core::{Error, Kind, Result};
 
 use crate::error::explain;
 use crate::open::Target;
+use crate::writer::NEW_EPOCH;
 
 /// Copies the ledger as it is now to a new file. The copy appears under its name only when it is
 /// complete and on the disk.
@@ -40,6 +41,7 @@ pub(crate) async fn backup(target: &Target, copy: &Path) -> Result<()> {
         ));
     };
     vacuum_into(target, name).await?;
+    part_from_jots(part).await?;
     let (part, copy_to) = (part.to_owned(), copy.to_owned());
     let keep = move || -> std::io::Result<()> {
         std::fs::File::open(&part)?.sync_all()?;
@@ -54,6 +56,16 @@ pub(crate) async fn backup(target: &Target, copy: &Path) -> Result<()> {
         Error::new(Kind::Unexpected, "copying the ledger ended abnormally").with_source(error)
     })?;
     kept.map_err(told)
+}
+
+/// Makes the copy a ledger of its own: jots that lie beside the place it is put to are not the copy's.
+async fn part_from_jots(copy: &Path) -> Result<()> {
+    let told = |error| explain(copy, "copied", error);
+    let mut connection = Target::connect_to_change(copy).await.map_err(told)?;
+    let changed = sqlx::query(NEW_EPOCH).execute(&mut connection).await;
+    let closed = connection.close().await;
+    changed.map_err(told)?;
+    closed.map_err(told)
 }
 
 async fn vacuum_into(target: &Target, name: &str) -> Result<()> {

@@ -12,7 +12,7 @@ use windlass_core::memory::ManualClock;
 use windlass_core::{
     Action, AssetId, AssetPath, Blake3, CallCount, Clock, ContentHash, Cursor, Digests, Evidence,
     Kind, LeasedStep, Ledger, NewHold, NewStep, Note, Noted, Outcome, Part, Placed, Placement,
-    Revision, RunId, RunState, StepReport, StepState, Tally, Unfinished, WorkerId,
+    Revision, RunId, RunState, StepId, StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
 /// A ledger under test. Its lost-lease limit is the default one.
@@ -63,8 +63,14 @@ macro_rules! conformance_suite {
             notes_of_a_step_in_flight_are_found_again
             a_new_session_forgets_the_parts_of_the_old_one
             a_restart_forgets_everything_noted
+            jots_before_a_new_session_or_a_restart_are_forgotten_with_it
+            parts_ascend_and_do_not_overlap
+            bytes_that_no_content_has_are_not_noted
             notes_of_a_stale_attempt_do_not_count
             a_retry_keeps_what_was_noted_and_an_end_forgets_it
+            every_end_of_a_step_forgets_what_was_noted
+            a_released_step_keeps_what_was_noted
+            jots_of_the_last_holder_count_until_the_step_is_taken_again
             jots_of_a_process_that_ended_go_to_the_next_attempt
             calls_are_counted_by_account_and_month
             what_a_plan_found_unchanged_is_kept_with_its_run

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::AnyPool;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use windlass_core::{
     Action, AssetId, AssetPath, CallCount, ContentHash, ContentRecord, Cursor, Error, Hold,
     JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note, Placement, Result, Revision, RunId,
@@ -16,15 +16,17 @@ use windlass_core::{
 use crate::backup;
 use crate::error::closed;
 use crate::jots::Jots;
-use crate::notes::Fence;
 use crate::open::{self, Target};
 use crate::options::LedgerOptions;
 use crate::read::Reader;
 use crate::write::{Answer, Work};
-use crate::writer::{Request, Writer};
+use crate::writer::{JOTS_A_FOLD, Request, Writer};
 
 /// How many calls wait for the writer before callers wait to hand theirs over.
 const WAITING_CALLS_MAX: usize = 1_024;
+
+/// Jots are folded this long after the first of them, which leaves [`JOT_AGE_MAX`] some time for the commit.
+const FOLD_AFTER: Duration = JOT_AGE_MAX.saturating_sub(Duration::from_millis(500));
 
 /// A [`Ledger`] in one SQLite file.
 ///
@@ -40,8 +42,6 @@ pub struct SqlLedger {
 #[derive(Clone, Debug)]
 struct WriterHandle {
     jots: Arc<Jots>,
-    /// Wakes the task that folds jots.
-    fold: Arc<Notify>,
     requests: mpsc::Sender<Request>,
     /// Turns true when the writer has let go of the file.
     ended: watch::Receiver<bool>,
@@ -87,14 +87,13 @@ impl SqlLedger {
         drop(tokio::spawn(writer.run(waiting, end)));
         let writer = WriterHandle {
             jots: Arc::new(jots),
-            fold: Arc::default(),
             requests,
             ended,
         };
         drop(tokio::spawn(fold_now_and_then(
             writer.requests.downgrade(),
             Arc::clone(&writer.jots),
-            Arc::clone(&writer.fold),
+            writer.ended.clone(),
         )));
         SqlLedger {
             reader: Reader { target, pool },
@@ -135,17 +134,25 @@ async fn write(requests: &mpsc::Sender<Request>, work: Work) -> Result<Answer> {
     answer.await.map_err(|_| closed())?
 }
 
-/// Makes jots durable.
+/// Makes durable what is jotted by now.
+///
+/// May be dropped at any moment: what was handed to the writer is folded, and what is still pending is folded
+/// again before anything that could contradict it.
 async fn fold(requests: &mpsc::Sender<Request>, jots: &Jots) -> Result<()> {
+    let last = jots.last();
     let _one_at_a_time = jots.folding.lock().await;
-    let notes = jots.pending();
-    let count = notes.len();
-    if count == 0 {
-        return Ok(());
+    let mut through = 0;
+    while through < last {
+        let Some(some) = jots.pending(JOTS_A_FOLD) else {
+            break;
+        };
+        through = some.through;
+        write(requests, Work::Fold { jots: some }).await?;
+        jots.folded(through);
     }
-    let fence = Fence::HeldLast;
-    write(requests, Work::Note { notes, fence }).await?;
-    jots.folded(count);
+    if through > 0 {
+        jots.shorten();
+    }
     Ok(())
 }
 
@@ -153,21 +160,31 @@ async fn fold(requests: &mpsc::Sender<Request>, jots: &Jots) -> Result<()> {
 async fn fold_now_and_then(
     requests: mpsc::WeakSender<Request>,
     jots: Arc<Jots>,
-    many: Arc<Notify>,
+    mut ended: watch::Receiver<bool>,
 ) {
     loop {
-        // A timeout is the ordinary case.
-        tokio::time::timeout(JOT_AGE_MAX, many.notified())
-            .await
-            .ok();
+        tokio::select! {
+            biased;
+            _ = ended.wait_for(|ended| *ended) => return,
+            () = jots.some.notified() => {}
+        }
+        tokio::select! {
+            biased;
+            _ = ended.wait_for(|ended| *ended) => return,
+            () = jots.many.notified() => {}
+            () = tokio::time::sleep(FOLD_AFTER) => {}
+        }
         let Some(requests) = requests.upgrade() else {
             return;
         };
         if let Err(error) = fold(&requests, &jots).await {
             tracing::warn!(error = %error.chain(), "notes of transfers in flight are not durable yet");
-            if requests.is_closed() {
-                return;
-            }
+            drop(requests);
+            // Not at once again, however many wait.
+            tokio::time::sleep(FOLD_AFTER).await;
+        }
+        if jots.pending(1).is_some() {
+            jots.some.notify_one();
         }
     }
 }
@@ -254,8 +271,13 @@ impl Ledger for SqlLedger {
     }
 
     async fn note(&self, notes: &[Note]) -> Result<Vec<bool>> {
-        let (notes, fence) = (notes.to_vec(), Fence::Holds);
-        match self.write(Work::Note { notes, fence }).await? {
+        notes.iter().try_for_each(Note::check)?;
+        let writer = self.writer()?;
+        if writer.jots.come_before(notes) {
+            writer.fold().await?;
+        }
+        let notes = notes.to_vec();
+        match self.write(Work::Note { notes }).await? {
             Answer::Accepted(accepted) => Ok(accepted),
             other => Err(mismatched(&other)),
         }
@@ -263,10 +285,10 @@ impl Ledger for SqlLedger {
 
     fn jot(&self, note: &Note) -> Result<()> {
         let writer = self.writer()?;
-        if writer.jots.write(note)? {
-            writer.fold.notify_one();
+        if writer.requests.is_closed() {
+            return Err(closed());
         }
-        Ok(())
+        writer.jots.write(note)
     }
 
     async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {
@@ -346,6 +368,7 @@ impl Ledger for SqlLedger {
 
     async fn close(&self) -> Result<()> {
         if let Some(writer) = &self.writer {
+            writer.jots.close();
             // What cannot be folded now is folded when the ledger is opened next.
             match writer.fold().await {
                 Ok(()) => writer.jots.remove(),

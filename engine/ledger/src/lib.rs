@@ -9,6 +9,8 @@
 //! when that process died go back to the queue when the ledger is opened again.
 
 mod backup;
+#[cfg(any(test, feature = "bare"))]
+pub mod bare;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;

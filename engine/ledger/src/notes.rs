@@ -6,46 +6,50 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use windlass_core::{CallCount, Note, Noted, RunId, StepId, Tally};
+use windlass_core::{CallCount, Digests, Note, Noted, Part, RunId, StepId, Tally};
 
 use crate::error::Failure;
 use crate::rows::{Columns, set, signed};
 use crate::write::{Answer, no_run};
 use crate::writer::Transaction;
 
-/// How many notes one statement writes: bounds the JSON text that SQLite spreads.
-const NOTES_A_STATEMENT: usize = 1_000;
+/// How many rows one statement writes: bounds the JSON text that SQLite spreads.
+const ROWS_A_STATEMENT: usize = 1_000;
 
-const HELD: &str = "SELECT id, attempt, state FROM step WHERE state IN ('leased', 'open') AND id IN \
-     (SELECT CAST(value AS BIGINT) FROM json_each($1))";
+pub(crate) const HELD: &str = "SELECT id, attempt, state FROM step WHERE state IN ('leased', 'open') \
+     AND attempt > 0 AND id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
-const KEEP_SESSIONS: &str = "INSERT INTO upload_session (step, session, at) \
-     SELECT CAST(value->>0 AS BIGINT), value->>1, $2 FROM json_each($1) WHERE true \
+pub(crate) const KEEP_SESSIONS: &str = "INSERT INTO upload_session (step, session, at) \
+     SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT) FROM json_each($1) WHERE true \
      ON CONFLICT (step) DO UPDATE SET session = excluded.session, at = excluded.at";
 
-const KEEP_PARTS: &str = "INSERT INTO part (step, start, length, digest) \
+pub(crate) const KEEP_PARTS: &str = "INSERT INTO part (step, start, length, digest) \
      SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
      unhex(value->>3) FROM json_each($1) WHERE true \
      ON CONFLICT (step, start) DO UPDATE SET length = excluded.length, digest = excluded.digest";
 
-const KEEP_INTENTS: &str = "INSERT INTO intent (step, size, blake3, content_hash, at) \
+pub(crate) const KEEP_INTENTS: &str = "INSERT INTO intent (step, size, blake3, content_hash, at) \
      SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), unhex(value->>2), \
-     unhex(value->>3), $2 FROM json_each($1) WHERE true \
+     unhex(value->>3), CAST(value->>4 AS BIGINT) FROM json_each($1) WHERE true \
      ON CONFLICT (step) DO UPDATE SET size = excluded.size, blake3 = excluded.blake3, \
      content_hash = excluded.content_hash, at = excluded.at";
 
-const FORGET_SESSIONS: &str = "DELETE FROM upload_session WHERE step IN \
+pub(crate) const FORGET_SESSIONS: &str = "DELETE FROM upload_session WHERE step IN \
      (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
-const FORGET_PARTS: &str =
+pub(crate) const FORGET_PARTS: &str =
     "DELETE FROM part WHERE step IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
-const FORGET_INTENTS: &str =
+pub(crate) const FORGET_INTENTS: &str =
     "DELETE FROM intent WHERE step IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
+const FOLDED: &str = "UPDATE jots SET folded = MAX(folded, $1)";
+
+// Counts end where numbers do.
 const COUNT_CALLS: &str = "INSERT INTO call_count (account, month, calls) \
      SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT) FROM json_each($1) WHERE true \
-     ON CONFLICT (account, month) DO UPDATE SET calls = call_count.calls + excluded.calls \
+     ON CONFLICT (account, month) DO UPDATE SET calls = excluded.calls + \
+     MIN(call_count.calls, 9223372036854775807 - excluded.calls) \
      RETURNING account, month, calls";
 
 const UNCHANGED: &str =
@@ -63,41 +67,50 @@ pub(crate) enum Fence {
 /// Writes notes in order. Answers for each whether it counted.
 pub(crate) async fn note(
     transaction: &mut Transaction<'_>,
-    notes: &[Note],
+    notes: &[&Note],
     fence: Fence,
 ) -> Result<Vec<bool>, Failure> {
-    for note in notes {
-        // Everything that can be refused comes before the first statement that writes.
-        if let Noted::Part(part) = &note.what {
-            signed(part.offset).and(signed(part.length))?;
-        }
-    }
     let current = current(transaction, notes, fence).await?;
     let counts = |note: &Note| current.get(&note.step) == Some(&i64::from(note.attempt));
-    let accepted: Vec<bool> = notes.iter().map(counts).collect();
-    let kept: Vec<&Note> = notes.iter().filter(|note| counts(note)).collect();
-    // Neighbours of one kind are one set; between kinds the order counts.
-    for group in
-        kept.chunk_by(|a, b| std::mem::discriminant(&a.what) == std::mem::discriminant(&b.what))
-    {
-        for part in group.chunks(NOTES_A_STATEMENT) {
-            keep(transaction, part).await?;
+    let mut accepted = Vec::with_capacity(notes.len());
+    let mut changes: BTreeMap<StepId, Change<'_>> = BTreeMap::new();
+    for note in notes {
+        let counts = counts(note);
+        accepted.push(counts);
+        if counts {
+            changes.entry(note.step).or_default().apply(&note.what);
         }
     }
+    make(transaction, &changes).await?;
     Ok(accepted)
+}
+
+/// Keeps jots and says up to which one, together.
+pub(crate) async fn fold(
+    transaction: &mut Transaction<'_>,
+    notes: &[Note],
+    through: u64,
+) -> Result<(), Failure> {
+    let notes: Vec<&Note> = notes.iter().collect();
+    note(transaction, &notes, Fence::HeldLast).await?;
+    sqlx::query(FOLDED)
+        .bind(signed(through)?)
+        .execute(&mut *transaction.connection)
+        .await?;
+    Ok(())
 }
 
 /// The attempts whose notes count, by step.
 async fn current(
     transaction: &mut Transaction<'_>,
-    notes: &[Note],
+    notes: &[&Note],
     fence: Fence,
 ) -> Result<BTreeMap<StepId, i64>, Failure> {
     let mut steps: Vec<StepId> = notes.iter().map(|note| note.step).collect();
     steps.sort_unstable();
     steps.dedup();
     let mut current = BTreeMap::new();
-    for part in steps.chunks(NOTES_A_STATEMENT) {
+    for part in steps.chunks(ROWS_A_STATEMENT) {
         let rows = sqlx::query(HELD)
             .bind(set(part)?)
             .fetch_all(&mut *transaction.connection)
@@ -116,50 +129,106 @@ async fn current(
     Ok(current)
 }
 
-/// Keeps notes of one kind.
-async fn keep(transaction: &mut Transaction<'_>, notes: &[&Note]) -> Result<(), Failure> {
-    let Some(first) = notes.first() else {
-        return Ok(());
-    };
-    let steps: Vec<StepId> = notes.iter().map(|note| note.step).collect();
-    match &first.what {
-        Noted::Session(_) => {
-            let rows = notes.iter().filter_map(|note| match &note.what {
-                Noted::Session(session) => Some((note.step, session)),
-                _ => None,
-            });
-            write(transaction, KEEP_SESSIONS, &rows.collect::<Vec<_>>()).await?;
-            forget(transaction, FORGET_PARTS, &steps).await
+/// What several notes come to for one step. Steps do not touch each other, so that the notes of many become a
+/// few statements, however they are mixed.
+#[derive(Debug, Default)]
+struct Change<'a> {
+    forgets_session: bool,
+    forgets_parts: bool,
+    forgets_intent: bool,
+    session: Option<&'a str>,
+    /// By where they start.
+    parts: BTreeMap<u64, &'a Part>,
+    intent: Option<&'a Digests>,
+}
+
+impl<'a> Change<'a> {
+    fn apply(&mut self, what: &'a Noted) {
+        match what {
+            Noted::Session(session) => {
+                self.session = Some(session);
+                self.parts.clear();
+                self.forgets_parts = true;
+            }
+            Noted::Part(part) => {
+                self.parts.insert(part.offset, part);
+            }
+            Noted::Intent(digests) => self.intent = Some(digests),
+            Noted::Restart => {
+                *self = Change {
+                    forgets_session: true,
+                    forgets_parts: true,
+                    forgets_intent: true,
+                    ..Change::default()
+                };
+            }
         }
-        Noted::Part(_) => {
-            let rows = notes.iter().filter_map(|note| match &note.what {
-                Noted::Part(part) => {
-                    let digest = hex(&part.digest);
-                    Some((note.step, part.offset, part.length, digest))
-                }
-                _ => None,
-            });
-            let rows = set(&rows.collect::<Vec<_>>())?;
-            sqlx::query(KEEP_PARTS)
+    }
+}
+
+async fn make(transaction: &mut Transaction<'_>, changes: &Changes<'_>) -> Result<(), Failure> {
+    let (mut sessions, mut parts, mut intents) = (Vec::new(), Vec::new(), Vec::new());
+    for (step, change) in changes {
+        sessions.extend(change.forgets_session.then_some(*step));
+        parts.extend(change.forgets_parts.then_some(*step));
+        intents.extend(change.forgets_intent.then_some(*step));
+    }
+    forget(transaction, FORGET_SESSIONS, &sessions).await?;
+    forget(transaction, FORGET_PARTS, &parts).await?;
+    forget(transaction, FORGET_INTENTS, &intents).await?;
+    for (statement, rows) in [
+        (KEEP_SESSIONS, session_rows(changes, transaction.now)?),
+        (KEEP_PARTS, part_rows(changes)?),
+        (KEEP_INTENTS, intent_rows(changes, transaction.now)?),
+    ] {
+        for rows in rows {
+            sqlx::query(statement)
                 .bind(rows)
                 .execute(&mut *transaction.connection)
                 .await?;
-            Ok(())
         }
-        Noted::Intent(_) => {
-            let rows = notes.iter().filter_map(|note| match &note.what {
-                Noted::Intent(digests) => Some((
-                    note.step,
-                    digests.size,
-                    digests.blake3,
-                    digests.content_hash,
-                )),
-                _ => None,
-            });
-            write(transaction, KEEP_INTENTS, &rows.collect::<Vec<_>>()).await
-        }
-        Noted::Restart => forget_all(transaction, &steps).await,
     }
+    Ok(())
+}
+
+type Changes<'a> = BTreeMap<StepId, Change<'a>>;
+
+fn session_rows(changes: &Changes<'_>, now: i64) -> windlass_core::Result<Vec<String>> {
+    sets(changes.iter().filter_map(|(step, change)| {
+        let session = change.session?;
+        Some((step, session, now))
+    }))
+}
+
+fn part_rows(changes: &Changes<'_>) -> windlass_core::Result<Vec<String>> {
+    sets(changes.iter().flat_map(|(step, change)| {
+        let parts = change.parts.values();
+        parts.map(move |part| (step, part.offset, part.length, hex::encode(&part.digest)))
+    }))
+}
+
+fn intent_rows(changes: &Changes<'_>, now: i64) -> windlass_core::Result<Vec<String>> {
+    sets(changes.iter().filter_map(|(step, change)| {
+        let digests = change.intent?;
+        Some((
+            step,
+            digests.size,
+            digests.blake3,
+            digests.content_hash,
+            now,
+        ))
+    }))
+}
+
+/// Rows as statements take them, a thousand each.
+fn sets<T: Serialize>(rows: impl Iterator<Item = T>) -> windlass_core::Result<Vec<String>> {
+    let mut sets = Vec::new();
+    let mut rows = rows.peekable();
+    while rows.peek().is_some() {
+        let some: Vec<T> = rows.by_ref().take(ROWS_A_STATEMENT).collect();
+        sets.push(set(&some)?);
+    }
+    Ok(sets)
 }
 
 /// Forgets everything noted of steps that have ended.
@@ -188,19 +257,6 @@ async fn forget(
     Ok(())
 }
 
-async fn write<T: Serialize>(
-    transaction: &mut Transaction<'_>,
-    statement: &'static str,
-    rows: &[T],
-) -> Result<(), Failure> {
-    sqlx::query(statement)
-        .bind(set(rows)?)
-        .bind(transaction.now)
-        .execute(&mut *transaction.connection)
-        .await?;
-    Ok(())
-}
-
 /// Adds calls to their counts and answers the new ones, in order.
 pub(crate) async fn count_calls(
     transaction: &mut Transaction<'_>,
@@ -210,7 +266,7 @@ pub(crate) async fn count_calls(
     let mut after = Vec::with_capacity(counts.len());
     for count in counts {
         let sum = sums.entry((&count.account, &count.month)).or_default();
-        *sum = sum.saturating_add(signed(count.calls)?);
+        *sum = sum.saturating_add(i64::try_from(count.calls).unwrap_or(i64::MAX));
         after.push(*sum);
     }
     let rows: Vec<_> = sums.iter().map(|((a, m), calls)| (a, m, calls)).collect();
@@ -256,14 +312,4 @@ pub(crate) async fn set_unchanged(
         Some(_) => Ok(Answer::Unit),
         None => Err(no_run(run)),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a string does not fail.
-        write!(text, "{byte:02x}").ok();
-    }
-    text
 }

@@ -70,8 +70,11 @@ pub(crate) async fn open(path: &Path, options: LedgerOptions) -> Result<Arc<SqlL
     };
     inspect(&target.file, false)?;
     let mut writer = Writer::new(target.clone(), lock);
-    writer.prepare().await?;
-    let jots = Jots::new(&target.file, &writer.identity().await?);
+    let epoch = writer.prepare().await?;
+    let jots_max = target.options.jots_bytes_max.bytes();
+    let jots = Jots::new(&target.file, &epoch, jots_max);
+    // Whatever lies there is folded or of no use.
+    jots.remove();
     let readers = target.readers().await?;
     Ok(Arc::new(SqlLedger::writing(target, readers, writer, jots)))
 }
@@ -144,7 +147,7 @@ fn inspect(file: &Path, must_exist: bool) -> Result<()> {
 impl Target {
     /// A connection that may write.
     pub(crate) async fn connect(&self) -> Result<AnyConnection, sqlx::Error> {
-        let mut connection = self.url("rwc")?.connect().await?;
+        let mut connection = url(&self.file, "rwc")?.connect().await?;
         self.set_up(&mut connection, Role::Write).await?;
         Ok(connection)
     }
@@ -153,7 +156,12 @@ impl Target {
     /// from writing, although it writes only the copy.
     pub(crate) async fn connect_to_copy(&self) -> Result<AnyConnection, sqlx::Error> {
         let mode = if self.options.read_only { "ro" } else { "rw" };
-        self.url(mode)?.connect().await
+        url(&self.file, mode)?.connect().await
+    }
+
+    /// A connection to a file that is there and nobody else knows.
+    pub(crate) async fn connect_to_change(file: &Path) -> Result<AnyConnection, sqlx::Error> {
+        url(file, "rw")?.connect().await
     }
 
     /// The time, in epoch milliseconds.
@@ -175,18 +183,9 @@ impl Target {
                 let target = target.clone();
                 Box::pin(async move { target.set_up(connection, Role::Read).await })
             })
-            .connect_with(self.url(mode).map_err(told)?)
+            .connect_with(url(&self.file, mode).map_err(told)?)
             .await
             .map_err(told)
-    }
-
-    fn url(&self, mode: &str) -> Result<AnyConnectOptions, sqlx::Error> {
-        // Does nothing but the first time.
-        sqlx::any::install_default_drivers();
-        let file = self.file.to_string_lossy();
-        let file = utf8_percent_encode(&file, &KEPT_IN_URL);
-        let options: AnyConnectOptions = format!("sqlite://{file}?mode={mode}").parse()?;
-        Ok(options.disable_statement_logging())
     }
 
     /// FULL is the only setting that keeps an acknowledged commit through a power cut, and group
@@ -303,12 +302,22 @@ impl Target {
     }
 }
 
+fn url(file: &Path, mode: &str) -> Result<AnyConnectOptions, sqlx::Error> {
+    // Does nothing but the first time.
+    sqlx::any::install_default_drivers();
+    let file = file.to_string_lossy();
+    let file = utf8_percent_encode(&file, &KEPT_IN_URL);
+    let options: AnyConnectOptions = format!("sqlite://{file}?mode={mode}").parse()?;
+    Ok(options.disable_statement_logging())
+}
+
 /// The one number that a statement answers.
 async fn number(connection: &mut AnyConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
     sqlx::query(sql).fetch_one(connection).await?.try_get(0)
 }
 
-fn migrator() -> Migrator {
+/// What brings any ledger up to date.
+pub(crate) fn migrator() -> Migrator {
     let migrations = [
         (
             1,

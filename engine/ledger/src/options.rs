@@ -22,6 +22,9 @@ pub struct LedgerOptions {
     pub check_bytes_max: ByteSize,
     /// Pages that the writer keeps in memory. More helps when millions of contents are known.
     pub cache: ByteSize,
+    /// How large the file of jots may grow while the ledger cannot be written, 64 MiB at most. They are in memory
+    /// too meanwhile; the default is some 150,000 parts.
+    pub jots_bytes_max: ByteSize,
     /// How many reads run at the same time.
     pub readers: u32,
 }
@@ -38,6 +41,7 @@ impl Default for LedgerOptions {
             // About a fifth of a second of reading.
             check_bytes_max: ByteSize::mib(64),
             cache: ByteSize::mib(32),
+            jots_bytes_max: ByteSize::mib(32),
             readers: 4,
         }
     }

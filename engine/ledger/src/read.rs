@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::AnyPool;
+use futures_util::TryStreamExt;
+use sqlx::{AnyConnection, AnyPool};
 use windlass_core::{
     Action, AssetId, AssetPath, ContentHash, ContentRecord, Cursor, Hold, Placement, Result,
     Revision, RunId, RunRecord, StepId, StepRecord, StepState, Tally, Unfinished,
@@ -48,8 +49,7 @@ pub(crate) const SESSIONS: &str = "SELECT wanted.key AS position, session \
      FROM json_each($1) AS wanted CROSS JOIN upload_session WHERE step = wanted.value";
 
 pub(crate) const PARTS: &str = "SELECT wanted.key AS position, start, length, digest \
-     FROM json_each($1) AS wanted CROSS JOIN part WHERE step = wanted.value \
-     ORDER BY wanted.key, start";
+     FROM json_each($1) AS wanted CROSS JOIN part WHERE step = wanted.value";
 
 pub(crate) const INTENTS: &str = "SELECT wanted.key AS position, size, blake3, content_hash \
      FROM json_each($1) AS wanted CROSS JOIN intent WHERE step = wanted.value";
@@ -171,44 +171,60 @@ impl Reader {
 
     pub(crate) async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {
         let mut found = vec![Unfinished::default(); steps.len()];
+        // One snapshot: parts of one session must not meet the name of another.
+        let snapshot = self.pool.begin().await;
+        let mut snapshot = self.told(snapshot)?;
         for (part, found) in steps
             .chunks(KEYS_A_STATEMENT)
             .zip(found.chunks_mut(KEYS_A_STATEMENT))
         {
             let wanted = set(part)?;
-            self.each(SESSIONS, &wanted, found, |row, unfinished| {
-                unfinished.session = Some(row.text("session")?);
-                Ok(())
-            })
+            self.each(
+                &mut snapshot,
+                SESSIONS,
+                &wanted,
+                found,
+                |row, unfinished| {
+                    unfinished.session = Some(row.text("session")?);
+                    Ok(())
+                },
+            )
             .await?;
-            self.each(PARTS, &wanted, found, |row, unfinished| {
+            self.each(&mut snapshot, PARTS, &wanted, found, |row, unfinished| {
                 unfinished.parts.push(row.part()?);
                 Ok(())
             })
             .await?;
-            self.each(INTENTS, &wanted, found, |row, unfinished| {
+            self.each(&mut snapshot, INTENTS, &wanted, found, |row, unfinished| {
                 unfinished.intent = Some(row.intent()?);
                 Ok(())
             })
             .await?;
         }
+        self.told(snapshot.commit().await)?;
+        for unfinished in &mut found {
+            // As the table is ordered; sorting what is sorted costs one look.
+            unfinished.parts.sort_by_key(|part| part.offset);
+            unfinished.drop_overlaps();
+        }
         Ok(found)
     }
 
-    /// Hands each row of a statement over a set to what its key belongs to.
+    /// Hands each row of a statement over a set to what its key belongs to, one by one: a large file has
+    /// hundreds of thousands, and rows are larger than what they say.
     async fn each<T>(
         &self,
+        connection: &mut AnyConnection,
         statement: &'static str,
         wanted: &str,
         found: &mut [T],
         take: impl Fn(&Columns<'_>, &mut T) -> Result<()>,
     ) -> Result<()> {
-        let rows = sqlx::query(statement)
+        let mut rows = sqlx::query(statement)
             .bind(wanted.to_owned())
-            .fetch_all(&self.pool)
-            .await;
-        for row in &self.told(rows)? {
-            let columns = self.columns(row);
+            .fetch(connection);
+        while let Some(row) = self.told(rows.try_next().await)? {
+            let columns = self.columns(&row);
             let position = usize::try_from(columns.number("position")?).unwrap_or(usize::MAX);
             if let Some(slot) = found.get_mut(position) {
                 take(&columns, slot)?;

@@ -3,6 +3,7 @@ mod damage;
 mod durability;
 mod interleavings;
 mod jots;
+mod migrations;
 mod plans;
 
 use std::path::Path;
@@ -27,13 +28,6 @@ async fn open(file: &Path) -> Result<Arc<SqlLedger>, Error> {
 }
 
 impl SqlLedger {
-    /// Copies the file without folding anything first.
-    async fn reader_copy(&self, copy: &Path) {
-        crate::backup::backup(&self.reader.target, copy)
-            .await
-            .unwrap();
-    }
-
     /// Closes a ledger that a test needs only to exist.
     async fn close_now(&self) {
         windlass_core::Ledger::close(self).await.unwrap();

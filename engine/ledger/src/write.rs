@@ -10,7 +10,8 @@ use windlass_core::{
 };
 
 use crate::error::Failure;
-use crate::notes::{Fence, count_calls, note, set_unchanged};
+use crate::jots::Folding;
+use crate::notes::{Fence, count_calls, fold, note, set_unchanged};
 use crate::rows::{Columns, set, signed};
 use crate::settle::{REAP, lose, settle};
 use crate::writer::Transaction;
@@ -58,7 +59,9 @@ pub(crate) enum Work {
     },
     Note {
         notes: Vec<Note>,
-        fence: Fence,
+    },
+    Fold {
+        jots: Folding,
     },
     CountCalls {
         counts: Vec<CallCount>,
@@ -77,16 +80,11 @@ impl Work {
             _ => None,
         }
     }
-}
 
-impl Work {
-    /// The notes of a work that only notes, for whoever holds the steps.
-    pub(crate) fn held_notes(&self) -> Option<&[Note]> {
+    /// The notes of a work that only notes.
+    pub(crate) fn notes(&self) -> Option<&[Note]> {
         match self {
-            Work::Note {
-                notes,
-                fence: Fence::Holds,
-            } => Some(notes),
+            Work::Note { notes } => Some(notes),
             _ => None,
         }
     }
@@ -125,9 +123,14 @@ pub(crate) async fn perform(
             Ok(Answer::Accepted(accepted))
         }
         Work::SetCursor { name, cursor } => set_cursor(transaction, name, cursor.as_ref()).await,
-        Work::Note { notes, fence } => {
-            let accepted = note(transaction, notes, *fence).await?;
+        Work::Note { notes } => {
+            let notes: Vec<&Note> = notes.iter().collect();
+            let accepted = note(transaction, &notes, Fence::Holds).await?;
             Ok(Answer::Accepted(accepted))
+        }
+        Work::Fold { jots } => {
+            fold(transaction, &jots.notes, jots.through).await?;
+            Ok(Answer::Unit)
         }
         Work::CountCalls { counts } => count_calls(transaction, counts).await,
         Work::SetUnchanged { run, unchanged } => set_unchanged(transaction, *run, unchanged).await,
@@ -151,11 +154,12 @@ pub(crate) async fn keep_notes(
     transaction: &mut Transaction<'_>,
     works: &[Work],
 ) -> Result<Vec<windlass_core::Result<Answer>>, Failure> {
-    let all: Vec<&[Note]> = works.iter().filter_map(Work::held_notes).collect();
-    let accepted = note(transaction, &all.concat(), Fence::Holds).await?;
+    let calls: Vec<&[Note]> = works.iter().filter_map(Work::notes).collect();
+    let notes: Vec<&Note> = calls.iter().copied().flatten().collect();
+    let accepted = note(transaction, &notes, Fence::Holds).await?;
     let mut accepted = accepted.into_iter();
     let own = |notes: &[Note]| accepted.by_ref().take(notes.len()).collect();
-    let answers: Vec<Vec<bool>> = all.iter().copied().map(own).collect();
+    let answers: Vec<Vec<bool>> = calls.iter().copied().map(own).collect();
     Ok(answers.into_iter().map(Answer::Accepted).map(Ok).collect())
 }
 

@@ -7,22 +7,25 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AnyConnection, Connection, Executor, Row};
+use sqlx::{AnyConnection, Connection, Executor};
 use tokio::sync::{mpsc, oneshot, watch};
-use windlass_core::{Action, Note, Result, StepState};
+use windlass_core::{Action, Result, StepState};
 
 use crate::error::{Failure, explain};
-use crate::jots::{self, Jots};
+use crate::jots;
 use crate::lock::Lock;
-use crate::notes::{Fence, note};
+use crate::notes::fold;
 use crate::open::Target;
-use crate::rows::set;
+use crate::rows::{Columns, set};
 use crate::settle::{RECLAIM, lose};
 use crate::write::{Answer, Work, keep_notes, perform, settle_reports};
 
 /// How many requests share a transaction at most. At this number the commit's `fsync` is a small
 /// part of the work, and the first one has not waited long.
 const REQUESTS_A_COMMIT: usize = 256;
+
+/// How many jots are folded at once at most: bounds the text that they become on their way.
+pub(crate) const JOTS_A_FOLD: usize = 10_000;
 
 /// What is handed to the writer.
 #[derive(Debug)]
@@ -53,8 +56,9 @@ impl Writer {
         }
     }
 
-    /// Connects, brings the schema up to date and puts back what a dead process had leased.
-    pub(crate) async fn prepare(&mut self) -> Result<()> {
+    /// Connects, brings the schema up to date, puts back what a dead process had leased and folds what it
+    /// had jotted. Answers the epoch of the jots from now on.
+    pub(crate) async fn prepare(&mut self) -> Result<String> {
         let target = self.target.clone();
         let told = |error| explain(&target.file, "opened", error);
         let connection = self.connected().await.map_err(told)?;
@@ -63,43 +67,16 @@ impl Writer {
             tracing::info!(ledger = %target.file.display(), "made a new ledger");
         }
         // The lock is ours, so whoever leased a step is gone.
-        let reclaimed = self
-            .transact(Reclaim)
-            .await
-            .map_err(|failure| self.told(failure))?;
-        if reclaimed > 0 {
+        let taken_over = self.transact(TakeOver).await;
+        let taken_over = taken_over.map_err(|failure| self.told(failure))?;
+        if taken_over.steps > 0 || taken_over.jots > 0 {
             tracing::info!(
-                steps = reclaimed,
-                "put back what an ended process had taken"
+                steps = taken_over.steps,
+                jots = taken_over.jots,
+                "put back what an ended process had taken, with what it had noted"
             );
         }
-        self.fold_left_over(&target).await
-    }
-
-    /// Who this ledger is.
-    pub(crate) async fn identity(&mut self) -> Result<String> {
-        let file = self.target.file.clone();
-        let told = |error| explain(&file, "opened", error);
-        let connection = self.connected().await.map_err(told)?;
-        let row = sqlx::query("SELECT id FROM identity").fetch_one(connection);
-        row.await.and_then(|row| row.try_get("id")).map_err(told)
-    }
-
-    /// Folds what an ended process jotted, before anybody takes a step.
-    async fn fold_left_over(&mut self, target: &Target) -> Result<()> {
-        let identity = self.identity().await?;
-        let notes = jots::left_over(&target.file, &identity);
-        if notes.is_empty() {
-            return Ok(());
-        }
-        let folded = self.transact(Fold(&notes)).await;
-        folded.map_err(|failure| self.told(failure))?;
-        tracing::debug!(
-            notes = notes.len(),
-            "folded what an ended process had jotted"
-        );
-        Jots::new(&target.file, &identity).remove();
-        Ok(())
+        Ok(taken_over.epoch)
     }
 
     /// Serves requests until the channel is closed and empty, then lets go of the file.
@@ -233,7 +210,7 @@ impl Job for Batch<'_> {
             }
             let notes = rest
                 .iter()
-                .take_while(|work| work.held_notes().is_some())
+                .take_while(|work| work.notes().is_some())
                 .count();
             if notes > 1 {
                 let (together, later) = rest.split_at(notes);
@@ -252,26 +229,43 @@ impl Job for Batch<'_> {
     }
 }
 
-/// Ends every lease, at opening.
-struct Reclaim;
+/// Takes the ledger over from whoever had it, at opening: ends every lease, folds what was jotted, and begins a new
+/// epoch of jots.
+struct TakeOver;
 
-impl Job for Reclaim {
-    type Output = u64;
-
-    async fn run(self, transaction: &mut Transaction<'_>) -> Result<u64, Failure> {
-        let limit = transaction.target.options.lost_leases_max;
-        lose(transaction, sqlx::query(RECLAIM), limit).await
-    }
+struct TakenOver {
+    steps: u64,
+    jots: usize,
+    epoch: String,
 }
 
-/// What an ended process jotted, at opening.
-struct Fold<'a>(&'a [Note]);
+const LAST_EPOCH: &str = "SELECT epoch, folded FROM jots";
 
-impl Job for Fold<'_> {
-    type Output = ();
+/// Makes jots of before, folded by now, meaningless. In a copy it makes those of the original so.
+pub(crate) const NEW_EPOCH: &str =
+    "UPDATE jots SET epoch = lower(hex(randomblob(16))), folded = 0 RETURNING epoch";
 
-    async fn run(self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
-        note(transaction, self.0, Fence::HeldLast).await.map(drop)
+impl Job for TakeOver {
+    type Output = TakenOver;
+
+    async fn run(self, transaction: &mut Transaction<'_>) -> Result<TakenOver, Failure> {
+        let limit = transaction.target.options.lost_leases_max;
+        let steps = lose(transaction, sqlx::query(RECLAIM), limit).await?;
+        let file = &transaction.target.file;
+        let row = sqlx::query(LAST_EPOCH)
+            .fetch_one(&mut *transaction.connection)
+            .await?;
+        let last = Columns { file, row: &row };
+        let left = jots::left_over(file, &last.text("epoch")?, last.size("folded")?);
+        for some in left.chunks(JOTS_A_FOLD) {
+            fold(transaction, some, 0).await?;
+        }
+        let row = sqlx::query(NEW_EPOCH)
+            .fetch_one(&mut *transaction.connection)
+            .await?;
+        let epoch = Columns { file, row: &row }.text("epoch")?;
+        let jots = left.len();
+        Ok(TakenOver { steps, jots, epoch })
     }
 }
 

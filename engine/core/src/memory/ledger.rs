@@ -167,7 +167,15 @@ impl Book {
         self.leased.contains(&step) && entry.is_some_and(|entry| entry.record.attempt == attempt)
     }
 
-    /// Keeps a note of a step that is known to be leased by the right attempt.
+    /// Whether this attempt holds the step, or held it last and nobody has taken it since.
+    fn held_step_last(&self, step: StepId, attempt: u32) -> bool {
+        let held = |entry: &Entry| {
+            entry.record.attempt == attempt && attempt > 0 && !entry.record.state.is_terminal()
+        };
+        self.steps.get(&step).is_some_and(held)
+    }
+
+    /// Keeps a note of a step of which the right attempt tells.
     fn keep(&mut self, step: StepId, what: &Noted) {
         let unfinished = self.notes.entry(step).or_default();
         match what {
@@ -433,6 +441,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn note(&self, notes: &[Note]) -> Result<Vec<bool>> {
+        notes.iter().try_for_each(Note::check)?;
         let mut book = self.open()?;
         let mut accepted = Vec::with_capacity(notes.len());
         for note in notes {
@@ -446,8 +455,9 @@ impl Ledger for MemoryLedger {
     }
 
     fn jot(&self, note: &Note) -> Result<()> {
+        note.check()?;
         let mut book = self.open()?;
-        if book.holds_step(note.step, note.attempt) {
+        if book.held_step_last(note.step, note.attempt) {
             book.keep(note.step, &note.what);
         }
         Ok(())
@@ -455,7 +465,11 @@ impl Ledger for MemoryLedger {
 
     async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {
         let book = self.open()?;
-        let noted = |step| book.notes.get(step).cloned().unwrap_or_default();
+        let noted = |step| {
+            let mut unfinished = book.notes.get(step).cloned().unwrap_or_default();
+            unfinished.drop_overlaps();
+            unfinished
+        };
         Ok(steps.iter().map(noted).collect())
     }
 

@@ -190,7 +190,13 @@ pub async fn a_step_that_keeps_being_lost_fails_in_the_end(
     assert!(failed.ended.is_some());
     assert_eq!(
         failed.message.as_deref(),
-        Some("given up: 5 times a worker took it and vanished before it ended")
+        Some(
+            format!(
+                "given up: {} times a worker took it and vanished before it ended",
+                windlass_core::LOST_LEASES_MAX
+            )
+            .as_str()
+        )
     );
     assert!(failed.hint.is_some());
     assert_eq!(failed.error.as_deref(), Some("unexpected"));

@@ -212,6 +212,11 @@ pub async fn any_text_survives(ledger: &dyn Ledger, _clock: &ManualClock) {
 
 pub async fn a_closed_ledger_refuses_to_go_on(ledger: &dyn Ledger, _clock: &ManualClock) {
     let run = running(ledger, 1).await;
+    let note = Note {
+        step: StepId(1),
+        attempt: 1,
+        what: Noted::Restart,
+    };
     ledger.close().await.unwrap();
     ledger.close().await.unwrap();
     for error in [
@@ -221,6 +226,10 @@ pub async fn a_closed_ledger_refuses_to_go_on(ledger: &dyn Ledger, _clock: &Manu
             .unwrap_err(),
         ledger.tally(run).await.unwrap_err(),
         ledger.finish(&[]).await.unwrap_err(),
+        ledger.note(std::slice::from_ref(&note)).await.unwrap_err(),
+        ledger.jot(&note).unwrap_err(),
+        ledger.unfinished(&[note.step]).await.unwrap_err(),
+        ledger.count_calls(&[]).await.unwrap_err(),
     ] {
         assert_eq!(error.message(), "the ledger is closed");
     }

@@ -8,16 +8,29 @@ use std::time::Duration;
 use proptest::prelude::*;
 use windlass_core::memory::{ManualClock, MemoryLedger};
 use windlass_core::{
-    Clock, LeasedStep, Ledger, Outcome, RunId, RunState, StepId, StepReport, StepState, WorkerId,
+    Clock, LeasedStep, Ledger, Note, Noted, Outcome, Part, RunId, RunState, StepId, StepReport,
+    StepState, WorkerId,
 };
 
 use crate::SqlLedger;
 use crate::conformance::{done, new_hold, placement, report, step};
+use crate::jots::path_of;
 use crate::tests::options;
 
 const WORKERS: usize = 3;
 const STEPS: u64 = 6;
 const TTL: Duration = Duration::from_secs(10);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// It closed the ledger.
+    Closed,
+    /// It closed the ledger, but an older state of the jots comes back.
+    OldJots,
+    /// It was killed: the files stay as they were at that moment.
+    Killed,
+}
 
 #[derive(Clone, Debug)]
 enum Move {
@@ -39,8 +52,16 @@ enum Move {
     Finish {
         picks: Vec<(usize, u8)>,
     },
-    /// The process dies and another one opens the ledger.
-    Restart,
+    /// Notes of attempts that were taken at some time, however stale.
+    Note {
+        picks: Vec<(usize, u8)>,
+    },
+    Jot {
+        pick: usize,
+        what: u8,
+    },
+    /// Another process opens the ledger.
+    Restart(End),
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -53,7 +74,11 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => worker.prop_map(|worker| Move::Release { worker }),
         4 => prop::collection::vec((0..64_usize, 0..5_u8), 0..4)
             .prop_map(|picks| Move::Finish { picks }),
-        1 => Just(Move::Restart),
+        4 => prop::collection::vec((0..64_usize, 0..8_u8), 1..5)
+            .prop_map(|picks| Move::Note { picks }),
+        8 => (0..64_usize, 0..8_u8).prop_map(|(pick, what)| Move::Jot { pick, what }),
+        1 => prop::sample::select(vec![End::Closed, End::OldJots, End::Killed])
+            .prop_map(Move::Restart),
     ]
 }
 
@@ -127,7 +152,34 @@ impl Pair {
                 assert_eq!(released, memory.release(worker).await.unwrap());
             }
             Move::Finish { picks } => self.finish(picks).await,
-            Move::Restart => self.restart().await,
+            Move::Note { picks } => self.note(picks).await,
+            Move::Jot { pick, what } => self.jot(*pick, *what),
+            Move::Restart(end) => self.restart(*end).await,
+        }
+    }
+
+    /// A note of an attempt that was taken at some time; the later ones are likelier to be current.
+    fn noted(&self, pick: usize, what: u8) -> Option<Note> {
+        let last = self.taken.len().checked_sub(1)?;
+        let step = &self.taken[last - pick % (last + 1).min(8)];
+        Some(Note {
+            step: step.id,
+            attempt: step.attempt,
+            what: noted(pick, what),
+        })
+    }
+
+    async fn note(&self, picks: &[(usize, u8)]) {
+        let notes = picks.iter().map(|(pick, what)| self.noted(*pick, *what));
+        let notes: Vec<Note> = notes.flatten().collect();
+        let accepted = self.sql.note(&notes).await.unwrap();
+        assert_eq!(accepted, self.memory.note(&notes).await.unwrap());
+    }
+
+    fn jot(&self, pick: usize, what: u8) {
+        if let Some(note) = self.noted(pick, what) {
+            self.sql.jot(&note).unwrap();
+            self.memory.jot(&note).unwrap();
         }
     }
 
@@ -153,8 +205,25 @@ impl Pair {
 
     /// Opening ends all leases, which in memory is the same as all of them expiring and a reap; the
     /// clock must not move for the others, so it moves for both.
-    async fn restart(&mut self) {
+    async fn restart(&mut self, end: End) {
+        let folder = tempfile::tempdir().unwrap();
+        // Nothing is being written: every call has answered, and no time passed for the task that folds.
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
         self.sql.close().await.unwrap();
+        match end {
+            End::Closed => {}
+            End::OldJots => {
+                let now = path_of(&self.folder.path().join("windlass.db"));
+                let old = path_of(&folder.path().join("windlass.db"));
+                if old.exists() {
+                    std::fs::copy(old, now).unwrap();
+                }
+            }
+            End::Killed => self.folder = folder,
+        }
         self.clock.advance(TTL * 2);
         let file = self.folder.path().join("windlass.db");
         self.sql = SqlLedger::open(&file, options(&self.clock)).await.unwrap();
@@ -176,6 +245,9 @@ impl Pair {
             sql.next_due(run).await.unwrap(),
             memory.next_due(run).await.unwrap()
         );
+        let ids: Vec<StepId> = steps.iter().map(|step| step.id).collect();
+        let noted = sql.unfinished(&ids).await.unwrap();
+        assert_eq!(noted, memory.unfinished(&ids).await.unwrap());
         for step in &steps {
             let ended = self.ended.get(&step.id).copied().unwrap_or(0);
             assert!(ended <= 1, "{:?} ended {ended} times", step.id);
@@ -218,6 +290,19 @@ impl Pair {
             "{steps:#?}"
         );
         self.sql.close().await.unwrap();
+    }
+}
+
+fn noted(pick: usize, what: u8) -> Noted {
+    match what {
+        0 => Noted::Session(format!("session {pick}")),
+        1 => Noted::Restart,
+        2 => Noted::Intent(placement(pick as u64).digests),
+        _ => Noted::Part(Part {
+            offset: u64::from(what) * 3,
+            length: 1 + pick as u64 % 5,
+            digest: vec![pick as u8; pick % 40].into(),
+        }),
     }
 }
 

@@ -3,8 +3,13 @@
 
 use sqlx::{Connection, Row};
 
+use crate::notes::{
+    FORGET_INTENTS, FORGET_PARTS, FORGET_SESSIONS, HELD, KEEP_INTENTS, KEEP_PARTS, KEEP_SESSIONS,
+};
 use crate::open::Target;
-use crate::read::{CONTENTS, HOLDS, NEXT_DUE, PLACEMENTS, STEPS};
+use crate::read::{
+    CONTENTS, HOLDS, INTENTS, NEXT_DUE, PARTS, PLACED_FROM, PLACEMENTS, SESSIONS, STEPS,
+};
 use crate::settle::{ADD_CONTENTS, HOLD, PLACE, REAP, RECLAIM, SETTLE, UNHOLD};
 use crate::tests::{open, options};
 use crate::write::{ADD_STEPS, LEASE, RELEASE, RENEW};
@@ -107,14 +112,17 @@ async fn look_ups_are_driven_by_the_set_of_keys() {
         ],
     )
     .await;
-    runs_as(
-        PLACEMENTS,
-        &[
-            "SCAN wanted VIRTUAL TABLE INDEX 1:",
-            "SEARCH placement USING PRIMARY KEY (flow=? AND source=? AND source_asset=?)",
-        ],
-    )
-    .await;
+    for sql in [PLACEMENTS, PLACED_FROM] {
+        runs_as(
+            sql,
+            &[
+                "SCAN wanted VIRTUAL TABLE INDEX 1:",
+                "SEARCH placement USING INDEX sqlite_autoindex_placement_1 \
+                 (flow=? AND source=? AND source_asset=?)",
+            ],
+        )
+        .await;
+    }
     runs_as(
         HOLDS,
         &[
@@ -123,6 +131,36 @@ async fn look_ups_are_driven_by_the_set_of_keys() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn notes_are_found_by_their_steps_and_nothing_is_sorted() {
+    let wanted = "SCAN wanted VIRTUAL TABLE INDEX 1:";
+    for (sql, found) in [
+        (
+            SESSIONS,
+            "SEARCH upload_session USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (PARTS, "SEARCH part USING PRIMARY KEY (step=?)"),
+        (INTENTS, "SEARCH intent USING INTEGER PRIMARY KEY (rowid=?)"),
+    ] {
+        runs_as(sql, &[wanted, found]).await;
+    }
+    let set = ["LIST SUBQUERY 1", "SCAN json_each VIRTUAL TABLE INDEX 1:"];
+    for (sql, found) in [
+        (HELD, "SEARCH step USING INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            FORGET_SESSIONS,
+            "SEARCH upload_session USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (FORGET_PARTS, "SEARCH part USING PRIMARY KEY (step=?)"),
+        (
+            FORGET_INTENTS,
+            "SEARCH intent USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+    ] {
+        runs_as(sql, &[found, set[0], set[1]]).await;
+    }
 }
 
 #[tokio::test]
@@ -153,7 +191,14 @@ async fn a_page_of_steps_starts_where_the_last_one_ended() {
 
 #[tokio::test]
 async fn sets_are_inserted_in_one_pass() {
-    for sql in [ADD_CONTENTS, PLACE, HOLD] {
+    for sql in [
+        ADD_CONTENTS,
+        PLACE,
+        HOLD,
+        KEEP_SESSIONS,
+        KEEP_PARTS,
+        KEEP_INTENTS,
+    ] {
         runs_as(sql, &["SCAN json_each VIRTUAL TABLE INDEX 1:"]).await;
     }
     let add = plan(ADD_STEPS).await;
