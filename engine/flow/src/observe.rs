@@ -96,8 +96,8 @@ pub struct RunStatus {
     pub steps_ended: u64,
     /// Bytes of the assets of `steps`.
     pub bytes: u64,
-    /// Bytes of assets that are settled, and of those in flight what the sink has: where a bar stands. Never more than
-    /// `bytes`; less than before when something begins again.
+    /// Bytes of assets that are settled, and of those in flight what the sink has: where a bar stands. Never more
+    /// than `bytes`; less than before when something begins again.
     pub bytes_there: u64,
     /// Bytes that this worker really moved.
     pub bytes_moved: u64,

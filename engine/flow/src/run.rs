@@ -1,10 +1,10 @@
 //! Working off a plan: steps are leased from the ledger, run in bounded number, and their outcomes
 //! recorded in batches.
 //!
-//! One loop owns the run (`shift.rs`), attempts at steps run in tasks that only report (`step.rs`). What a crash leaves: leased
-//! steps, whose leases expire or are dropped when the ledger is opened again, and notes of what each had achieved; the
-//! next run of the flow takes them first and goes on there. A run is over when every step has ended: while one
-//! waits to be tried again, or another worker has it, the run waits too, and says for what.
+//! One loop owns the run (`shift.rs`), attempts at steps run in tasks that only report (`step.rs`). What a crash
+//! leaves: leased steps, whose leases expire or are dropped when the ledger is opened again, and notes of what
+//! each had achieved; the next run of the flow takes them first and goes on there. A run is over when every step
+//! has ended: while one waits to be tried again, or another worker has it, the run waits too, and says for what.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -243,10 +243,7 @@ impl Runner {
     /// Until when the run's plan is fresh, if it still is. A run that begins in the future by our clock is of
     /// unknown age.
     async fn fresh_until(&self, run: RunId) -> Result<Option<Instant>> {
-        let runs = self
-            .ledger
-            .runs(Some(&self.flow), RUNS_LOOKED_AT)
-            .await?;
+        let runs = self.ledger.runs(Some(&self.flow), RUNS_LOOKED_AT).await?;
         let Some(record) = runs.iter().find(|record| record.id == run) else {
             return Ok(None);
         };

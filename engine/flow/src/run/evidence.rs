@@ -12,6 +12,7 @@ use windlass_core::{
 use windlass_transfer::Transferred;
 
 use super::activity::Doing;
+use super::outcome::may_pass;
 use super::step::{Attempt, StepRunner};
 use crate::observe::Event;
 
@@ -44,7 +45,10 @@ impl StepRunner {
             return Ok(ReadBack::Reached(reached));
         }
         let Some(reader) = &self.sink_reader else {
-            self.find(reached, "cannot be exceeded, since it is not read from here");
+            self.find(
+                reached,
+                "cannot be exceeded, since it is not read from here",
+            );
             return Ok(ReadBack::Reached(reached));
         };
         attempt.activity.begin(Doing::ReadingBack);
@@ -69,21 +73,29 @@ impl StepRunner {
             // Too few or too many bytes, twice.
             Kind::Integrity => {
                 let ours = done.digests.blake3;
-                Ok(ReadBack::Differs(error.with_context("BLAKE3 of what was handed over", ours)))
+                Ok(ReadBack::Differs(
+                    error.with_context("BLAKE3 of what was handed over", ours),
+                ))
             }
             // Just placed and not there yet: some services need a moment.
             Kind::NotFound => Err(error.with_status(Status::Temporary)),
             Kind::SourceChanged if is_gone(&error) => Err(error.with_status(Status::Temporary)),
             // Somebody has replaced it since.
             Kind::SourceChanged => {
-                self.find(done.placed.evidence, "is all, since people change what was placed");
+                self.find(
+                    done.placed.evidence,
+                    "is all, since people change what was placed",
+                );
                 Ok(ReadBack::Reached(done.placed.evidence))
             }
-            _ if error.is_temporary() => Err(error),
+            _ if may_pass(&error) => Err(error),
             Kind::Cancelled | Kind::Unauthenticated => Err(error),
             _ => {
                 tracing::warn!(error = %error.chain(), "what was placed cannot be read back");
-                self.find(done.placed.evidence, "is all, since it does not let us read back");
+                self.find(
+                    done.placed.evidence,
+                    "is all, since it does not let us read back",
+                );
                 Ok(ReadBack::Reached(done.placed.evidence))
             }
         }

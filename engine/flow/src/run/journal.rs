@@ -2,9 +2,9 @@
 //!
 //! A note is durable when its call returns, and durability is what costs: one commit of the ledger carries a
 //! thousand notes as cheaply as one. So whoever has something to note puts it on the [`Notebook`]'s pile and
-//! asks for the pen. The first to get it lets everybody who is ready add theirs, writes the pile in one call and hands
-//! the answers out; who comes meanwhile is the next pile. There is no task and no clock in it: on a paused clock the
-//! same attempts make the same calls.
+//! asks for the pen. The first to get it lets everybody who is ready add theirs, writes the pile in one call and
+//! hands the answers out; who comes meanwhile is the next pile. There is no task and no clock in it: on a paused
+//! clock the same attempts make the same calls.
 //!
 //! What is dropped while it waits is not written. Who is dropped while it writes leaves the pile to the next:
 //! noting the same thing twice changes nothing.
@@ -70,6 +70,7 @@ impl Notebook {
             told = &mut answer => return told.map_err(|_| lost()),
             pen = self.pen.lock() => pen,
         };
+        // Lets everybody else who is ready add theirs.
         tokio::task::yield_now().await;
         loop {
             match answer.try_recv() {
@@ -82,7 +83,11 @@ impl Notebook {
 
     async fn write_pile(&self) {
         let mut page = self.page();
-        let notes: Vec<Note> = page.entries.iter().map(|entry| entry.note.clone()).collect();
+        let notes: Vec<Note> = page
+            .entries
+            .iter()
+            .map(|entry| entry.note.clone())
+            .collect();
         let outcome = self.ledger.note(&notes).await.map_err(Arc::new);
         for (at, entry) in page.entries.drain(..).enumerate() {
             let answer = match &outcome {

@@ -1,13 +1,14 @@
 //! How an attempt's error becomes the outcome of its step. Nowhere else.
 //!
-//! Tries are for failures: what a service only put off is not one, however often it does; a credential that no longer
-//! works or a full sink is everybody's trouble and ends the run; an attempt that brought its file forward begins the
+//! Tries are for failures. What a service only put off is none, however often it does. A credential that no
+//! longer works or a full sink is everybody's trouble and ends the run. A call whose own tries ran out is one
+//! failure of its step, which waits longer than a call does. An attempt that brought its file forward begins the
 //! count anew, since the next one begins where it ended. What is for a person is held, with the reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use windlass_core::{Error, Kind, NewHold, Outcome, StepId};
+use windlass_core::{Error, Kind, NewHold, Outcome, Status, StepId};
 
 use super::step::Attempt;
 use super::{RunOptions, Runner};
@@ -87,12 +88,13 @@ impl Judge {
 
     fn failed(&mut self, error: Error, attempt: &Attempt) -> Outcome {
         let (count, first) = self.count(&error, attempt);
-        if error.is_temporary() && count < self.tries {
+        let may_pass = may_pass(&error);
+        if may_pass && count < self.tries {
             let doubled = self.retry_after * 2_u32.saturating_pow(count.min(8) - 1);
             return again(&error, error.retry_after().unwrap_or(doubled));
         }
         self.forget(attempt.step);
-        let error = match (error.is_temporary(), first) {
+        let error = match (may_pass, first) {
             (true, Some(first)) => error
                 .with_context("tries", count)
                 .with_context("the first failed with", first),
@@ -137,7 +139,7 @@ impl Judge {
             None => message.to_owned(),
         };
         // What was only temporary is decided afresh by the next plan.
-        let hold = match error.is_temporary() {
+        let hold = match may_pass(error) {
             true => None,
             false => self.hold(work).map(Box::new),
         };
@@ -158,6 +160,11 @@ impl Judge {
             draft_digest,
         })
     }
+}
+
+/// Whether it may be otherwise later: also where a call has tried in vain for as long as a call does.
+pub(super) fn may_pass(error: &Error) -> bool {
+    error.status() != Status::Permanent
 }
 
 fn again(error: &Error, after: Duration) -> Outcome {

@@ -43,6 +43,7 @@ impl Rate {
         }
         let seconds = amount as f64 / self.per_second();
         // Beyond a year nobody plans by it.
-        (seconds.is_finite() && seconds < 366.0 * 86_400.0).then(|| Duration::from_secs_f64(seconds))
+        (seconds.is_finite() && seconds < 366.0 * 86_400.0)
+            .then(|| Duration::from_secs_f64(seconds))
     }
 }

@@ -1,9 +1,9 @@
 //! One worker's time on one run: the loop that owns everything in flight.
 //!
-//! Attempts run in tasks that only report. The loop takes their reports, as many as are ready, refills the slots at once and
-//! records the outcomes a moment later, many in one call. Nothing here waits for an attempt by name: one that
-//! does not move is dropped and tried again, one that is left when time is up is dropped and goes on in a later run. Dropping
-//! is always safe, because what an attempt achieved is noted by then (see `step.rs`).
+//! Attempts run in tasks that only report. The loop takes their reports, as many as are ready, refills the slots
+//! at once and records the outcomes a moment later, many in one call. Nothing here waits for an attempt by name:
+//! one that does not move is dropped and tried again, one that is left when time is up is dropped and goes on in a
+//! later run. Dropping is always safe, because what an attempt achieved is noted by then (see `step.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -142,8 +142,8 @@ impl<'a> Shift<'a> {
         }
     }
 
-    /// Works until every step has ended, or until `cancel` or the deadline asks to stop and what is in flight had its
-    /// time. What is left in flight then is for [`Shift::drop_attempts`].
+    /// Works until every step has ended, or until `cancel` or the deadline asks to stop and what is in flight had
+    /// its time. What is left in flight then is for [`Shift::drop_attempts`].
     pub(super) async fn work(&mut self, cancel: &CancellationToken) -> Result<RunOutcome> {
         let mut renew = every(self.runner.options.lease / 3);
         let mut tick = every(TICK);
@@ -311,7 +311,8 @@ impl<'a> Shift<'a> {
         }
         let tally = ledger.tally(self.run).await?;
         let mut states = tally.iter();
-        let elsewhere = states.any(|(state, _, tally)| *state == StepState::Leased && tally.steps > 0);
+        let elsewhere =
+            states.any(|(state, _, tally)| *state == StepState::Leased && tally.steps > 0);
         if elsewhere {
             ledger.reap(self.run).await?;
             self.idle = Idle::Elsewhere;
@@ -572,7 +573,8 @@ impl<'a> Shift<'a> {
         let seconds = |at: Instant| at.saturating_duration_since(now).as_secs_f64().ceil();
         match (self.idle, self.tracker.next_again()) {
             (Idle::Elsewhere, _) => {
-                "another worker holds the last steps; taking them over when its lease ends".to_owned()
+                "another worker holds the last steps; taking them over when its lease ends"
+                    .to_owned()
             }
             (Idle::Until(at), Some((_, steps))) => {
                 let files = if steps == 1 { "file" } else { "files" };

@@ -5,8 +5,8 @@
 //! it says nothing, every step is large.
 //!
 //! The ledger gives steps in the order in which they are due, whatever their kind, and every call is a
-//! transaction. So steps are taken in packets, ahead of need: while either kind has too few waiting, the next packet
-//! is taken, up to [`AHEAD_MAX`] steps. A kind starves only when that many steps of the other one come first.
+//! transaction. So steps are taken in packets, ahead of need: while either kind has too few waiting, the next
+//! packet is taken, up to [`AHEAD_MAX`] steps. A kind starves only when about as many of the other one come first.
 
 use std::collections::VecDeque;
 

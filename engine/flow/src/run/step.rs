@@ -109,10 +109,11 @@ impl StepRunner {
 
     /// Whether the source is asked, before bytes move, how the asset is now.
     ///
-    /// Not while the plan is fresh, nor where a commit may have happened, which comes first. Later it depends on the sheet: a source that
-    /// reads ranges reads them of the planned revision and of no other, so a look proves nothing, it only saves moving what was
-    /// replaced meanwhile. That is worth a call for a large content. A thousand small ones would cost a thousand
-    /// calls; where the source still has the planned revision it is placed, and the next plan replaces it.
+    /// Not while the plan is fresh, nor where a commit may have happened, which comes first. Later it depends on
+    /// the sheet: a source that reads ranges reads them of the planned revision and of no other, so a look proves
+    /// nothing, it only saves moving what was replaced meanwhile. That is worth a call for a large content. A
+    /// thousand small ones would cost a thousand calls; where the source still has the planned revision it is
+    /// placed, and the next plan replaces it.
     fn must_look(&self, attempt: &Attempt, asset: &Asset) -> bool {
         let is_fresh = self.fresh_until.is_some_and(|until| Instant::now() < until);
         if is_fresh || attempt.may_be_placed {

@@ -1,8 +1,8 @@
 //! How far a run is, how fast it goes, and since when nothing moves.
 //!
 //! Plain bookkeeping of the loop. *There* is where the bar stands: contents that are settled, and of those in
-//! flight what the sink has, brought by this attempt or an earlier one. *Moved* is what this process really sent; rates
-//! are of that.
+//! flight what the sink has, brought by this attempt or an earlier one. *Moved* is what this process really sent;
+//! rates are of that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

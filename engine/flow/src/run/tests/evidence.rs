@@ -74,7 +74,9 @@ async fn a_sink_that_cannot_be_read_is_a_finding_and_no_failure() {
 
     let world = wanting(Evidence::E3);
     world.file("a.tif", 10);
-    world.sink.mishaps(Operation::Read, 9, Mishap::Fails(Kind::Denied));
+    world
+        .sink
+        .mishaps(Operation::Read, 9, Mishap::Fails(Kind::Denied));
     let run = world.run().await;
     assert_eq!(evidences(&world, run).await, [Evidence::E2]);
     assert_eq!(world.seen.told("found").len(), 1);
@@ -109,7 +111,10 @@ async fn other_bytes_twice_fail_with_both_digests_and_leave_nothing() {
     let mut bytes = super::support::content("a.tif", 10);
     bytes[0] ^= 1;
     let wrong = windlass_core::Blake3::of(&bytes).to_hex();
-    assert!(message.contains(&right) && message.contains(&wrong), "{message}");
+    assert!(
+        message.contains(&right) && message.contains(&wrong),
+        "{message}"
+    );
     assert!(message.contains("removed again"), "{message}");
     assert_eq!(world.sink.calls(Operation::Remove), 2);
     assert_eq!(world.sink.inner.assets(), []);
@@ -120,7 +125,9 @@ async fn what_cannot_be_read_back_right_now_is_adopted_and_read_back_later() {
     let world = wanting(Evidence::E3);
     world.file("film.mov", 9 * MIB);
     // Three reads are under way at once; each attempt ends with the first that fails.
-    world.sink.mishap(Operation::Read, 1, Mishap::Fails(Kind::Unavailable));
+    world
+        .sink
+        .mishap(Operation::Read, 1, Mishap::Fails(Kind::Unavailable));
     let run = world.run().await;
     assert_eq!(evidences(&world, run).await, [Evidence::E3]);
     assert_eq!(world.sink.calls(Operation::Commit), 1);
@@ -135,7 +142,9 @@ async fn what_cannot_be_undone_right_now_is_undone_by_the_next_attempt() {
     let world = wanting(Evidence::E3);
     world.file("a.tif", 10);
     world.sink.mishaps(Operation::Read, 2, Mishap::Spoils);
-    world.sink.mishap(Operation::Remove, 1, Mishap::Fails(Kind::Unavailable));
+    world
+        .sink
+        .mishap(Operation::Remove, 1, Mishap::Fails(Kind::Unavailable));
     let run = world.run().await;
     assert_eq!(evidences(&world, run).await, [Evidence::E3]);
     assert_eq!(world.sink.inner.assets().len(), 1, "nothing twice");

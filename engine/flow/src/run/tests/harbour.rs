@@ -19,8 +19,8 @@ use windlass_core::{
 pub(super) enum Mishap {
     /// It fails before anything was done.
     Fails(Kind),
-    /// The same, and trying again may help.
-    FailsForNow(Kind),
+    /// The same, with another status than its kind usually has.
+    FailsAs(Kind, Status),
     /// It never answers.
     Hangs,
     /// It reads one byte wrong.
@@ -115,8 +115,8 @@ impl Harbour {
             Some(Mishap::Spoils) => Ok(true),
             Some(Mishap::Hangs) => std::future::pending().await,
             Some(Mishap::Fails(kind)) => Err(self.failure(operation, kind)),
-            Some(Mishap::FailsForNow(kind)) => {
-                Err(self.failure(operation, kind).with_status(Status::Temporary))
+            Some(Mishap::FailsAs(kind, status)) => {
+                Err(self.failure(operation, kind).with_status(status))
             }
         }
     }

@@ -134,7 +134,10 @@ async fn a_note_of_an_attempt_that_lost_its_step_is_a_conflict() {
     let notebook = Arc::new(Notebook::new(Arc::<CountedLedger>::clone(&ledger)));
     let old = journal(&notebook, ids[0], 0);
     let current = journal(&notebook, ids[1], 1);
-    assert_eq!(old.opened("session").await.unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(
+        old.opened("session").await.unwrap_err().kind(),
+        Kind::Conflict
+    );
     assert!(old.is_stale());
     current.opened("session").await.unwrap();
     assert!(!current.is_stale());
@@ -178,7 +181,10 @@ async fn an_attempt_that_lost_its_step_ends_without_touching_its_outcome() {
     world.file("a.tif", 10);
     let run = world.record().await;
     // While the attempt moves bytes its lease ends, and another worker takes and holds the step.
-    world.sink.takes(windlass_core::memory::Operation::Append, Duration::from_secs(100));
+    world.sink.takes(
+        windlass_core::memory::Operation::Append,
+        Duration::from_secs(100),
+    );
     let thief = async {
         tokio::time::sleep(Duration::from_secs(50)).await;
         let ledger: &MemoryLedger = &world.ledger.inner;

@@ -20,9 +20,13 @@ async fn a_large_file_that_fails_goes_on_behind_its_acknowledged_parts() {
         (Operation::Append, 8),
         (Operation::Commit, 1),
     ] {
-        world.sink.mishap(operation, call, Mishap::Fails(Kind::Unavailable));
+        world
+            .sink
+            .mishap(operation, call, Mishap::Fails(Kind::Unavailable));
     }
-    world.source.mishap(Operation::Read, 10, Mishap::Fails(Kind::Unavailable));
+    world
+        .source
+        .mishap(Operation::Read, 10, Mishap::Fails(Kind::Unavailable));
     let run = world.run().await;
     world.assert_all_placed();
     assert_eq!(world.sink.appended_twice(), 0);
@@ -48,7 +52,11 @@ async fn a_commit_whose_answer_was_lost_is_adopted_by_the_next_attempt_unread() 
     let digests = windlass_core::Blake3::of(&super::support::content("film.mov", 9 * MIB));
     let asset = world.source.inner.assets().remove(0).id;
     let ledger: &dyn windlass_core::Ledger = world.ledger.as_ref();
-    let placement = ledger.placements("move", "nas", &[asset]).await.unwrap().remove(0);
+    let placement = ledger
+        .placements("move", "nas", &[asset])
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(placement.unwrap().digests.blake3, digests);
 }
 
@@ -63,9 +71,15 @@ async fn crash_after(after: Duration) -> World {
     for index in 0..12 {
         world.file(&format!("small-{index:02}.tif"), 5_000);
     }
-    world.sink.takes(Operation::Append, Duration::from_millis(400));
-    world.sink.takes(Operation::Commit, Duration::from_millis(150));
-    world.sink.takes(Operation::CommitAnswer, Duration::from_millis(150));
+    world
+        .sink
+        .takes(Operation::Append, Duration::from_millis(400));
+    world
+        .sink
+        .takes(Operation::Commit, Duration::from_millis(150));
+    world
+        .sink
+        .takes(Operation::CommitAnswer, Duration::from_millis(150));
     let run = world.record().await;
     let never = CancellationToken::new();
     {
@@ -79,7 +93,12 @@ async fn crash_after(after: Duration) -> World {
     tokio::time::sleep(seconds(25)).await;
     assert_eq!(world.work(run).await.unwrap(), RunOutcome::Finished);
     let report = world.report(run).await;
-    assert_eq!(report.total(StepState::Done).steps, 14, "{:?}", report.failed);
+    assert_eq!(
+        report.total(StepState::Done).steps,
+        14,
+        "{:?}",
+        report.failed
+    );
     world
 }
 
@@ -90,8 +109,15 @@ async fn a_crash_at_any_moment_sends_no_acknowledged_byte_again_and_places_nothi
         let world = crash_after(Duration::from_millis(millis)).await;
         let twice = world.sink.appended_twice();
         // Small contents have no parts: one that was handed over and not committed is handed over again.
-        assert_eq!(twice % 5_000, 0, "crash after {millis} ms: {twice} bytes twice");
-        assert!(twice <= 3 * 5_000, "crash after {millis} ms: {twice} bytes twice");
+        assert_eq!(
+            twice % 5_000,
+            0,
+            "crash after {millis} ms: {twice} bytes twice"
+        );
+        assert!(
+            twice <= 3 * 5_000,
+            "crash after {millis} ms: {twice} bytes twice"
+        );
         world.assert_all_placed();
     }
 }

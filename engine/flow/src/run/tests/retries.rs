@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use windlass_core::memory::Operation;
-use windlass_core::{Kind, RunState, StepState};
+use windlass_core::{Kind, RunState, Status, StepState};
 
 use super::harbour::Mishap;
 use super::support::{MIB, World, seconds};
@@ -13,13 +13,20 @@ async fn being_put_off_costs_no_try_however_often_it_happens() {
     let mut world = World::new();
     world.options.tries = 1;
     world.file("a.tif", 10);
-    world.sink.mishaps(Operation::Begin, 20, Mishap::Fails(Kind::Limited));
+    world
+        .sink
+        .mishaps(Operation::Begin, 20, Mishap::Fails(Kind::Limited));
     world.run().await;
     world.assert_all_placed();
     assert_eq!(world.sink.calls(Operation::Begin), 21);
     let again = world.seen.told("again");
     assert_eq!(again.len(), 20);
-    assert!(again.iter().all(|line| line.contains("in 30000 ms: Begin fails")), "{again:?}");
+    assert!(
+        again
+            .iter()
+            .all(|line| line.contains("in 30000 ms: Begin fails")),
+        "{again:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -27,12 +34,17 @@ async fn a_run_is_not_over_while_a_step_waits_to_be_tried_again() {
     let world = World::new();
     world.file("a.tif", 10);
     world.file("b.tif", 10);
-    world.sink.mishap(Operation::Begin, 1, Mishap::Fails(Kind::Limited));
+    world
+        .sink
+        .mishap(Operation::Begin, 1, Mishap::Fails(Kind::Limited));
     let run = world.record().await;
     let look = async {
         tokio::time::sleep(seconds(20)).await;
         let steps = world.steps(run).await;
-        let waiting = steps.iter().find(|step| step.state == StepState::Open).unwrap();
+        let waiting = steps
+            .iter()
+            .find(|step| step.state == StepState::Open)
+            .unwrap();
         assert!(waiting.message.as_ref().unwrap().contains("Begin fails"));
         let runs = world.ledger.inner.clone();
         let state = windlass_core::Ledger::runs(&runs, None, 1).await.unwrap()[0].state;
@@ -53,17 +65,38 @@ async fn a_run_is_not_over_while_a_step_waits_to_be_tried_again() {
 async fn failures_wait_longer_each_time_and_the_last_one_names_the_first() {
     let world = World::new();
     world.file("a.tif", 10);
-    world.sink.mishap(Operation::Begin, 1, Mishap::Fails(Kind::Unavailable));
-    world.sink.mishaps(Operation::Commit, 3, Mishap::Fails(Kind::Unavailable));
+    world
+        .sink
+        .mishap(Operation::Begin, 1, Mishap::Fails(Kind::Unavailable));
+    world
+        .sink
+        .mishaps(Operation::Commit, 3, Mishap::Fails(Kind::Unavailable));
     let run = world.run().await;
     let again = world.seen.told("again");
-    let waits: Vec<_> = again.iter().map(|line| line.split(' ').nth(2).unwrap()).collect();
+    let waits: Vec<_> = again
+        .iter()
+        .map(|line| line.split(' ').nth(2).unwrap())
+        .collect();
     assert_eq!(waits, ["2000", "4000", "8000"]);
     let step = world.steps(run).await.remove(0);
     assert_eq!(step.state, StepState::Failed);
     let message = step.message.unwrap();
     assert!(message.starts_with("Commit fails"), "{message}");
-    assert!(message.contains("tries: 4, the first failed with: Begin fails"), "{message}");
+    assert!(
+        message.contains("tries: 4, the first failed with: Begin fails"),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_tries_ran_out_is_one_failure_of_its_step() {
+    let world = World::new();
+    world.file("a.tif", 10);
+    let in_vain = Mishap::FailsAs(Kind::Unavailable, Status::Persistent);
+    world.sink.mishaps(Operation::Begin, 3, in_vain);
+    world.run().await;
+    world.assert_all_placed();
+    assert_eq!(world.seen.told("again").len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +108,11 @@ async fn an_attempt_that_brought_its_file_forward_begins_the_count_anew() {
     world.engine.window = windlass_core::ByteSize::mib(4);
     world.file("film.mov", 40 * MIB);
     for call in 1..=9 {
-        world.sink.mishap(Operation::Append, 2 * call, Mishap::Fails(Kind::Unavailable));
+        world.sink.mishap(
+            Operation::Append,
+            2 * call,
+            Mishap::Fails(Kind::Unavailable),
+        );
     }
     world.run().await;
     world.assert_all_placed();
@@ -106,7 +143,7 @@ async fn what_is_for_a_person_is_held_with_its_reason_and_not_tried_again() {
 async fn a_credential_that_was_renewed_meanwhile_is_only_tried_again() {
     let world = World::new();
     world.file("a.tif", 10);
-    let renewed = Mishap::FailsForNow(Kind::Unauthenticated);
+    let renewed = Mishap::FailsAs(Kind::Unauthenticated, Status::Temporary);
     world.sink.mishap(Operation::Append, 1, renewed);
     world.run().await;
     world.assert_all_placed();
@@ -145,7 +182,10 @@ async fn the_last_steps_of_another_worker_are_waited_for_and_taken_over() {
     world.work(run).await.unwrap();
     world.assert_all_placed();
     let waits = world.seen.told("waiting");
-    assert!(waits[0].starts_with("another worker holds the last steps"), "{waits:?}");
+    assert!(
+        waits[0].starts_with("another worker holds the last steps"),
+        "{waits:?}"
+    );
     assert!(waits.len() >= 7, "{waits:?}");
 }
 
@@ -153,9 +193,14 @@ async fn the_last_steps_of_another_worker_are_waited_for_and_taken_over() {
 async fn steps_due_at_once_are_taken_at_once() {
     let world = World::new();
     world.file("a.tif", 10);
-    world.sink.mishap(Operation::Begin, 1, Mishap::Fails(Kind::Unavailable));
+    world
+        .sink
+        .mishap(Operation::Begin, 1, Mishap::Fails(Kind::Unavailable));
     let began = tokio::time::Instant::now();
     world.run().await;
     let took = began.elapsed();
-    assert!(took >= seconds(2) && took < seconds(2) + Duration::from_millis(200), "{took:?}");
+    assert!(
+        took >= seconds(2) && took < seconds(2) + Duration::from_millis(200),
+        "{took:?}"
+    );
 }

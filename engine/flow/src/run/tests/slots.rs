@@ -65,8 +65,16 @@ fn packets_are_large_and_what_waits_is_bounded() {
         (0..running).for_each(|_| slots.give_back(Size::Small));
         done += running;
     }
-    assert!(packets.iter().all(|packet| (500..=PACKET_MAX).contains(packet)));
-    assert!(packets.len() <= (20_000 + AHEAD_MAX) / 500, "{}", packets.len());
+    assert!(
+        packets
+            .iter()
+            .all(|packet| (500..=PACKET_MAX).contains(packet))
+    );
+    assert!(
+        packets.len() <= (20_000 + AHEAD_MAX) / 500,
+        "{}",
+        packets.len()
+    );
 }
 
 #[test]
@@ -112,8 +120,12 @@ async fn five_thousand_small_files_cost_few_ledger_calls_and_no_call_too_many() 
     for index in 0..5_000 {
         world.file(&format!("{index:04}.tif"), 100);
     }
-    world.sink.takes(Operation::Append, Duration::from_millis(80));
-    world.sink.takes(Operation::Commit, Duration::from_millis(80));
+    world
+        .sink
+        .takes(Operation::Append, Duration::from_millis(80));
+    world
+        .sink
+        .takes(Operation::Commit, Duration::from_millis(80));
     let run = world.run().await;
     let report = world.report(run).await;
     assert_eq!(report.total(StepState::Done).steps, 5_000);
@@ -121,8 +133,16 @@ async fn five_thousand_small_files_cost_few_ledger_calls_and_no_call_too_many() 
 
     let ledger = &world.ledger;
     // Packets of 500 to 1,000; the last call finds the queue empty.
-    assert!(ledger.calls("lease") <= 9, "{} leases", ledger.calls("lease"));
-    assert!(ledger.calls("finish") <= 25, "{} finishes", ledger.calls("finish"));
+    assert!(
+        ledger.calls("lease") <= 9,
+        "{} leases",
+        ledger.calls("lease")
+    );
+    assert!(
+        ledger.calls("finish") <= 25,
+        "{} finishes",
+        ledger.calls("finish")
+    );
     assert_eq!(ledger.intents(), 5_000);
     assert!(ledger.calls("note") <= 25, "{} notes", ledger.calls("note"));
     assert_eq!(ledger.calls("unfinished"), 0);
@@ -150,9 +170,18 @@ async fn an_old_plan_costs_a_look_for_large_files_only() {
     world.work(run).await.unwrap();
     assert_eq!(world.source.calls(Operation::Stat), 3);
     let steps = world.steps(run).await;
-    let held: Vec<_> = steps.iter().filter(|step| step.state == StepState::Held).collect();
+    let held: Vec<_> = steps
+        .iter()
+        .filter(|step| step.state == StepState::Held)
+        .collect();
     assert_eq!(held.len(), 1);
-    assert!(held[0].message.as_ref().unwrap().contains("the source file changed since"));
+    assert!(
+        held[0]
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("the source file changed since")
+    );
     assert_eq!(world.sink.inner.assets().len(), 52);
 }
 
@@ -176,12 +205,19 @@ async fn an_attempt_is_small_enough_to_have_thousands_of() {
     let plan = world.plan();
     let work = plan.steps.into_iter().next().unwrap().work.unwrap();
     let bytes = size_of_attempt(&world, work);
-    assert!(bytes < 4 << 10, "{bytes} bytes, and the sheet may ask for 2,000 at once");
+    assert!(
+        bytes < 4 << 10,
+        "{bytes} bytes, and the sheet may ask for 2,000 at once"
+    );
 }
 
 fn size_of_attempt(world: &World, work: crate::Work) -> usize {
+    use crate::run::{
+        activity::Activity,
+        journal::{Notebook, StepJournal},
+        step::{Attempt, StepRunner},
+    };
     use std::sync::Arc;
-    use crate::run::{activity::Activity, journal::{Notebook, StepJournal}, step::{Attempt, StepRunner}};
     let runner = world.runner();
     let steps = StepRunner::new(&runner, None);
     let step = windlass_core::StepId(1);
@@ -191,7 +227,12 @@ fn size_of_attempt(world: &World, work: crate::Work) -> usize {
         number: 1,
         work,
         may_be_placed: false,
-        journal: Arc::new(StepJournal::new(notebook, step, 1, windlass_core::Unfinished::default())),
+        journal: Arc::new(StepJournal::new(
+            notebook,
+            step,
+            1,
+            windlass_core::Unfinished::default(),
+        )),
         activity: Activity::new(),
     };
     std::mem::size_of_val(&steps.run(&attempt))

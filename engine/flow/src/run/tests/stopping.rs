@@ -23,7 +23,10 @@ fn world() -> World {
 /// Goes on with what was stopped, and checks that nothing was lost and nothing sent twice.
 async fn assert_goes_on(world: &World, run: windlass_core::RunId) {
     let ledger: &dyn Ledger = world.ledger.as_ref();
-    assert_eq!(ledger.runs(None, 1).await.unwrap()[0].state, RunState::Stopped);
+    assert_eq!(
+        ledger.runs(None, 1).await.unwrap()[0].state,
+        RunState::Stopped
+    );
     assert_eq!(next_run_to_resume(ledger, "move").await.unwrap(), Some(run));
     assert_eq!(world.work(run).await.unwrap(), RunOutcome::Finished);
     world.assert_all_placed();
@@ -43,14 +46,21 @@ async fn a_stop_takes_no_new_steps_and_does_not_wait_for_large_files() {
     });
     assert_eq!(ended.unwrap(), RunOutcome::Stopped);
     let took = began.elapsed();
-    assert!(took >= seconds(8) && took < seconds(9), "3 s and the drain: {took:?}");
+    assert!(
+        took >= seconds(8) && took < seconds(9),
+        "3 s and the drain: {took:?}"
+    );
     assert_eq!(world.seen.told("stopping"), ["Asked 5 s"]);
     // Two a second until the stop, and those that were under way then.
     let report = world.report(run).await;
     let small = report.total(StepState::Done).steps;
     assert!((6..=8).contains(&small), "{small} small files");
     // What the film had at the end of the drain is kept.
-    assert!(world.sink.appended() >= 7 * 4 * MIB as u64, "{}", world.sink.appended());
+    assert!(
+        world.sink.appended() >= 7 * 4 * MIB as u64,
+        "{}",
+        world.sink.appended()
+    );
     let steps = world.steps(run).await;
     assert_eq!(steps[0].state, StepState::Open);
     assert_goes_on(&world, run).await;

@@ -94,8 +94,16 @@ impl Observer for Seen {
                 again_after,
                 ..
             } => match again_after {
-                Some(after) => format!("again {path} in {} ms: {}", after.as_millis(), message.unwrap()),
-                None => format!("ended {path} {} {}", state.word(), message.unwrap_or_default()),
+                Some(after) => format!(
+                    "again {path} in {} ms: {}",
+                    after.as_millis(),
+                    message.unwrap()
+                ),
+                None => format!(
+                    "ended {path} {} {}",
+                    state.word(),
+                    message.unwrap_or_default()
+                ),
             },
             Event::RunStarted { resumed, .. } => format!("run resumed={resumed}"),
             Event::Listed { .. } | Event::Deciding { .. } => return,
@@ -274,7 +282,12 @@ impl World {
         };
         let (source, sink) = (held(&self.source), held(&self.sink));
         let same = source == sink;
-        assert!(same, "{} files at the source, {} at the sink", source.len(), sink.len());
+        assert!(
+            same,
+            "{} files at the source, {} at the sink",
+            source.len(),
+            sink.len()
+        );
     }
 }
 

@@ -21,7 +21,11 @@ fn a_rate_is_right_from_the_first_second_and_follows_a_change() {
     for _ in 0..60 {
         rate.add(1_000, second);
     }
-    assert!((rate.per_second() - 1_000.0).abs() < 10.0, "{}", rate.per_second());
+    assert!(
+        (rate.per_second() - 1_000.0).abs() < 10.0,
+        "{}",
+        rate.per_second()
+    );
     rate.add(5, Duration::ZERO);
     assert!((rate.per_second() - 1_000.0).abs() < 10.0);
 }

@@ -45,11 +45,15 @@ async fn what_an_endpoint_holds_back_is_said_every_5_s_and_is_no_stall() {
     world.options.stall_after = seconds(10);
     world.file("a.tif", 10);
     world.sink.takes(Operation::Append, seconds(42));
-    world.sink.hold_back(Some("Dropbox asked for 42 s more"));
+    world.sink.hold_back(Some("the sink asked for 42 s more"));
     let run = world.run().await;
     let waits = world.seen.told("waiting");
     assert_eq!(waits.len(), 8, "{waits:?}");
-    assert!(waits.iter().all(|why| why == "Dropbox asked for 42 s more"));
+    assert!(
+        waits
+            .iter()
+            .all(|why| why == "the sink asked for 42 s more")
+    );
     assert_eq!(world.seen.told("stalled"), Vec::<String>::new());
     assert_eq!(world.steps(run).await[0].attempt, 1);
     let told = world.seen.statuses.lock().unwrap();
@@ -104,7 +108,10 @@ async fn an_attempt_that_does_not_move_is_named_dropped_and_goes_on_where_it_was
     world.assert_all_placed();
     assert_eq!(world.sink.appended_twice(), 0);
     let stalled = world.seen.told("stalled");
-    assert_eq!(stalled, ["/In/film.mov 30 s: waits for the sink to take bytes"]);
+    assert_eq!(
+        stalled,
+        ["/In/film.mov 30 s: waits for the sink to take bytes"]
+    );
     assert_eq!(world.seen.last_status().stalls, 1);
     let again = world.seen.told("again");
     assert!(again[0].contains("nothing moved for 30 s"), "{again:?}");
