@@ -23,8 +23,8 @@ use windlass_transfer::{Engine, EngineOptions};
 use crate::support::{self, faults, noise, sandbox_options, tenant_profile};
 
 /// One call in twenty goes wrong, in one of five ways.
-const BAD_DAY: &str = "p=0.015,do=503;p=0.015,do=reset-after;p=0.01,do=truncate;\
-                       p=0.008,do=429:0;p=0.002,do=429:1";
+const BAD_DAY: &str = "p=0.018,do=503;p=0.018,do=reset-after;p=0.01,do=truncate;\
+                       p=0.003,do=429:0;p=0.001,do=429:1";
 
 const FILES: usize = 60;
 const LARGE_BYTES: usize = 20 << 20;

@@ -122,7 +122,7 @@ fn each_heavy_library_has_one_owner() {
         (
             "tokio-util",
             &[
-                "celum", "transfer", "flow", "sandbox", "cli", "tests", "http",
+                "celum", "transfer", "flow", "sandbox", "cli", "tests", "http", "benches",
             ],
         ),
     ];

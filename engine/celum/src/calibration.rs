@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use windlass_core::{Error, Kind, Result};
 
 use crate::endpoint::Shared;
-use crate::filter::Filter;
+use crate::filter::{Filter, Order};
 use crate::profile::{Checksum, ChecksumRule};
 use crate::wire;
 
@@ -60,7 +60,8 @@ impl Shared {
         if let Some(known) = self.calibration.known() {
             return Ok(Some(known));
         }
-        let page = self.api.search(&Filter::IdRange { from: 0 }).await?;
+        let any = Filter::IdRange { from: 0 };
+        let page = self.api.search(&any, Order::Asc).await?;
         let small = |asset: &&wire::Asset| {
             let version = &asset.current_version;
             version.file_checksum.is_some() && (1..=LEARN_BYTES_MAX).contains(&version.filesize)

@@ -4,20 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::header::{CONTENT_TYPE, DATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use url::Url;
 use windlass_core::{Error, HeldBack, Kind, Result, Secret};
 use windlass_http::{
-    Answer, Authorizer, Body, Call, Client, ClientOptions, Repeat, Reply, Request, Response,
-    StaticHeader, Transport, Whole,
+    Answer, Authorizer, Body, Call, Client, ClientOptions, Governor, LaneOptions, Repeat, Reply,
+    Request, Response, StaticHeader, Transport, Whole,
 };
 
-use crate::errors::{CelumJudge, Refusal, undecodable};
-use crate::filter::Filter;
+use crate::body::Parts;
+use crate::errors::{CelumJudge, Refusal, perhaps_made, undecodable};
+use crate::filter::{Filter, Order};
 use crate::options::{CelumOptions, Credential};
 use crate::profile::UploadAuth;
 use crate::wire;
@@ -35,16 +37,26 @@ const COLLECTION_PAGES_MAX: usize = 1000;
 /// wait, and single waits of 300 s have been seen.
 const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// How many calls and how many transfers are under way at once before anything is known of a tenant: what
+/// careful callers use, since nothing public states a limit.
+const START: (usize, usize) = (4, 2);
+
 /// The typed calls of one tenant.
+///
+/// Four lanes, so that none waits for what another one holds for hours: an upload that waits for bytes of a
+/// download of the same tenant must not hold the place which that download needs. All share the account's
+/// pauses and its rate.
 #[derive(Debug)]
 pub(crate) struct Api {
     root: Url,
     authorizer: Arc<dyn Authorizer>,
     upload_auth: UploadAuth,
-    /// Ordinary calls.
+    /// Calls that may be repeated.
     client: Client,
-    /// Uploads and downloads.
-    transfers: Client,
+    /// Calls that make something new each time.
+    creating: Client,
+    uploads: Client,
+    downloads: Client,
 }
 
 /// What a call brought.
@@ -87,17 +99,24 @@ impl Api {
             }
             Credential::Basic { user, password } => Arc::new(StaticHeader::basic(user, password)?),
         };
-        let client = Client::new(
-            transport,
-            Arc::new(CelumJudge),
-            Arc::clone(&authorizer),
-            ClientOptions {
-                concurrency: options.profile.api_calls,
+        let governor = Governor::default();
+        let lane = |max: usize, start: usize| LaneOptions {
+            start,
+            ..LaneOptions::new(max)
+        };
+        let calls = lane(options.profile.api_calls, START.0);
+        let transfers = lane(options.profile.transfers, START.1);
+        let make = |judge: CelumJudge| {
+            let options = ClientOptions {
                 tries: options.tries,
                 jitter: options.jitter.clone(),
+                governor: Some(governor.clone()),
                 ..ClientOptions::new(&options.name, options.api_root.clone())
-            },
-        );
+            };
+            let (network, authorizer) = (Arc::clone(&transport), Arc::clone(&authorizer));
+            Client::new(network, Arc::new(judge), authorizer, options)
+        };
+        let client = make(CelumJudge::Repeatable);
         let mut root = options.api_root.clone();
         // Joining replaces the last segment unless the path ends with a slash.
         if !root.path().ends_with('/') {
@@ -105,23 +124,42 @@ impl Api {
         }
         Ok(Api {
             root,
-            authorizer,
             upload_auth: options.profile.upload_auth,
-            transfers: client.lane(options.profile.transfers),
-            client,
+            creating: make(CelumJudge::Creating).lane_with(&calls),
+            uploads: client.lane_with(&transfers),
+            downloads: client.lane_with(&transfers),
+            client: client.lane_with(&calls),
+            authorizer,
         })
     }
 
-    /// Why requests are held back, where they are.
+    /// Why requests are held back, where they are: the tenant asked to wait, its rate, or that as many as it
+    /// bears are under way and more wait for their turn.
     pub(crate) fn held_back(&self) -> Option<HeldBack> {
-        let left = self.client.paused_for().max(self.transfers.paused_for());
-        (!left.is_zero()).then(|| HeldBack {
+        if let Some(why) = self.client.why_waiting() {
+            let left = self.client.paused_for();
+            return Some(HeldBack {
+                why,
+                left: (!left.is_zero()).then_some(left),
+            });
+        }
+        let waiting = self.client.governor().snapshot().waiting.total();
+        let lanes = [
+            (&self.uploads, "uploads"),
+            (&self.downloads, "downloads"),
+            (&self.creating, "creations"),
+            (&self.client, "calls"),
+        ];
+        let mut full = lanes
+            .iter()
+            .filter(|(lane, _)| waiting > 0 && lane.in_flight() >= lane.width());
+        full.next().map(|(lane, what)| HeldBack {
             why: format!(
-                "{} asked for {} s more",
-                self.client.name(),
-                left.as_secs().max(1)
+                "{} has {} {what} under way, and {waiting} calls wait for their turn",
+                lane.name(),
+                lane.in_flight()
             ),
-            left: Some(left),
+            left: None,
         })
     }
 
@@ -204,8 +242,7 @@ impl Api {
     ) -> Result<Got<wire::Collection>> {
         let body = json!({ "name": { locale: name }, "parentId": parent });
         let request = self.json(Method::POST, "collections", &body)?;
-        self.send("POST collections", request, Repeat::OnlyIfUnsent)
-            .await
+        self.create("POST collections", request).await
     }
 
     /// One asset with all its field values.
@@ -231,15 +268,19 @@ impl Api {
         Ok(page.content)
     }
 
-    /// The first page of a search, by id ascending.
-    pub(crate) async fn search(&self, filter: &Filter) -> Result<wire::Page<wire::Asset>> {
+    /// The first page of a search, by id.
+    pub(crate) async fn search(
+        &self,
+        filter: &Filter,
+        order: Order,
+    ) -> Result<wire::Page<wire::Asset>> {
         let body = json!({
             "filter": filter,
-            "sorting": [{ "field": "id", "order": "ASC" }],
+            "sorting": [{ "field": "id", "order": order }],
             "pagination": { "page": 1, "size": PAGE_SIZE },
         });
         let request = self.json(Method::POST, "assets/search", &body)?;
-        self.send("POST assets/search", request, Repeat::Idempotent)
+        self.send("POST assets/search", request)
             .await?
             .or_refused("searching assets")
     }
@@ -251,14 +292,28 @@ impl Api {
     ) -> Result<Got<wire::UploadTicket>> {
         let body = json!({ "filename": filename, "filesize": filesize });
         let request = self.json(Method::POST, "upload", &body)?;
-        // A ticket that nobody uses has no effect, so asking twice is harmless.
-        self.send("POST upload", request, Repeat::Idempotent).await
+        // A ticket that nobody uses has no effect and expires, so asking twice is harmless.
+        let call = Call {
+            route: "POST upload",
+            request,
+            repeat: Repeat::Idempotent,
+            authorize: true,
+        };
+        let whole = self.client.call_whole(call, ANSWER_BYTES_MAX).await?;
+        let given = match &whole {
+            Whole::Success(reply) => date(&reply.headers),
+            Whole::Refused(_) => None,
+        };
+        let mut got: Got<wire::UploadTicket> = decode("POST upload", whole)?;
+        if let Got::Value(ticket) = &mut got {
+            ticket.given = given;
+        }
+        Ok(got)
     }
 
     pub(crate) async fn create_asset(&self, body: &CreateAsset<'_>) -> Result<Got<wire::Asset>> {
         let request = self.json(Method::POST, "assets", body)?;
-        self.send("POST assets", request, Repeat::OnlyIfUnsent)
-            .await
+        self.create("POST assets", request).await
     }
 
     pub(crate) async fn add_version(
@@ -269,19 +324,28 @@ impl Api {
     ) -> Result<Got<wire::Version>> {
         let body = json!({ "filename": filename, "uploadHandle": handle });
         let request = self.json(Method::POST, &format!("assets/{asset}/versions"), &body)?;
-        self.send("POST assets/{id}/versions", request, Repeat::OnlyIfUnsent)
-            .await
+        self.create("POST assets/{id}/versions", request).await
     }
 
-    /// Changes one concern of an asset. Every change says what is to be, so repeating it is harmless.
+    /// Changes one concern of an asset. Every change says what is to be, so repeating it is harmless. What
+    /// the answer describes is not looked at: nothing confirms that it describes anything.
     pub(crate) async fn patch_asset(
         &self,
         asset: i64,
         body: &serde_json::Value,
-    ) -> Result<Got<wire::Asset>> {
-        let request = self.json(Method::PATCH, &format!("assets/{asset}"), body)?;
-        self.send("PATCH assets/{id}", request, Repeat::Idempotent)
-            .await
+    ) -> Result<Got<()>> {
+        let call = Call {
+            route: "PATCH assets/{id}",
+            request: self.json(Method::PATCH, &format!("assets/{asset}"), body)?,
+            repeat: Repeat::Idempotent,
+            authorize: true,
+        };
+        Ok(
+            match self.client.call_whole(call, ANSWER_BYTES_MAX).await? {
+                Whole::Success(_) => Got::Value(()),
+                Whole::Refused(reply) => Got::Refused(Refusal::of(&reply)),
+            },
+        )
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Result<Option<()>> {
@@ -350,7 +414,7 @@ impl Api {
             repeat: Repeat::Idempotent,
             authorize: true,
         };
-        Ok(match self.transfers.call(call).await? {
+        Ok(match self.downloads.call(call).await? {
             Answer::Success(response) => Ok(response),
             Answer::Refused {
                 status,
@@ -368,22 +432,16 @@ impl Api {
 
     /// Sends a content to an upload URL. Nobody sees it before an asset is made of its handle, so a
     /// lost answer is only a failure.
-    pub(crate) async fn upload(
-        &self,
-        method: Method,
-        url: Url,
-        content_type: &str,
-        body: Body,
-    ) -> Result<Got<()>> {
-        let mut request = Request::new(method, url);
-        request.body = body;
+    pub(crate) async fn upload(&self, url: Url, parts: Parts) -> Result<Got<()>> {
+        let mut request = Request::new(parts.method, url);
+        request.body = parts.body;
         // The service may work on a large file for a while before it answers.
         request.answer_timeout = Duration::from_secs(600);
         request.idle_timeout = UPLOAD_IDLE_MAX;
         if self.upload_auth == UploadAuth::ApiKey {
             self.authorizer.authorize(&mut request.headers).await?;
         }
-        let value = HeaderValue::from_str(content_type)
+        let value = HeaderValue::from_str(&parts.content_type)
             .map_err(|error| unusable("a content type").with_source(error))?;
         request.headers.insert(CONTENT_TYPE, value);
         let call = Call {
@@ -392,7 +450,7 @@ impl Api {
             repeat: Repeat::OnlyIfUnsent,
             authorize: true,
         };
-        match self.transfers.call_whole(call, ANSWER_BYTES_MAX).await {
+        match self.uploads.call_whole(call, ANSWER_BYTES_MAX).await {
             Ok(Whole::Success(_)) => Ok(Got::Value(())),
             Ok(Whole::Refused(reply)) => Ok(Got::Refused(Refusal::of(&reply))),
             Err(error) if error.kind() == Kind::Ambiguous => {
@@ -409,29 +467,40 @@ impl Api {
         query: &[(&str, String)],
     ) -> Result<Got<T>> {
         let request = self.request(Method::GET, path, query)?;
-        self.send(route, request, Repeat::Idempotent).await
+        self.send(route, request).await
     }
 
     async fn send<T: DeserializeOwned>(
         &self,
         route: &'static str,
         request: Request,
-        repeat: Repeat,
     ) -> Result<Got<T>> {
         let call = Call {
             route,
             request,
-            repeat,
+            repeat: Repeat::Idempotent,
             authorize: true,
         };
-        match self.client.call_whole(call, ANSWER_BYTES_MAX).await? {
-            Whole::Success(reply) => {
-                let value = serde_json::from_slice(&reply.body)
-                    .map_err(|error| undecodable(route, error))?;
-                Ok(Got::Value(value))
-            }
-            Whole::Refused(reply) => Ok(Got::Refused(Refusal::of(&reply))),
-        }
+        decode(route, self.client.call_whole(call, ANSWER_BYTES_MAX).await?)
+    }
+
+    /// Sends what makes something new each time it is sent.
+    ///
+    /// Errors: `Ambiguous` whenever it may have been made all the same, so that somebody looks.
+    async fn create<T: DeserializeOwned>(
+        &self,
+        route: &'static str,
+        request: Request,
+    ) -> Result<Got<T>> {
+        let call = Call {
+            route,
+            request,
+            repeat: Repeat::OnlyIfUnsent,
+            authorize: true,
+        };
+        let answered = self.creating.call_whole(call, ANSWER_BYTES_MAX).await;
+        let decoded = answered.and_then(|whole| decode(route, whole));
+        decoded.map_err(perhaps_made)
     }
 
     fn json<T: Serialize + ?Sized>(&self, method: Method, path: &str, body: &T) -> Result<Request> {
@@ -469,6 +538,25 @@ pub(crate) struct CreateAsset<'a> {
     pub(crate) type_id: Option<i64>,
     pub(crate) upload_handle: &'a str,
     pub(crate) information_field_values: &'a [wire::FieldEntry],
+}
+
+fn decode<T: DeserializeOwned>(route: &'static str, whole: Whole) -> Result<Got<T>> {
+    match whole {
+        Whole::Success(reply) => {
+            let value = serde_json::from_slice(&reply.body);
+            Ok(Got::Value(
+                value.map_err(|error| undecodable(route, error))?,
+            ))
+        }
+        Whole::Refused(reply) => Ok(Got::Refused(Refusal::of(&reply))),
+    }
+}
+
+/// When an answer was given, by the clock of who gave it.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    parser.parse_timestamp(text.trim()).ok()
 }
 
 /// The status with which a download URL says that it is used up.

@@ -157,15 +157,16 @@ impl Shared {
         })
     }
 
-    /// Makes an asset what a draft says, one concern a call, and only where it differs.
+    /// Makes an asset, which is `now` so, what a draft says: one concern a call, and only where it
+    /// differs.
     pub(crate) async fn set_metadata(
         &self,
-        asset: i64,
+        now: wire::Asset,
         draft: &Draft,
         correlation: Option<&Correlation>,
     ) -> Result<()> {
+        let asset = now.id;
         let collection = self.collection(&draft.collection).await?;
-        let now = self.reread(asset).await?;
         let Checked { type_id, values } = self
             .resolve_whole(draft, collection.strict, Some(&now))
             .await?;
@@ -211,7 +212,7 @@ impl Shared {
         doing: &str,
     ) -> Result<()> {
         match self.api.patch_asset(asset, body).await? {
-            Got::Value(_) => Ok(()),
+            Got::Value(()) => Ok(()),
             Got::Refused(refusal) => Err(self
                 .refused(refusal, doing)
                 .await

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use windlass_core::{
-    Capabilities, CheckItem, Endpoint, Error, HeldBack, Result, Status, UploadOrder,
+    Capabilities, CheckItem, Endpoint, Error, HeldBack, Result, Status, Together, UploadOrder,
 };
 use windlass_http::Transport;
 
+use crate::attempts::Attempts;
 use crate::calibration::Calibration;
 use crate::catalogue::Catalogue;
 use crate::client::{Api, Got};
@@ -21,6 +22,9 @@ use crate::resolve::NAME_UNITS_MAX;
 use crate::tree::Tree;
 use crate::vocabulary::Vocabularies;
 use crate::wire::FieldKind;
+
+/// Contents up to this size take longer in calls than in bytes: about what a good line moves in one round trip.
+const SMALL_BYTES_MAX: u64 = 4 << 20;
 
 /// A correlation mark is this long.
 const MARK_UNITS: usize = 32;
@@ -39,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) tree: Tree,
     pub(crate) vocabularies: Vocabularies,
     pub(crate) calibration: Calibration,
+    pub(crate) attempts: Attempts,
     /// Whoever loads it holds it, so that it is loaded once.
     catalogue: Mutex<Option<Loaded>>,
     original: OnceCell<i64>,
@@ -77,9 +82,10 @@ impl CelumEndpoint {
             shared: Arc::new(Shared {
                 api,
                 calibration: Calibration::new(options.profile.checksum),
+                attempts: Attempts::default(),
+                vocabularies: Vocabularies::new(Duration::from_secs(options.profile.index_lag)),
                 profile: options.profile,
                 tree: Tree::default(),
-                vocabularies: Vocabularies::default(),
                 catalogue: Mutex::default(),
                 original: OnceCell::new(),
                 me: OnceCell::new(),
@@ -198,7 +204,13 @@ fn capabilities(profile: &CelumProfile) -> Capabilities {
         wants_chunk_hash: false,
         // An upload is one request; what resumes is the reading at the other side.
         resumes: false,
-        together: None,
+        // They share no requests: each small asset is three calls one after the other, of which at any
+        // moment one is under way. So many at once keep every place of both lanes taken; what is more
+        // waits here for its turn and never reaches the tenant.
+        together: Some(Together {
+            bytes_max: SMALL_BYTES_MAX,
+            at_once: profile.api_calls + profile.transfers,
+        }),
     }
 }
 

@@ -10,21 +10,38 @@ use windlass_http::{Judge, Judged, Reply};
 
 use crate::wire::ErrorBody;
 
-/// CELUM's own statuses.
+/// CELUM's own statuses, as they read for calls that may be repeated, or for those that make something.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CelumJudge;
+pub(crate) enum CelumJudge {
+    /// Asking again is harmless. "Unavailable" that names a time to come back means everybody; without one it is
+    /// this call's bad luck, and says nothing about the rate of calls.
+    Repeatable,
+    /// Calls that make something new each time. A proxy may answer "unavailable" after the tenant had acted,
+    /// so only what is certainly the application's own refusal means that nothing was done.
+    Creating,
+}
 
 impl Judge for CelumJudge {
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, _body: &[u8]) -> Judged {
-        match status.as_u16() {
-            429 => Judged::Wait(None),
-            // Who names a time has not begun. Without one the answer may be a proxy's, given after the
-            // tenant had acted: a create is then looked for, never simply sent again.
-            503 if headers.contains_key(RETRY_AFTER) => Judged::Wait(None),
-            408 | 500 | 502 | 503 | 504 => Judged::Transient,
+    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Judged {
+        match (status.as_u16(), self) {
+            (429, _) => Judged::Wait(None),
+            (503, CelumJudge::Repeatable) if headers.contains_key(RETRY_AFTER) => {
+                Judged::Wait(None)
+            }
+            (503, CelumJudge::Creating) if is_own_refusal(headers, body) => Judged::Wait(None),
+            (501 | 505, _) => Judged::Final,
+            (408 | 500..=599, _) => Judged::Transient,
             _ => Judged::Final,
         }
     }
+}
+
+/// Whether the application itself says that it has not begun: it names a time to come back, in the body
+/// that the API describes. Proxies do one or the other, not both.
+fn is_own_refusal(headers: &HeaderMap, body: &[u8]) -> bool {
+    let described = serde_json::from_slice::<ErrorBody>(body);
+    headers.contains_key(RETRY_AFTER)
+        && described.is_ok_and(|error| !error.code.is_empty() && !error.message.is_empty())
 }
 
 /// A refusal, decoded.
@@ -164,4 +181,16 @@ pub(crate) fn undecodable(route: &'static str, error: serde_json::Error) -> Erro
     .with_source(error)
     .with_status(Status::Permanent)
     .with_hint("the tenant may run a release that this version does not know")
+}
+
+/// A call that makes something and whose answer cannot be used: what it made may be there all the same.
+pub(crate) fn perhaps_made(error: Error) -> Error {
+    match error.kind() {
+        Kind::Unexpected => Error::new(
+            Kind::Ambiguous,
+            "the answer cannot be read, so nobody knows what was made",
+        )
+        .with_source(error),
+        _ => error,
+    }
 }

@@ -30,6 +30,20 @@ pub(crate) enum Filter {
         /// The first id.
         from: i64,
     },
+    /// Assets whose current version has one of these checksums.
+    #[serde(rename = "ASSET_CHECKSUM")]
+    Checksum {
+        /// As the tenant spells them.
+        values: Vec<String>,
+    },
+    /// Assets whose current version has this file name.
+    #[serde(rename = "ASSET_FILE_NAME", rename_all = "camelCase")]
+    FileName {
+        /// The name.
+        text: String,
+        /// How it is compared.
+        search_type: SearchType,
+    },
     /// Assets whose text field has this text.
     #[serde(rename = "ASSET_TEXT_INFORMATION_FIELD", rename_all = "camelCase")]
     TextField {
@@ -58,4 +72,14 @@ pub(crate) enum Matcher {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum SearchType {
     Phrase,
+}
+
+/// In which order a search lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Order {
+    /// By ascending id: the oldest first.
+    Asc,
+    /// By descending id: the newest first.
+    Desc,
 }

@@ -36,9 +36,11 @@ pub struct CelumProfile {
     pub index_lag: u64,
     /// Whether download URLs answer byte ranges.
     pub range: bool,
-    /// API calls at the same time.
+    /// API calls at the same time at most, at least 1; those that create something are counted apart. How
+    /// many there are is found out, starting with a few.
     pub api_calls: usize,
-    /// Uploads and downloads at the same time.
+    /// Uploads at the same time at most, and as many downloads; at least 1. How many there are is found
+    /// out, starting with one or two.
     pub transfers: usize,
     /// A word before the API key in its header, such as `Bearer`; none on most tenants.
     pub api_key_prefix: Option<String>,
@@ -62,9 +64,11 @@ impl Default for CelumProfile {
             // Nothing public states it; a search index of this kind rarely needs longer.
             index_lag: 30,
             range: false,
-            // Nothing public states a limit; these are what careful callers use.
-            api_calls: 4,
-            transfers: 2,
+            // Nothing public states a limit. Careful callers use 4 and 2, which is where it starts; more
+            // than this would only be the first to find the limit (300 creations at once have been seen to
+            // end in gateway timeouts).
+            api_calls: 8,
+            transfers: 8,
             api_key_prefix: None,
             locales: vec!["en".to_owned(), "de".to_owned()],
             create_collections: true,

@@ -7,25 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
-use http::Method;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 use windlass_core::{Chunk, Digests, Error, Kind, Placed, Ranges, Result, UploadSession};
-use windlass_http::Body;
 
+use crate::body::{Feed, body};
 use crate::calibration::LEARN_BYTES_MAX;
 use crate::client::Got;
 use crate::endpoint::Shared;
-use crate::profile::{Checksum, Running, UploadMode};
+use crate::profile::{Checksum, Running};
 use crate::sink::{Commit, Sent};
 
 /// Chunks below this are hashed on the spot: the way to another thread would take longer.
 const HASH_INLINE_BYTES: usize = 128 << 10;
-
-/// Between the parts of a form; long and fixed, because contents are not searched for it: the form has
-/// one part, whose length is known.
-const BOUNDARY: &str = "----windlass-7b1f0c5e9d2a4386-form";
 
 /// The upload of one content.
 #[derive(Debug)]
@@ -49,7 +43,7 @@ enum State {
 #[derive(Debug)]
 struct Sending {
     handle: String,
-    chunks: mpsc::Sender<Bytes>,
+    feed: Feed,
     request: AbortOnDropHandle<Result<Got<()>>>,
     sent: u64,
     checksum: Option<(Checksum, Running)>,
@@ -77,20 +71,14 @@ impl CelumSession {
             .upload_ticket(filename, self.size)
             .await?
             .or_refused("asking for an upload")?;
-        // One chunk waits while one is written: its memory is let go of when the next is asked for.
-        let (chunks, queue) = mpsc::channel(1);
-        let (method, content_type, body) =
-            body(&self.shared.profile.upload_mode, filename, self.size, queue);
+        let attempts = &self.shared.attempts;
+        attempts.asked(&self.commit.correlation, ticket.given);
+        let (feed, parts) = body(self.shared.profile.upload_mode, filename, self.size);
         let shared = Arc::clone(&self.shared);
-        let request = tokio::spawn(async move {
-            shared
-                .api
-                .upload(method, ticket.url, &content_type, body)
-                .await
-        });
+        let request = tokio::spawn(async move { shared.api.upload(ticket.url, parts).await });
         Ok(Box::new(Sending {
             handle: ticket.handle,
-            chunks,
+            feed,
             request: AbortOnDropHandle::new(request),
             sent: 0,
             kept: (checksum.is_none() && self.size <= LEARN_BYTES_MAX).then(Vec::new),
@@ -107,19 +95,14 @@ impl CelumSession {
             );
         }
         sending.sent += chunk.len() as u64;
-        // A chunk without bytes would look like the end to some bodies.
-        if chunk.is_empty() {
-            return Ok(());
-        }
         if let Some(kept) = &mut sending.kept {
             kept.extend_from_slice(&chunk);
         }
-        // Hashed while it waits for its turn on the line. Dropping this future in between loses the
-        // hash and perhaps the chunk: the body then is too short, and nothing can be committed.
+        // Hashed while the connection takes it.
         let hashed = hash(sending.checksum.take(), chunk.clone());
-        let (hashed, sent) = tokio::join!(hashed, sending.chunks.send(chunk));
+        let (hashed, taken) = tokio::join!(hashed, sending.feed.hand_over(chunk));
         sending.checksum = hashed?;
-        if sent.is_err() {
+        if !taken {
             // The request ended before its body did: it knows why.
             return Err(match outcome(&mut sending.request).await {
                 Ok(()) => Error::new(Kind::Unavailable, "the upload was answered before its end"),
@@ -141,16 +124,15 @@ impl CelumSession {
         if sending.sent != self.size {
             return Err(incomplete(sending.sent, self.size));
         }
-        // Closing the queue is how the body learns that it is complete.
         let Sending {
             handle,
-            chunks,
+            feed,
             mut request,
             checksum,
             kept,
             ..
         } = *sending;
-        drop(chunks);
+        drop(feed);
         outcome(&mut request).await?;
         self.acknowledged.store(self.size, Ordering::Release);
         let checksum = checksum.map(|(rule, running)| running.finish(rule.encoding));
@@ -166,17 +148,16 @@ impl CelumSession {
 impl UploadSession for CelumSession {
     async fn append(&self, chunk: Chunk) -> Result<()> {
         let mut state = self.state.lock().await;
-        if matches!(*state, State::Idle) {
-            *state = State::Sending(self.open().await?);
-        }
-        let State::Sending(sending) = &mut *state else {
-            return Err(over());
+        // Whoever drops this future has sent nobody knows how much: the session is over then, and so is its
+        // request.
+        let mut sending = match std::mem::replace(&mut *state, State::Over) {
+            State::Idle => self.open().await?,
+            State::Sending(sending) => sending,
+            State::Over => return Err(over()),
         };
-        let sent = self.send(sending, chunk.offset, chunk.bytes).await;
-        if sent.is_err() {
-            *state = State::Over;
-        }
-        sent
+        self.send(&mut sending, chunk.offset, chunk.bytes).await?;
+        *state = State::Sending(sending);
+        Ok(())
     }
 
     fn acknowledged(&self) -> Vec<Range<u64>> {
@@ -255,80 +236,4 @@ async fn outcome(request: &mut AbortOnDropHandle<Result<Got<()>>>) -> Result<()>
         }
         Got::Refused(refusal) => Err(refusal.into_error("the upload", |_| None)),
     }
-}
-
-/// The request's parts: one stream of exactly the announced length, wrapped in a form where asked.
-fn body(
-    mode: &UploadMode,
-    filename: &str,
-    size: u64,
-    queue: mpsc::Receiver<Bytes>,
-) -> (Method, String, Body) {
-    let chunks = stream::unfold((queue, 0_u64), move |(mut queue, sent)| async move {
-        match queue.recv().await {
-            Some(chunk) => {
-                let sent = sent + chunk.len() as u64;
-                Some((Ok(chunk), (queue, sent)))
-            }
-            None if sent == size => None,
-            // The session was given up: the request must not look complete.
-            None => {
-                let error = std::io::Error::other("the upload was given up");
-                Some((Err(error), (queue, size)))
-            }
-        }
-    });
-    let raw = "application/octet-stream".to_owned();
-    match mode {
-        UploadMode::PostRaw => (
-            Method::POST,
-            raw,
-            Body::Stream {
-                length: size,
-                stream: chunks.boxed(),
-            },
-        ),
-        UploadMode::Put => (
-            Method::PUT,
-            raw,
-            Body::Stream {
-                length: size,
-                stream: chunks.boxed(),
-            },
-        ),
-        UploadMode::PostMultipart => {
-            let quoted = quoted(filename);
-            let head = Bytes::from(format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{quoted}\"\r\n\
-                 Content-Type: application/octet-stream\r\n\r\n"
-            ));
-            let tail = Bytes::from(format!("\r\n--{BOUNDARY}--\r\n"));
-            let length = head.len() as u64 + size + tail.len() as u64;
-            let form = stream::iter([Ok(head)])
-                .chain(chunks)
-                .chain(stream::iter([Ok(tail)]));
-            let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
-            (
-                Method::POST,
-                content_type,
-                Body::Stream {
-                    length,
-                    stream: form.boxed(),
-                },
-            )
-        }
-    }
-}
-
-/// A file name inside the quotes of a form's header: nothing in it ends the quotes or the line.
-fn quoted(filename: &str) -> String {
-    let mut quoted = String::with_capacity(filename.len());
-    for c in filename.chars() {
-        match c {
-            '\\' | '"' => quoted.extend(['\\', c]),
-            '\r' | '\n' => quoted.push('_'),
-            c => quoted.push(c),
-        }
-    }
-    quoted
 }

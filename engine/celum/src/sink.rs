@@ -2,6 +2,9 @@
 //!
 //! What a commit placed and cannot vouch for is taken away again. Where its answer is lost, or what
 //! follows it cannot be finished now, it ends as `Ambiguous`, and the caller asks [`Sink::find`].
+//!
+//! What is left behind: a handle whose upload never came, broke off or was never made an asset of expires at
+//! the tenant with its bytes, and nobody sees it. Nothing can list or delete handles, so nothing here tries.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,7 +22,7 @@ use crate::client::{CreateAsset, Got};
 use crate::edit::Checked;
 use crate::endpoint::{CelumEndpoint, Shared};
 use crate::session::CelumSession;
-use crate::wire;
+use crate::wire::{self, StatedAvailability};
 
 /// Faults are believed only when they come of knowledge that is younger than this: somebody may have
 /// added the type, the field or the keyword since.
@@ -81,7 +84,8 @@ impl Sink for CelumEndpoint {
     }
 
     async fn set_metadata(&self, asset: &AssetId, draft: &Draft) -> Result<()> {
-        self.shared.set_metadata(id_of(asset)?, draft, None).await
+        let now = self.shared.reread(id_of(asset)?).await?;
+        self.shared.set_metadata(now, draft, None).await
     }
 
     async fn remove(&self, placed: &Placed) -> Result<()> {
@@ -159,8 +163,8 @@ impl Commit {
             Ok(evidence) => evidence,
             Err(error) => return Err(made.undo.because(error, shared, made.asset.id).await),
         };
-        match self.complete(shared, &made).await {
-            Ok(()) => Ok(placed(&made.asset, evidence)),
+        match self.complete(shared, &made.asset).await {
+            Ok(()) => Ok(placed(&made.asset, &made.asset.current_version, evidence)),
             // The content is right and in place. Whoever finds it completes it.
             Err(error) if error.status() != Status::Permanent => Err(Error::new(
                 Kind::Ambiguous,
@@ -186,11 +190,17 @@ impl Commit {
             upload_handle: &sent.handle,
             information_field_values: &values,
         };
+        // First, because whoever drops this future loses the answer as well.
+        let checksum = sent.checksum.as_ref();
+        shared.attempts.sent(&self.correlation, checksum);
         match shared.api.create_asset(&body).await? {
-            Got::Value(asset) => Ok(Made {
-                asset,
-                undo: Undo::Asset,
-            }),
+            Got::Value(asset) => {
+                shared.attempts.made(&self.correlation, asset.id);
+                Ok(Made {
+                    asset,
+                    undo: Undo::Asset,
+                })
+            }
             Got::Refused(refusal) => {
                 let absent = refusal.is_absent();
                 let error = shared.refused(refusal, "creating the asset").await;
@@ -211,11 +221,10 @@ impl Commit {
         shared
             .resolve_whole(&self.draft, collection.strict, Some(&old))
             .await?;
-        let version = match shared
-            .api
-            .add_version(asset, &self.draft.file_name, &sent.handle)
-            .await?
-        {
+        let checksum = sent.checksum.as_ref();
+        shared.attempts.sent(&self.correlation, checksum);
+        let (filename, handle) = (&self.draft.file_name, &sent.handle);
+        let version = match shared.api.add_version(asset, filename, handle).await? {
             Got::Value(version) => version,
             Got::Refused(refusal) => return Err(shared.refused(refusal, "adding a version").await),
         };
@@ -259,19 +268,22 @@ impl Commit {
         }
     }
 
-    /// What cannot be said in the call that makes content visible.
-    async fn complete(&self, shared: &Shared, made: &Made) -> Result<()> {
-        let id = made.asset.id;
+    /// What cannot be said in the call that makes content visible. `made`: as it is now.
+    async fn complete(&self, shared: &Shared, made: &wire::Asset) -> Result<()> {
         if self.onto.is_some() {
-            return shared
-                .set_metadata(id, &self.draft, Some(&self.correlation))
-                .await;
+            let mark = Some(&self.correlation);
+            return shared.set_metadata(made.clone(), &self.draft, mark).await;
         }
         let Some(availability) = &self.draft.availability else {
             return Ok(());
         };
-        let body = json!({ "availability": wire::Availability::from(availability) });
-        shared.patch(id, &body, "setting its availability").await
+        let wanted = wire::Availability::from(availability);
+        if made.availability == Some(StatedAvailability::Known(wanted.clone())) {
+            return Ok(());
+        }
+        let body = json!({ "availability": wanted });
+        let doing = "setting its availability";
+        shared.patch(made.id, &body, doing).await
     }
 }
 
@@ -336,11 +348,11 @@ pub(crate) fn id_of(asset: &AssetId) -> Result<i64> {
     })
 }
 
-pub(crate) fn placed(asset: &wire::Asset, evidence: Evidence) -> Placed {
+pub(crate) fn placed(asset: &wire::Asset, version: &wire::Version, evidence: Evidence) -> Placed {
     Placed {
         asset: AssetId::new(asset.id.to_string()),
-        revision: Revision::new(asset.current_version.id.to_string()),
-        size: asset.current_version.filesize,
+        revision: Revision::new(version.id.to_string()),
+        size: version.filesize,
         content_hash: None,
         evidence,
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use http::StatusCode;
 use windlass_core::{
@@ -16,10 +16,14 @@ use windlass_http::{ByteStream, Response, SendError};
 use crate::client::is_stale_link;
 use crate::endpoint::{CelumEndpoint, Shared};
 use crate::errors::Refusal;
-use crate::filter::{Filter, Matcher, Operator};
+use crate::filter::{Filter, Matcher, Operator, Order};
 use crate::sink::id_of;
 use crate::tree::{Reached, missing};
 use crate::wire;
+
+/// Up to this size a range is also taken out of an answer that is the whole content: at most so much is
+/// received for nothing, a few times.
+const SKIPPED_BYTES_MAX: u64 = 16 << 20;
 
 /// The cursor of a walk that is over.
 const WALKED: &str = "walked";
@@ -59,7 +63,7 @@ impl Source for CelumEndpoint {
                 other => return Err(missing(&scope.root, &other)),
             },
         };
-        let page = self.shared.api.search(&filter).await?;
+        let page = self.shared.api.search(&filter, Order::Asc).await?;
         let mut listed = last;
         let mut changes = Vec::new();
         for asset in page.content.iter().filter(|asset| asset.id > last) {
@@ -101,13 +105,19 @@ impl Source for CelumEndpoint {
         if range.is_empty() {
             return Ok(());
         }
+        let whole = range == (0..asset.size);
+        if !whole && !self.shared.profile.range && asset.size > SKIPPED_BYTES_MAX {
+            return Err(Error::new(Kind::Unsupported, "the tenant serves no ranges")
+                .with_context("path", &asset.path));
+        }
         let start = into.len();
         let mut broken = None;
         // A link may expire between asking and using, and a body may break off; twice is bad luck,
         // more is an answer.
         for _ in 0..3 {
             into.truncate(start);
-            let response = self.shared.download(asset, &range).await?;
+            let asked = self.shared.profile.range.then(|| range.clone());
+            let response = self.shared.download(asset, asked).await?;
             match take(response, asset, &range, into).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_temporary() => broken = Some(error),
@@ -121,7 +131,8 @@ impl Source for CelumEndpoint {
         if self.shared.profile.range {
             return Err(Error::new(Kind::Unsupported, "the tenant serves ranges"));
         }
-        let response = self.shared.download(asset, &(0..asset.size)).await?;
+        let response = self.shared.download(asset, None).await?;
+        check_length(&response, asset)?;
         Ok(Box::new(Download {
             asset: asset.clone(),
             body: response.body,
@@ -209,18 +220,22 @@ fn broke_off(asset: &Asset, error: SendError) -> Error {
 }
 
 impl Shared {
-    /// Opens a content at the pinned version.
-    pub(crate) async fn download(&self, asset: &Asset, range: &Range<u64>) -> Result<Response> {
+    /// Opens a content, or the range that is asked for, at the pinned version. A link that expired before it
+    /// was used is asked for again.
+    pub(crate) async fn download(
+        &self,
+        asset: &Asset,
+        range: Option<Range<u64>>,
+    ) -> Result<Response> {
         let id = id_of(&asset.id)?;
         let original = self.original().await?;
-        let asked = self.profile.range.then(|| range.clone());
         let mut stale = None;
         for _ in 0..2 {
             let version = Some(asset.revision.as_str());
             let Some(url) = self.api.download_url(id, original, version).await? else {
                 return Err(gone(asset));
             };
-            match self.api.download(url, asked.clone()).await? {
+            match self.api.download(url, range.clone()).await? {
                 Ok(response) => return Ok(response),
                 Err(reply) if is_stale_link(reply.status) => stale = Some(reply),
                 Err(reply) => {
@@ -286,40 +301,88 @@ fn gone(asset: &Asset) -> Error {
     .with_status(Status::Permanent)
 }
 
-/// Appends exactly the range, whether the answer is that range or the whole content.
+/// Appends exactly the range, whether the answer is that range or the whole content. More than that is
+/// noticed where nothing may follow.
 async fn take(
     mut response: Response,
     asset: &Asset,
     range: &Range<u64>,
     into: &mut Vec<u8>,
 ) -> Result<()> {
-    let start = into.len();
-    let wanted = range.end - range.start;
     let mut skip = match response.status {
         StatusCode::PARTIAL_CONTENT => {
             check_content_range(&response, asset, range)?;
             0
         }
-        _ => range.start,
+        _ => {
+            check_skipping(asset, range)?;
+            check_length(&response, asset)?;
+            range.start
+        }
     };
-    while let Some(piece) = response.body.next().await {
-        let piece = piece.map_err(|error| broke_off(asset, error))?;
-        let dropped = skip.min(piece.len() as u64);
-        skip -= dropped;
-        let left = wanted - (into.len() - start) as u64;
-        // Both are at most the piece's length, which is a usize.
-        let piece = &piece[dropped as usize..];
-        into.extend_from_slice(
-            &piece[..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))],
-        );
-        if (into.len() - start) as u64 == wanted {
-            return Ok(());
+    let ends = response.status == StatusCode::PARTIAL_CONTENT || range.end == asset.size;
+    let wanted = range.end - range.start;
+    let mut left = wanted;
+    while left > 0 || ends {
+        let Some(piece) = response.body.next().await else {
+            break;
+        };
+        let mut piece = piece.map_err(|error| broke_off(asset, error))?;
+        let skipped = skip.min(piece.len() as u64);
+        skip -= skipped;
+        // At most the piece's length, which is a usize.
+        piece.advance(skipped as usize);
+        let taken = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
+        into.extend_from_slice(&piece[..taken]);
+        left -= taken as u64;
+        if ends && taken < piece.len() {
+            return Err(
+                Error::new(Kind::Integrity, "the download goes on after its end")
+                    .with_context("path", &asset.path)
+                    .with_context("expected", wanted),
+            );
         }
     }
-    Err(Error::new(Kind::Unavailable, "the download ended early")
+    match left {
+        0 => Ok(()),
+        _ => Err(Error::new(Kind::Unavailable, "the download ended early")
+            .with_context("path", &asset.path)
+            .with_context("received", wanted - left)
+            .with_context("expected", wanted)),
+    }
+}
+
+/// A tenant that answers a range with the whole is read to the range and dropped behind it. For a large
+/// content that would be most of it for each of its ranges, so there it is a mistake in the profile.
+fn check_skipping(asset: &Asset, range: &Range<u64>) -> Result<()> {
+    match asset.size <= SKIPPED_BYTES_MAX || *range == (0..asset.size) {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Config,
+            "the tenant answers ranges with the whole content, though its profile says that it serves them",
+        )
         .with_context("path", &asset.path)
-        .with_context("received", into.len() - start)
-        .with_context("expected", wanted))
+        .with_hint("set range = false in the tenant's profile: contents are then read from front to back")),
+    }
+}
+
+/// Holds the length that an answer announces, if it does, against the version's: before a byte of it moves.
+fn check_length(response: &Response, asset: &Asset) -> Result<()> {
+    let header = response.headers.get(http::header::CONTENT_LENGTH);
+    let announced: Option<u64> = header
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().parse().ok());
+    match announced {
+        Some(bytes) if bytes != asset.size => Err(Error::new(
+            Kind::Integrity,
+            format!(
+                "the download has {bytes} bytes, but the version has {}",
+                asset.size
+            ),
+        )
+        .with_context("path", &asset.path)),
+        _ => Ok(()),
+    }
 }
 
 fn check_content_range(response: &Response, asset: &Asset, range: &Range<u64>) -> Result<()> {

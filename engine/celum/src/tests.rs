@@ -1,10 +1,14 @@
 //! A tenant that answers by route as it was told, and the tests by subject.
 
 mod account;
+mod budget;
 mod collections;
 mod drafts;
 mod find;
+mod flight;
+mod losses;
 mod metadata;
+mod model;
 mod profile;
 mod source;
 mod upload;
@@ -41,6 +45,8 @@ pub(crate) enum Act {
     },
     /// The request arrived, and its answer did not.
     Lost,
+    /// A body of zeros that breaks off after so many bytes.
+    Broken(usize),
 }
 
 pub(crate) fn ok(body: Value) -> Act {
@@ -214,6 +220,15 @@ impl Transport for Tenant {
         });
         match act {
             Act::Lost => Err(SendError::answered("connection reset")),
+            Act::Broken(after) => Ok(Response {
+                status: StatusCode::OK,
+                headers: HeaderMap::new(),
+                body: stream::iter([
+                    Ok(Bytes::from(vec![0; after])),
+                    Err(SendError::answered("connection reset")),
+                ])
+                .boxed(),
+            }),
             Act::Answer {
                 status,
                 headers,

@@ -2,18 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use windlass_core::{Error, Kind, Result, fold_key};
 
 use crate::client::Api;
 use crate::wire::Collection;
 
 /// The vocabularies of one tenant, as far as anybody asked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Vocabularies {
+    /// How long lists may lag behind what was created.
+    index_lag: Duration,
     by_root: Mutex<HashMap<i64, Arc<Vocabulary>>>,
 }
+
+/// How soon a list that does not have a new entry is asked for again; doubled each time.
+const FIRST_LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How deep a path below a root is followed; what is nested deeper, or in a circle, has its name only.
 const DEPTH_MAX: usize = 64;
@@ -36,6 +43,14 @@ pub(crate) enum Entry {
 }
 
 impl Vocabularies {
+    /// None yet; `index_lag` is how long lists may lag behind writes.
+    pub(crate) fn new(index_lag: Duration) -> Self {
+        Vocabularies {
+            index_lag,
+            by_root: Mutex::default(),
+        }
+    }
+
     /// The entries below a root. Only one task loads it; the others wait for that.
     pub(crate) async fn below(&self, api: &Api, root: i64) -> Result<Arc<Vocabulary>> {
         let mut by_root = self.by_root.lock().await;
@@ -53,7 +68,7 @@ impl Vocabularies {
     /// The id of an entry directly below a root, created where it is not there. However many ask at
     /// the same time, it is created once.
     ///
-    /// Errors: `Unavailable` when the answer was lost; the next try looks again.
+    /// Errors: `Unavailable` when the answer was lost and lists, once they had their time, do not know it.
     pub(crate) async fn ensure(
         &self,
         api: &Api,
@@ -69,9 +84,18 @@ impl Vocabularies {
         let created = match api.create_collection(root, locale, name).await {
             Ok(got) => got.or_refused(&format!("creating the keyword {name:?}"))?,
             Err(error) if error.kind() == Kind::Ambiguous => {
-                by_root.remove(&root);
-                let message = format!("creating the keyword {name:?} had no answer");
-                return Err(Error::new(Kind::Unavailable, message).with_source(error));
+                tracing::debug!(name, error = %error.chain(), "looking whether a keyword was created");
+                let vocabulary = Arc::new(self.await_entry(api, root, name).await?);
+                let found = vocabulary.find(name);
+                by_root.insert(root, vocabulary);
+                return match found {
+                    Entry::One(id) => Ok(id),
+                    // Lists had their time, so nothing was created: the next try may.
+                    _ => {
+                        let message = format!("creating the keyword {name:?} had no answer");
+                        Err(Error::new(Kind::Unavailable, message).with_source(error))
+                    }
+                };
             }
             Err(error) => return Err(error),
         };
@@ -81,6 +105,21 @@ impl Vocabularies {
         grown.names.insert(key, name.to_owned());
         by_root.insert(root, vocabulary);
         Ok(created.id)
+    }
+
+    /// The entries below a root, once the one asked for is among them or the lag is over.
+    async fn await_entry(&self, api: &Api, root: i64, name: &str) -> Result<Vocabulary> {
+        let deadline = Instant::now() + self.index_lag;
+        let mut pause = FIRST_LOOK_AGAIN;
+        loop {
+            let vocabulary = Vocabulary::of(root, &api.collections(Some(root), true).await?);
+            let now = Instant::now();
+            if !matches!(vocabulary.find(name), Entry::Unknown(_)) || now >= deadline {
+                return Ok(vocabulary);
+            }
+            tokio::time::sleep(pause.min(deadline - now)).await;
+            pause *= 2;
+        }
     }
 
     /// Forgets all entries; they are read again when needed.

@@ -285,6 +285,9 @@ pub(crate) struct DownloadFormat {
 pub(crate) struct UploadTicket {
     pub(crate) url: url::Url,
     pub(crate) handle: String,
+    /// When it was given, by the tenant's own clock where it tells.
+    #[serde(skip)]
+    pub(crate) given: Option<Timestamp>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,7 +10,7 @@ fn an_empty_profile_is_the_careful_default() {
     assert_eq!(profile.checksum, ChecksumRule::Uncalibrated);
     assert_eq!(profile.upload_mode, UploadMode::PostRaw);
     assert_eq!(profile.upload_auth, UploadAuth::None);
-    assert_eq!((profile.api_calls, profile.transfers), (4, 2));
+    assert_eq!((profile.api_calls, profile.transfers), (8, 8));
     assert_eq!(profile.index_lag, 30);
     assert!(profile.auto_activate && !profile.range && !profile.tag_create);
 }
@@ -26,7 +26,7 @@ fn every_key_can_be_set() {
         autoActivate = false
         indexLag = 5
         range = true
-        apiCalls = 8
+        apiCalls = 5
         transfers = 3
         apiKeyPrefix = "Bearer"
         locales = ["de"]

@@ -1,7 +1,7 @@
 //! Walking and reading.
 
 use serde_json::{Value, json};
-use windlass_core::{Asset, AssetPath, Change, Cursor, Kind, Scope, Source};
+use windlass_core::{Asset, AssetPath, Change, Cursor, Endpoint, Kind, Scope, Source};
 
 use super::{Act, Tenant, asset, bytes, connect, ok, page, profile, refusal};
 use crate::CelumProfile;
@@ -174,11 +174,12 @@ fn partial(range: &str, body: &'static [u8]) -> Act {
 }
 
 #[tokio::test]
-async fn without_ranges_the_whole_is_read_and_only_the_part_kept() {
+async fn without_ranges_a_small_content_is_read_whole_and_never_in_parts() {
     let (tenant, endpoint, asset) = reading(vec![bytes(200, CONTENT)], profile()).await;
+    assert!(!endpoint.capabilities().range_reads);
     let mut into = b"before ".to_vec();
-    endpoint.read(&asset, 4..13, &mut into).await.unwrap();
-    assert_eq!(into, b"before the bytes");
+    endpoint.read(&asset, 0..26, &mut into).await.unwrap();
+    assert_eq!(into, b"before all the bytes of a picture");
     let asked = &tenant.sent("GET https://down.example/55")[0];
     assert!(!asked.headers.contains_key("range") && !asked.headers.contains_key("x-api-key"));
     let link = &tenant.sent("GET assets/55/download")[0].query;
@@ -186,6 +187,106 @@ async fn without_ranges_the_whole_is_read_and_only_the_part_kept() {
         link.contains("versionId=3") && link.contains("downloadFormatId=1"),
         "{link}"
     );
+}
+
+#[tokio::test]
+async fn without_ranges_a_part_is_taken_out_of_a_small_content_and_refused_of_a_large_one() {
+    let answers = vec![bytes(200, CONTENT)];
+    let (tenant, endpoint, asset) = reading(answers, profile()).await;
+    let mut into = Vec::new();
+    endpoint.read(&asset, 4..13, &mut into).await.unwrap();
+    assert_eq!(into, &CONTENT[4..13]);
+    assert_eq!(tenant.sent("GET https://down.example/55").len(), 1);
+    let large = Asset {
+        size: (16 << 20) + 1,
+        ..asset
+    };
+    let error = endpoint.read(&large, 4..13, &mut into).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert_eq!(tenant.sent("GET https://down.example/55").len(), 1);
+}
+
+#[tokio::test]
+async fn without_ranges_one_request_carries_a_content_from_front_to_back() {
+    let (tenant, endpoint, asset) = reading(vec![bytes(200, CONTENT)], profile()).await;
+    let mut stream = endpoint.open(&asset).await.unwrap();
+    let mut into = Vec::new();
+    for bytes in [4, 9, 0, 13] {
+        stream.next(bytes, &mut into).await.unwrap();
+    }
+    stream.end().await.unwrap();
+    assert_eq!(into, CONTENT);
+    assert_eq!(tenant.sent("GET https://down.example/55").len(), 1);
+    let ranged = CelumProfile {
+        range: true,
+        ..profile()
+    };
+    let (_, endpoint, asset) = reading(vec![bytes(200, CONTENT)], ranged).await;
+    assert!(endpoint.capabilities().range_reads);
+    assert_eq!(
+        endpoint.open(&asset).await.unwrap_err().kind(),
+        Kind::Unsupported
+    );
+}
+
+#[tokio::test]
+async fn a_content_that_shrank_or_grew_is_noticed() {
+    let (_, endpoint, asset) = reading(vec![bytes(200, &CONTENT[..9])], profile()).await;
+    let mut stream = endpoint.open(&asset).await.unwrap();
+    let error = stream.next(26, &mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity);
+    assert!(error.message().contains("ended after 9 bytes"), "{error:?}");
+    let longer = [CONTENT, b"!"].concat();
+    let (_, endpoint, asset) = reading(vec![bytes(200, &longer)], profile()).await;
+    let mut stream = endpoint.open(&asset).await.unwrap();
+    stream.next(26, &mut Vec::new()).await.unwrap();
+    let error = stream.end().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity);
+    let error = endpoint
+        .read(&asset, 0..26, &mut Vec::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity, "{error:?}");
+    // What announces another length is refused before a byte of it moves.
+    let announced = Act::Answer {
+        status: 200,
+        headers: vec![("content-length", "27".to_owned())],
+        body: longer.into(),
+    };
+    let (_, endpoint, asset) = reading(vec![announced], profile()).await;
+    assert_eq!(
+        endpoint.open(&asset).await.unwrap_err().kind(),
+        Kind::Integrity
+    );
+}
+
+#[tokio::test]
+async fn an_expired_link_is_asked_for_again_before_bytes_flow_and_a_broken_body_is_the_callers() {
+    let (tenant, endpoint, asset) = reading(vec![bytes(403, b""), Act::Broken(9)], profile()).await;
+    let mut stream = endpoint.open(&asset).await.unwrap();
+    assert_eq!(tenant.sent("GET assets/55/download").len(), 2);
+    let mut into = Vec::new();
+    let error = stream.next(26, &mut into).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.is_temporary(), "whoever reads may begin again");
+    // Nobody else did: what was handed out stays a prefix of one request.
+    assert_eq!(tenant.sent("GET https://down.example/55").len(), 2);
+}
+
+#[tokio::test]
+async fn a_whole_answer_to_a_range_of_a_large_content_is_a_mistake_in_the_profile() {
+    let ranged = CelumProfile {
+        range: true,
+        ..profile()
+    };
+    let (_, endpoint, mut asset) = reading(vec![bytes(200, CONTENT)], ranged).await;
+    asset.size = 17 << 20;
+    let error = endpoint
+        .read(&asset, 4..13, &mut Vec::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.hint().unwrap().contains("range = false"), "{error:?}");
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use windlass_core::{
-    Availability, Chunk, Destination, Error, Evidence, Kind, Placed, Result, Sink, Status,
-    Value as FieldValue,
+    Availability, Chunk, Destination, Endpoint, Error, Evidence, Kind, Placed, Result, Sink,
+    Status, Value as FieldValue,
 };
 
 use super::{
@@ -307,13 +307,120 @@ async fn a_handle_that_expired_before_the_asset_was_made_is_no_fault_of_the_asse
     );
 }
 
+fn unavailable(retry_after: bool, body: &'static [u8]) -> Act {
+    Act::Answer {
+        status: 503,
+        headers: Vec::from_iter(retry_after.then(|| ("retry-after", "3".to_owned()))),
+        body: body.into(),
+    }
+}
+
+/// What the application itself says in its maintenance.
+const MAINTENANCE: &[u8] = br#"{"code":"MAINTENANCE","message":"Back soon"}"#;
+
 #[tokio::test]
-async fn a_lost_answer_to_create_is_ambiguous_and_sent_once() {
+async fn an_answer_to_create_that_may_be_a_proxys_is_ambiguous_and_sent_once() {
+    let page = b"<html>try later</html>";
+    let answers = [
+        Act::Lost,
+        bytes(408, b""),
+        bytes(500, b""),
+        bytes(502, b"<html>"),
+        bytes(504, MAINTENANCE),
+        bytes(524, b""),
+        unavailable(false, b""),
+        unavailable(false, MAINTENANCE),
+        unavailable(true, page),
+        unavailable(true, b"{}"),
+        bytes(200, b"<html>Welcome</html>"),
+        bytes(204, b""),
+    ];
+    for answer in answers {
+        let tenant = Tenant::new();
+        tenant.on("POST assets", [answer]);
+        let error = refused(&tenant, profile(), &new_asset()).await;
+        assert_eq!(error.kind(), Kind::Ambiguous, "{error:?}");
+        assert_eq!(error.status(), Status::Temporary);
+        assert_eq!(tenant.sent("POST assets").len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_application_itself_can_say_that_a_create_has_not_begun() {
     let tenant = Tenant::new();
-    tenant.on("POST assets", [Act::Lost]);
-    let error = refused(&tenant, profile(), &new_asset()).await;
-    assert_eq!(error.kind(), Kind::Ambiguous);
-    assert_eq!(tenant.sent("POST assets").len(), 1);
+    tenant.on(
+        "POST assets",
+        [
+            unavailable(true, MAINTENANCE),
+            refusal(201, asset(55, 1, "hall-7.tif", CONTENT)),
+        ],
+    );
+    let endpoint = connect(&tenant, profile()).await;
+    let begun = tokio::time::Instant::now();
+    upload(&endpoint, &new_asset()).await.unwrap();
+    assert_eq!(tenant.sent("POST assets").len(), 2);
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_may_be_repeated_waits_for_whoever_names_a_time() {
+    let tenant = Tenant::new();
+    let ticket = ok(json!({"url": "https://up.example/9f", "handle": "h"}));
+    tenant
+        .on("POST upload", [unavailable(true, b"<html>"), ticket])
+        .on(
+            "POST assets",
+            [refusal(201, asset(55, 1, "hall-7.tif", CONTENT))],
+        );
+    let endpoint = connect(&tenant, profile()).await;
+    upload(&endpoint, &new_asset()).await.unwrap();
+    assert_eq!(tenant.sent("POST upload").len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_change_is_answered_with_does_not_matter_if_it_succeeded() {
+    let tenant = Tenant::new();
+    tenant
+        .on(
+            "POST assets",
+            [refusal(201, asset(55, 1, "hall-7.tif", CONTENT))],
+        )
+        .on("PATCH assets/55", [bytes(204, b"")]);
+    let mut draft = draft();
+    draft.availability = Some(Availability::Direct { available: true });
+    let endpoint = connect(&tenant, profile()).await;
+    upload(&endpoint, &Destination::New { draft })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_append_that_is_given_up_ends_the_session() {
+    let tenant = Tenant::new();
+    let endpoint = connect(&tenant, profile()).await;
+    let session = endpoint.begin(&new_asset(), 10, &mark()).await.unwrap();
+    let chunk = || Chunk::new(0, Bytes::from_static(b"12345"));
+    {
+        let appending = session.append(chunk());
+        futures_util::pin_mut!(appending);
+        assert!(futures_util::poll!(appending).is_pending());
+    }
+    assert!(session.append(chunk()).await.is_err());
+    assert!(session.commit(&digests(b"1234567890")).await.is_err());
+    assert!(tenant.sent("POST assets").is_empty());
+}
+
+#[tokio::test]
+async fn no_session_can_be_gone_on_with() {
+    let endpoint = connect(&Tenant::new(), profile()).await;
+    assert!(!endpoint.capabilities().resumes);
+    let session = endpoint.begin(&new_asset(), 10, &mark()).await.unwrap();
+    assert_eq!(session.checkpoint(), None);
+    let resumed = endpoint
+        .resume(&new_asset(), 10, &mark(), "words", &[])
+        .await
+        .unwrap();
+    assert!(resumed.is_none());
 }
 
 #[tokio::test]
