@@ -2,8 +2,10 @@
 //! all threads of a pool.
 //!
 //! Small files are read, never mapped: setting up and tearing down a mapping costs more than copying a few pages.
-//! For large ones reading and hashing overlap: while one window is hashed the next one is read. Where the folder is
-//! exclusive, windows are mapped instead and nothing is copied.
+//! Measured with files in the cache (`benches/micro/scan.rs`), mapping and hashing takes 1.7 times as long as reading
+//! and hashing at 16 KiB, 1.2 times at 256 KiB, and the same from 4 MiB on; on two threads at once a large mapped file
+//! is 1.2 times as fast. For large ones reading and hashing overlap: while one window is hashed the next one is
+//! read. Where the folder is exclusive, windows are mapped instead and nothing is copied.
 
 use std::fs::File;
 use std::io;

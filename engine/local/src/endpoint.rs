@@ -11,7 +11,6 @@ use crate::handles::Handles;
 use crate::root::Root;
 use crate::session::boot;
 use crate::sink::Tidied;
-use crate::sync::FolderSyncs;
 use crate::walk::Walks;
 
 /// What the configuration says about a folder.
@@ -36,7 +35,6 @@ pub struct LocalEndpoint {
     capabilities: Capabilities,
     pub(crate) walks: Walks,
     pub(crate) handles: Handles,
-    pub(crate) syncs: FolderSyncs,
     pub(crate) tidied: Tidied,
 }
 
@@ -68,7 +66,6 @@ impl LocalEndpoint {
             capabilities: capabilities(),
             walks: Walks::default(),
             handles: Handles::default(),
-            syncs: FolderSyncs::default(),
             tidied: Tidied::default(),
         })
     }

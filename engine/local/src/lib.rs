@@ -23,7 +23,6 @@ mod session;
 mod sink;
 mod source;
 mod stamp;
-mod sync;
 mod tree;
 mod unfinished;
 mod walk;

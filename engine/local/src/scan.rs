@@ -320,11 +320,14 @@ impl Scan<'_> {
 
     /// Opens a file and looks at it. `None` when something else has taken its place.
     fn open(&self, folder: &TreeFolder, name: &CStr) -> Result<Option<Opened>, Failed> {
-        let path = shown(folder, name);
-        if name.to_str().is_err() {
-            let error = not_utf8(&path);
-            return Err((path, error));
-        }
+        let path = match name.to_str() {
+            Ok(name) => folder.path.join(name),
+            Err(_) => {
+                let path = shown(folder, name);
+                let error = not_utf8(&path);
+                return Err((path, error));
+            }
+        };
         let looked = rustix::fs::openat(folder, name, FILE, Mode::empty()).and_then(|file| {
             let mut before = Stamp::of(&file)?;
             let fresh = before.age_ns(SystemTime::now());

