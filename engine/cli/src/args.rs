@@ -130,12 +130,15 @@ pub(crate) struct SandboxArgs {
     /// The first of five ports; free ones are taken when not given
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
+    /// Serves all ports over TLS, with certificates made for this one sandbox
+    #[arg(long, requires = "tls_ca")]
+    pub(crate) tls: bool,
+    /// Where to write the certificate that clients of --tls and --by-host must trust
+    #[arg(long, value_name = "FILE", alias = "ca-file")]
+    pub(crate) tls_ca: Option<PathBuf>,
     /// Answers over TLS under Dropbox's own host names too, for tools whose hosts are fixed
-    #[arg(long, value_name = "ADDRESS:PORT", requires = "ca_file")]
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "tls_ca")]
     pub(crate) by_host: Option<std::net::SocketAddr>,
-    /// Where to write the certificate that clients of --by-host must trust
-    #[arg(long, value_name = "FILE", requires = "by_host")]
-    pub(crate) ca_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) basics: SandboxBasics,
 }
@@ -248,6 +251,12 @@ pub(crate) fn command() -> clap::Command {
         .after_help(listing)
 }
 
+/// A duration as people write it.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    std::time::Duration::try_from(span).map_err(|_| "it is negative".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,10 +283,4 @@ mod tests {
     fn the_definition_holds_together() {
         command().debug_assert();
     }
-}
-
-/// A duration as people write it.
-fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
-    std::time::Duration::try_from(span).map_err(|_| "it is negative".to_owned())
 }

@@ -107,6 +107,8 @@ impl<'a> Wiring<'a> {
             options: RunOptions {
                 transfers: limits.transfers,
                 tries: limits.tries,
+                // Later than the engine's own watch, which knows more about a transfer.
+                stall_after: Duration::from_secs(limits.stall_after + 30),
                 evidence: match flow.read_back {
                     true => Evidence::E3,
                     false => Evidence::E2,

@@ -15,4 +15,4 @@ pub mod journal;
 mod serve;
 
 pub use fill::Filled;
-pub use serve::{ByHost, Sandbox, SandboxEndpoints, SandboxError, SandboxOptions};
+pub use serve::{Lost, Sandbox, SandboxEndpoints, SandboxError, SandboxOptions, Service, Tls};

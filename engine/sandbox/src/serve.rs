@@ -1,35 +1,37 @@
-//! Both services on loopback: five listeners, started and stopped together.
+//! Both services, on loopback or in process: opened, served and stopped together.
 //!
-//! Every listener owns the connections that it accepted. Axum's own loop leaves them to the runtime, where
-//! a held call goes on after its sandbox is gone and may write to a folder that the next one has opened.
+//! [`Sandbox::start`] listens on six ports; [`Sandbox::in_process`] opens no socket at all and is called through
+//! [`Sandbox::service`], which a served sandbox has as well. Every listener owns the connections that it accepted.
+//! Axum's own loop leaves them to the runtime, where a held call goes on after its sandbox is gone and may write
+//! to a folder that the next one has opened.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use windlass_core::Clock;
 
 use crate::celum::{Celum, CelumOptions, Profile};
 use crate::dropbox::{Dropbox, DropboxOptions, OpenError};
 use crate::fault::{FaultProfile, Faults};
 
-mod by_host;
+mod hosts;
+mod listen;
+mod service;
+mod tls;
 
-pub use by_host::ByHost;
-use by_host::Routers;
+use hosts::Hosts;
+use listen::Listening;
+pub use service::{Lost, Service};
+pub use tls::Tls;
 
 /// How long open connections may go on once the sandbox is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -49,8 +51,14 @@ pub struct SandboxOptions {
     pub celum_faults: FaultProfile,
     /// What the emulated tenant does where CELUM's documentation is silent.
     pub celum_profile: Profile,
-    /// Answers under Dropbox's own host names as well.
-    pub by_host: Option<ByHost>,
+    /// Everything else about the emulated Dropbox. Its folder, seed, faults and clock are those given here, not
+    /// those in it.
+    pub dropbox: DropboxOptions,
+    /// Serves over TLS, with certificates that a private authority made for this one sandbox.
+    pub tls: Option<Tls>,
+    /// The time of day of both services. `None`: the machine's; in process, a fixed start moved on by the
+    /// runtime's clock.
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 /// Why the sandbox cannot start, or cannot be filled.
@@ -78,6 +86,9 @@ pub enum SandboxError {
         /// Why.
         source: io::Error,
     },
+    /// There is no certificate, or the authority's cannot be written.
+    #[error("the sandbox cannot speak TLS: {0}")]
+    Tls(io::Error),
     /// A file of the agency's tree cannot be made.
     #[error("{path} cannot be made: {why}")]
     Fill {
@@ -108,6 +119,10 @@ pub struct SandboxEndpoints {
     pub celum_api_root: Url,
     /// The API key of a user who may change things.
     pub celum_api_key: String,
+    /// The one address that answers under Dropbox's own host names, if there is one.
+    pub by_host: Option<SocketAddr>,
+    /// The PEM of the certificate that clients must trust, where TLS is spoken.
+    pub ca_pem: Option<String>,
 }
 
 /// Both services, serving until they are stopped or dropped.
@@ -116,81 +131,74 @@ pub struct Sandbox {
     dropbox: Arc<Dropbox>,
     celum: Arc<Celum>,
     endpoints: SandboxEndpoints,
+    service: Service,
     stop: CancellationToken,
     servers: JoinSet<()>,
+}
+
+/// The addresses of both services, before credentials are added.
+struct Addresses {
+    dropbox: [Url; 3],
+    celum: Url,
+    transfer: Url,
+    by_host: Option<SocketAddr>,
+    ca_pem: Option<String>,
 }
 
 impl Sandbox {
     /// Opens both services and serves them. CELUM's default tenant is set up where there is none.
     pub async fn start(options: SandboxOptions) -> Result<Sandbox, SandboxError> {
-        let below = |name: &str| options.dir.as_ref().map(|dir| dir.join(name));
-        let dropbox = Dropbox::open(DropboxOptions {
-            dir: below("dropbox"),
-            seed: options.seed,
-            faults: options.dropbox_faults,
-            ..DropboxOptions::default()
-        })?;
-        let celum = Celum::open(CelumOptions {
-            dir: below("celum"),
-            seed: options.seed,
-            faults: Faults::new(options.celum_faults, options.seed),
-            profile: options.celum_profile,
-            ..CelumOptions::default()
-        })
-        .and_then(|celum| celum.seed_default_tenant().map(|_| celum))
-        .map_err(SandboxError::Celum)?;
-
+        let (tls, first_port) = (options.tls.clone(), options.first_port);
+        let (dropbox, celum) = open(options)?;
         let stop = CancellationToken::new();
-        let mut servers = JoinSet::new();
+        let mut listening = Listening::new(&stop);
+        let authority = tls.as_ref().map(tls::authority).transpose();
+        let authority = authority.map_err(SandboxError::Tls)?;
+        let acceptor = authority.as_ref().map(|made| made.acceptor.clone());
+        let everywhere = tls.as_ref().is_some_and(|tls| tls.origins);
+        let own = acceptor.clone().filter(|_| everywhere);
+
         let mut urls = Vec::with_capacity(5);
-        let routers = [
-            dropbox.router_api(),
-            dropbox.router_content(),
-            dropbox.router_notify(),
-            celum.router_api(),
-            celum.router_transfer(),
-        ];
-        for (index, router) in routers.into_iter().enumerate() {
+        for (index, (name, router)) in routers(&dropbox, &celum).into_iter().enumerate() {
             // Five ports at the most, so the index fits.
-            let port = options
-                .first_port
-                .map_or(0, |first| first.saturating_add(index as u16));
-            urls.push(serve(router, port, &stop, &mut servers).await?);
+            let port = first_port.map_or(0, |first| first.saturating_add(index as u16));
+            let url = listening.on_port(name, router, port, own.clone()).await;
+            urls.push(url.map_err(|source| SandboxError::Port { port, source })?);
         }
-        if let Some(by_host) = &options.by_host {
-            let routers = Routers {
-                api: dropbox.router_api(),
-                content: dropbox.router_content(),
-                notify: dropbox.router_notify(),
-            };
-            let served = by_host::serve(by_host, routers, &stop, &mut servers).await;
-            served.map_err(|source| SandboxError::ByHost {
-                address: by_host.address,
-                source,
-            })?;
-        }
+        let by_host = match (tls.and_then(|tls| tls.by_host), acceptor) {
+            (Some(address), Some(acceptor)) => {
+                let served = by_host(&mut listening, &dropbox, address, acceptor).await;
+                Some(served.map_err(|source| SandboxError::ByHost { address, source })?)
+            }
+            _ => None,
+        };
         let [api, content, notify, celum_api, transfer] =
             [0, 1, 2, 3, 4].map(|at| urls[at].clone());
-        celum.set_transfer_base(transfer);
-        let mut api_root = celum_api;
-        api_root.set_path("/content-api/v1");
-        let endpoints = SandboxEndpoints {
-            dropbox_api: api,
-            dropbox_content: content,
-            dropbox_notify: notify,
-            dropbox_app_key: dropbox.app_key(),
-            dropbox_app_secret: dropbox.app_secret().expose().to_owned(),
-            dropbox_refresh_token: dropbox.refresh_token().expose().to_owned(),
-            celum_api_root: api_root,
-            celum_api_key: celum.api_key().expose().to_owned(),
+        let addresses = Addresses {
+            dropbox: [api, content, notify],
+            celum: celum_api,
+            transfer,
+            by_host,
+            ca_pem: authority.map(|made| made.pem),
         };
-        Ok(Sandbox {
-            dropbox,
-            celum,
-            endpoints,
-            stop,
-            servers,
-        })
+        Ok(assemble(dropbox, celum, addresses, stop, listening.servers))
+    }
+
+    /// Opens both services without serving them: no socket, no thread. Requests go to [`Sandbox::service`], under
+    /// the host names of [`Sandbox::endpoints`]. On a paused runtime of one thread the same seed and the same
+    /// calls give the same answers at the same instants.
+    pub fn in_process(options: SandboxOptions) -> Result<Sandbox, SandboxError> {
+        let clock: Arc<dyn Clock> = match &options.clock {
+            Some(clock) => Arc::clone(clock),
+            None => Arc::new(service::clock()),
+        };
+        let (dropbox, celum) = open(SandboxOptions {
+            clock: Some(clock),
+            ..options
+        })?;
+        let addresses = service::addresses();
+        let stop = CancellationToken::new();
+        Ok(assemble(dropbox, celum, addresses, stop, JoinSet::new()))
     }
 
     /// Where the services are, and the credentials to use them with.
@@ -208,6 +216,11 @@ impl Sandbox {
         &self.celum
     }
 
+    /// Both services as one function from request to answer.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
     /// Stops serving; requests under way get two seconds to end and are cut then. Afterwards nothing of
     /// this sandbox runs any more, so that its folder may be opened again.
     pub async fn shutdown(mut self) {
@@ -217,73 +230,84 @@ impl Sandbox {
     }
 }
 
-async fn serve(
-    router: Router,
-    port: u16,
-    stop: &CancellationToken,
-    servers: &mut JoinSet<()>,
-) -> Result<Url, SandboxError> {
-    let fail = |source| SandboxError::Port { port, source };
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+/// Both services as the options want them.
+fn open(options: SandboxOptions) -> Result<(Arc<Dropbox>, Arc<Celum>), SandboxError> {
+    let below = |name: &str| options.dir.as_ref().map(|dir| dir.join(name));
+    let clock = |usual: Arc<dyn Clock>| options.clock.clone().unwrap_or(usual);
+    let dropbox = Dropbox::open(DropboxOptions {
+        dir: below("dropbox"),
+        seed: options.seed,
+        faults: options.dropbox_faults,
+        clock: clock(DropboxOptions::default().clock),
+        ..options.dropbox
+    })?;
+    let usual = CelumOptions::default();
+    let celum = Celum::open(CelumOptions {
+        dir: below("celum"),
+        seed: options.seed,
+        faults: Faults::new(options.celum_faults, options.seed),
+        profile: options.celum_profile,
+        clock: clock(usual.clock),
+    })
+    .and_then(|celum| celum.seed_default_tenant().map(|_| celum))
+    .map_err(SandboxError::Celum)?;
+    Ok((dropbox, celum))
+}
+
+/// What is served, each at an origin of its own.
+fn routers(dropbox: &Arc<Dropbox>, celum: &Arc<Celum>) -> [(&'static str, Router); 5] {
+    [
+        ("dropbox api", dropbox.router_api()),
+        ("dropbox content", dropbox.router_content()),
+        ("dropbox notify", dropbox.router_notify()),
+        ("celum api", celum.router_api()),
+        ("celum transfer", celum.router_transfer()),
+    ]
+}
+
+async fn by_host(
+    listening: &mut Listening,
+    dropbox: &Arc<Dropbox>,
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+) -> io::Result<SocketAddr> {
+    let router = Hosts::of_dropbox(dropbox).router();
+    listening
+        .on("by host", router, address, Some(acceptor))
         .await
-        .map_err(fail)?;
-    let address = listener.local_addr().map_err(fail)?;
-    servers.spawn(accept(listener, router, stop.clone()));
-    let mut url = Url::parse("http://127.0.0.1/").map_err(|error| fail(io::Error::other(error)))?;
-    url.set_port(Some(address.port()))
-        .map_err(|()| fail(io::Error::other("no port")))?;
-    Ok(url)
 }
 
-/// Takes connections until told to stop, then lets those that are open end, for as long as the grace
-/// lasts. Dropping it cuts them.
-async fn accept(mut listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            // Those that ended are forgotten, so the set holds no more than what is open.
-            Some(_) = connections.join_next() => {}
-            (stream, _) = Listener::accept(&mut listener) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "answers may be delayed");
-                }
-                connections.spawn(talk(stream, router.clone(), stop.clone()));
-            }
-        }
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
-        tracing::debug!(
-            open = connections.len(),
-            "connections of the sandbox are cut"
-        );
-        // Waits until each is gone, which an abort alone does not.
-        connections.shutdown().await;
-    }
-}
-
-/// Serves one connection to its end; told to stop, it ends with the request under way.
-async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    router: Router,
+fn assemble(
+    dropbox: Arc<Dropbox>,
+    celum: Arc<Celum>,
+    addresses: Addresses,
     stop: CancellationToken,
-) {
-    // The server's own limit for a head is about 400 KiB: what is too long is for the emulators to say.
-    let service = TowerToHyperService::new(router);
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    servers: JoinSet<()>,
+) -> Sandbox {
+    celum.set_transfer_base(addresses.transfer.clone());
+    let service = Service::new(&dropbox, &celum, &addresses);
+    let [dropbox_api, dropbox_content, dropbox_notify] = addresses.dropbox;
+    let mut celum_api_root = addresses.celum;
+    celum_api_root.set_path("/content-api/v1");
+    let endpoints = SandboxEndpoints {
+        dropbox_api,
+        dropbox_content,
+        dropbox_notify,
+        dropbox_app_key: dropbox.app_key(),
+        dropbox_app_secret: dropbox.app_secret().expose().to_owned(),
+        dropbox_refresh_token: dropbox.refresh_token().expose().to_owned(),
+        celum_api_root,
+        celum_api_key: celum.api_key().expose().to_owned(),
+        by_host: addresses.by_host,
+        ca_pem: addresses.ca_pem,
     };
-    if let Err(error) = ended {
-        tracing::trace!(%error, "a connection of the sandbox broke off");
+    Sandbox {
+        dropbox,
+        celum,
+        endpoints,
+        service,
+        stop,
+        servers,
     }
 }
 

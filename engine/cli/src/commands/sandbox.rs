@@ -6,7 +6,7 @@ use windlass_core::{Error, Kind, Result};
 use windlass_sandbox::agency::AgencySize;
 use windlass_sandbox::celum::Profile;
 use windlass_sandbox::fault::FaultProfile;
-use windlass_sandbox::{ByHost, Sandbox, SandboxEndpoints, SandboxOptions};
+use windlass_sandbox::{Sandbox, SandboxEndpoints, SandboxOptions, Tls};
 
 use super::Ended;
 use crate::args::{SandboxArgs, SandboxBasics, TreeSize};
@@ -16,14 +16,12 @@ use crate::{interrupt, progress, text};
 /// Serves until Ctrl-C.
 pub(crate) async fn run(args: &SandboxArgs, out: Out) -> Result<Ended> {
     let cancel = interrupt::watch(out);
-    let by_host = match (args.by_host, &args.ca_file) {
-        (Some(address), Some(ca_file)) => Some(ByHost {
-            address,
-            ca_file: ca_file.clone(),
-        }),
-        _ => None,
-    };
-    let sandbox = start(args.dir.as_deref(), &args.basics, args.port, None, by_host).await?;
+    let tls = (args.tls || args.by_host.is_some()).then(|| Tls {
+        ca_file: args.tls_ca.clone(),
+        origins: args.tls,
+        by_host: args.by_host,
+    });
+    let sandbox = start(args.dir.as_deref(), &args.basics, args.port, None, tls).await?;
     if let Some(size) = args.fill {
         fill(&sandbox, size, args.basics.seed, out)?;
     }
@@ -45,7 +43,7 @@ pub(crate) async fn start(
     basics: &SandboxBasics,
     first_port: Option<u16>,
     index_lag: Option<u64>,
-    by_host: Option<ByHost>,
+    tls: Option<Tls>,
 ) -> Result<Sandbox> {
     let mut celum_profile = Profile::default();
     if let Some(seconds) = index_lag {
@@ -58,7 +56,8 @@ pub(crate) async fn start(
         dropbox_faults: faults("--dropbox-faults", basics.latency, &basics.dropbox_faults)?,
         celum_faults: faults("--celum-faults", basics.latency, &basics.celum_faults)?,
         celum_profile,
-        by_host,
+        tls,
+        ..SandboxOptions::default()
     };
     Sandbox::start(options).await.map_err(|error| {
         Error::new(Kind::Unavailable, "the sandbox cannot start").with_source(error)
@@ -115,6 +114,7 @@ fn describe(endpoints: &SandboxEndpoints) -> String {
         dropbox_refresh_token,
         celum_api_root,
         celum_api_key,
+        ..
     } = endpoints;
     format!(
         "export DROPBOX_APP_SECRET={dropbox_app_secret}\n\

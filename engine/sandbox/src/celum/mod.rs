@@ -96,8 +96,13 @@ pub struct RuntimeClock {
 impl RuntimeClock {
     /// A clock that starts at the machine's time.
     pub fn new() -> Self {
+        RuntimeClock::starting(Timestamp::now())
+    }
+
+    /// A clock that shows `start` now.
+    pub fn starting(start: Timestamp) -> Self {
         RuntimeClock {
-            start: Timestamp::now(),
+            start,
             since: tokio::time::Instant::now(),
         }
     }

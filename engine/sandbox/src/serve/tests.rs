@@ -1,6 +1,8 @@
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
@@ -285,4 +287,27 @@ async fn a_sandbox_in_a_folder_is_the_same_one_after_a_restart() {
     assert_eq!(second.endpoints().dropbox_app_key, key);
     assert_eq!(second.endpoints().dropbox_refresh_token, token);
     second.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_in_process_call_is_led_by_its_host_and_others_are_refused() {
+    let sandbox = Sandbox::in_process(SandboxOptions::default()).unwrap();
+    let call = |uri: String| {
+        let request = axum::http::Request::post(uri);
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        sandbox.service().call(request)
+    };
+    let api = sandbox
+        .endpoints()
+        .dropbox_api
+        .join("2/check/user")
+        .unwrap();
+    let answer = call(api.to_string()).await.unwrap();
+    assert_eq!(
+        answer.status(),
+        400,
+        "Dropbox refuses a call without a token"
+    );
+    let stranger = call("https://elsewhere.invalid/".to_owned()).await.unwrap();
+    assert_eq!(stranger.status(), 421);
 }
