@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use url::Url;
 use windlass_core::digest::BLOCK_BYTES;
 use windlass_core::{Blake3, ContentHash};
-use windlass_http::{Body, ReqwestTransport, Request, Transport, TransportOptions};
+use windlass_http::{Body, Request, ReqwestTransport, Transport, TransportOptions};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -32,7 +32,10 @@ struct Wire {
 
 impl Wire {
     async fn post(&self, route: &str, arg: Value, body: Bytes) -> Outcome<Value> {
-        let mut request = Request::new(Method::POST, self.content.join(&format!("/2/files/{route}"))?);
+        let mut request = Request::new(
+            Method::POST,
+            self.content.join(&format!("/2/files/{route}"))?,
+        );
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, self.authorization.clone());
         headers.insert("Dropbox-API-Arg", HeaderValue::try_from(arg.to_string())?);
@@ -96,7 +99,9 @@ async fn upload(arguments: &[String]) -> Outcome<()> {
     let file = Arc::new(File::open(file)?);
     let size = file.metadata()?.len();
     let start = json!({ "session_type": "concurrent" });
-    let started = wire.post("upload_session/start", start, Bytes::new()).await?;
+    let started = wire
+        .post("upload_session/start", start, Bytes::new())
+        .await?;
     let session: Arc<str> = started["session_id"].as_str().unwrap_or_default().into();
     let send = |offset: u64, last: bool| {
         let length = part_bytes.min(usize::try_from(size - offset).unwrap_or(usize::MAX));
@@ -126,7 +131,9 @@ async fn upload(arguments: &[String]) -> Outcome<()> {
         "cursor": { "session_id": &*session, "offset": size },
         "commit": { "path": target, "mode": "overwrite", "mute": true },
     });
-    let placed = wire.post("upload_session/finish", arg, Bytes::new()).await?;
+    let placed = wire
+        .post("upload_session/finish", arg, Bytes::new())
+        .await?;
     if placed["size"].as_u64() != Some(size) {
         return Err(format!("the service reports {placed}").into());
     }
@@ -145,7 +152,12 @@ impl MapJoin for tokio::task::JoinHandle<Outcome<()>> {
 }
 
 fn main() -> Outcome<()> {
-    const { assert!(BLOCK_BYTES == 4 << 20, "parts are whole MiB, and blocks 4 of them") };
+    const {
+        assert!(
+            BLOCK_BYTES == 4 << 20,
+            "parts are whole MiB, and blocks 4 of them"
+        )
+    };
     std::hint::black_box(Blake3::of(b""));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     tokio::runtime::Builder::new_multi_thread()

@@ -6,6 +6,8 @@
 //!
 //! `cargo bench -p windlass-benches --bench noop [-- ASSETS]`
 
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::Command;
@@ -88,10 +90,13 @@ impl Endpoint for Numbers {
 impl Source for Numbers {
     async fn changes(&self, _scope: &Scope, cursor: Option<&Cursor>) -> Result<ChangePage> {
         let from = cursor.map_or(Ok(0), |cursor| cursor.as_str().parse::<u64>());
-        let from = from.map_err(|_| Error::new(Kind::CursorReset, "not a cursor of this listing"))?;
+        let from =
+            from.map_err(|_| Error::new(Kind::CursorReset, "not a cursor of this listing"))?;
         let to = self.assets.min(from + PAGE);
         Ok(ChangePage {
-            changes: (from..to).map(|index| Change::Asset(asset(index))).collect(),
+            changes: (from..to)
+                .map(|index| Change::Asset(asset(index)))
+                .collect(),
             cursor: Cursor::new(to.to_string()),
             more: to < self.assets,
         })
@@ -244,7 +249,10 @@ async fn prepare(file: &std::path::Path, assets: u64) -> Result<()> {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     if let [mode, file, assets] = arguments.as_slice() {
         let assets = assets.parse().expect("a number");
@@ -255,7 +263,9 @@ fn main() {
         };
         return outcome.expect("the pass");
     }
-    let most = arguments.first().map_or(1_000_000, |text| text.parse().expect("a number"));
+    let most = arguments
+        .first()
+        .map_or(1_000_000, |text| text.parse().expect("a number"));
     println!("assets | seconds (median of 5) | µs an asset | peak MiB before | peak MiB after");
     for assets in [most / 10, most] {
         let folder = tempfile::tempdir().expect("a folder");
@@ -265,12 +275,21 @@ fn main() {
                 .args([mode.as_ref(), file.as_os_str(), assets.to_string().as_ref()])
                 .output()
                 .expect("a process");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             String::from_utf8_lossy(&output.stdout).into_owned()
         };
         run("prepare");
         let mut passes: Vec<Vec<f64>> = (0..5)
-            .map(|_| run("pass").split_whitespace().map(|n| n.parse().expect("a number")).collect())
+            .map(|_| {
+                run("pass")
+                    .split_whitespace()
+                    .map(|n| n.parse().expect("a number"))
+                    .collect()
+            })
             .collect();
         passes.sort_by(|a, b| a[1].total_cmp(&b[1]));
         let median = &passes[2];

@@ -170,8 +170,13 @@ fn run_to_the_end(dir: &Path) {
         .args(["--quiet", "run", "move"])
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{text}", output.status);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}\n{said}\n{report}",
+        output.status
+    );
 }
 
 /// Kills until enough were killed, with a new generation of files whenever a run gets to its end. `check` is

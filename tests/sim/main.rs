@@ -11,6 +11,12 @@
 //! WINDLASS_SIM_SEED=17 cargo test -p windlass-tests --test sim one_seed -- --nocapture   # one, with its trace
 //! ```
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failing seed is told to whoever runs the tests"
+)]
+
 mod check;
 mod story;
 mod wire;

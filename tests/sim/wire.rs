@@ -107,13 +107,12 @@ fn route(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
+type Piece = std::io::Result<Bytes>;
+
 /// The client's half of a streamed body.
 struct Sending {
     length: u64,
-    pieces: Option<(
-        stream::BoxStream<'static, std::io::Result<Bytes>>,
-        mpsc::Sender<std::io::Result<Bytes>>,
-    )>,
+    pieces: Option<(stream::BoxStream<'static, Piece>, mpsc::Sender<Piece>)>,
 }
 
 impl Sending {
