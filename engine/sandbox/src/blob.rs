@@ -1,4 +1,7 @@
-//! Where the emulators keep content: in memory, or as one file a blob in a folder.
+//! Where the emulators keep content: in memory, as one file a blob in a folder, or not at all.
+//!
+//! A store that forgets is for measuring: what is written to it is counted and dropped, so that neither memory nor a
+//! disk bounds how much can be sent, and what is to be read from it is noise made on demand.
 //!
 //! A blob is written once, in pieces at any offset, and then read in ranges. No operation needs a
 //! whole blob in one buffer: in memory it stays the list of pieces it arrived in, on disk each piece
@@ -12,7 +15,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -49,11 +52,29 @@ struct Inner {
 
 #[derive(Debug)]
 enum Place {
-    Memory(Mutex<BTreeMap<BlobId, Arc<Pieces>>>),
+    Memory {
+        blobs: Mutex<BTreeMap<BlobId, Arc<Content>>>,
+        forgets: bool,
+    },
     Disk(PathBuf),
 }
 
-/// A blob in memory: its pieces by offset, without holes.
+/// A blob in memory.
+#[derive(Debug)]
+enum Content {
+    Pieces(Pieces),
+    /// The noise of a seed.
+    Noise {
+        seed: u64,
+        len: u64,
+    },
+    /// So many bytes that nobody has.
+    Forgotten {
+        len: u64,
+    },
+}
+
+/// The bytes of a blob by offset, without holes.
 #[derive(Debug, Default)]
 struct Pieces {
     by_offset: BTreeMap<u64, Bytes>,
@@ -63,7 +84,23 @@ struct Pieces {
 impl BlobStore {
     /// A store that forgets everything when the last handle is dropped.
     pub fn memory() -> Self {
-        BlobStore::over(Place::Memory(Mutex::default()), 1)
+        BlobStore::in_memory(false)
+    }
+
+    /// A store that forgets at once what is written to it, and keeps how long it was. Only what [`BlobStore::put`]
+    /// and [`BlobStore::put_noise`] place can be read.
+    pub fn forgetful() -> Self {
+        BlobStore::in_memory(true)
+    }
+
+    pub(crate) fn in_memory(forgets: bool) -> Self {
+        let blobs = Mutex::default();
+        BlobStore::over(Place::Memory { blobs, forgets }, 1)
+    }
+
+    /// Whether what is written can be read again.
+    pub fn keeps(&self) -> bool {
+        !matches!(self.inner.place, Place::Memory { forgets: true, .. })
     }
 
     /// A store in a folder, which is created if it is missing. Blobs and kept parts found there are
@@ -90,21 +127,37 @@ impl BlobStore {
     /// Stores bytes that are all here.
     pub fn put(&self, bytes: Bytes) -> io::Result<BlobId> {
         let mut writer = self.writer()?;
+        if let Some(draft @ Draft::Forgotten) = &mut writer.draft {
+            *draft = Draft::Memory(Pieces::default());
+        }
         writer.write_at(0, bytes)?;
         writer.finish()
     }
 
+    /// Places a blob of noise that takes no memory: the same bytes for the same seed, others for another. Its blocks
+    /// differ from each other. `Unsupported` on disk.
+    pub fn put_noise(&self, seed: u64, len: u64) -> io::Result<BlobId> {
+        let Place::Memory { blobs, .. } = &self.inner.place else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let id = self.next_id();
+        lock(blobs).insert(id, Arc::new(Content::Noise { seed, len }));
+        Ok(id)
+    }
+
+    fn next_id(&self) -> BlobId {
+        BlobId(self.inner.next.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Starts a blob that is gone again if the writer is dropped unfinished.
     pub fn writer(&self) -> io::Result<BlobWriter> {
-        let id = BlobId(self.inner.next.fetch_add(1, Ordering::Relaxed));
-        self.writer_of(id, false)
+        self.writer_of(self.next_id(), false)
     }
 
     /// Starts a blob whose part survives a dropped writer on disk, to be continued by
     /// [`BlobStore::resume`].
     pub fn lasting_writer(&self) -> io::Result<BlobWriter> {
-        let id = BlobId(self.inner.next.fetch_add(1, Ordering::Relaxed));
-        self.writer_of(id, true)
+        self.writer_of(self.next_id(), true)
     }
 
     /// Continues the part of a lasting writer after a restart. `NotFound` if there is none.
@@ -120,7 +173,8 @@ impl BlobStore {
 
     fn writer_of(&self, id: BlobId, lasting: bool) -> io::Result<BlobWriter> {
         let draft = match &self.inner.place {
-            Place::Memory(_) => Draft::Memory(Pieces::default()),
+            Place::Memory { forgets: true, .. } => Draft::Forgotten,
+            Place::Memory { .. } => Draft::Memory(Pieces::default()),
             Place::Disk(folder) => {
                 let path = part_path(folder, id);
                 fs::create_dir_all(shelf(folder, id))?;
@@ -147,9 +201,9 @@ impl BlobStore {
             return Ok(Bytes::new());
         }
         match &self.inner.place {
-            Place::Memory(blobs) => {
-                let pieces = lock(blobs).get(&id).cloned().ok_or_else(|| missing(id))?;
-                pieces.read(range)
+            Place::Memory { blobs, .. } => {
+                let content = lock(blobs).get(&id).cloned().ok_or_else(|| missing(id))?;
+                content.read(range)
             }
             Place::Disk(folder) => read_file(&File::open(blob_path(folder, id))?, range),
         }
@@ -158,7 +212,10 @@ impl BlobStore {
     /// Number of bytes in a blob.
     pub fn len(&self, id: BlobId) -> io::Result<u64> {
         match &self.inner.place {
-            Place::Memory(blobs) => Ok(lock(blobs).get(&id).ok_or_else(|| missing(id))?.len),
+            Place::Memory { blobs, .. } => {
+                let blobs = lock(blobs);
+                Ok(blobs.get(&id).ok_or_else(|| missing(id))?.len())
+            }
             Place::Disk(folder) => Ok(fs::metadata(blob_path(folder, id))?.len()),
         }
     }
@@ -166,7 +223,7 @@ impl BlobStore {
     /// Forgets a blob. Readers that are in the middle of it fail.
     pub fn remove(&self, id: BlobId) -> io::Result<()> {
         match &self.inner.place {
-            Place::Memory(blobs) => match lock(blobs).remove(&id) {
+            Place::Memory { blobs, .. } => match lock(blobs).remove(&id) {
                 Some(_) => Ok(()),
                 None => Err(missing(id)),
             },
@@ -178,7 +235,7 @@ impl BlobStore {
     /// before anything is written, because a part in progress is claimed by nobody.
     pub fn sweep(&self, live: impl Fn(BlobId) -> bool) -> io::Result<usize> {
         match &self.inner.place {
-            Place::Memory(blobs) => {
+            Place::Memory { blobs, .. } => {
                 let mut blobs = lock(blobs);
                 let before = blobs.len();
                 blobs.retain(|id, _| live(*id));
@@ -237,6 +294,7 @@ pub struct BlobWriter {
 enum Draft {
     Memory(Pieces),
     Disk(File),
+    Forgotten,
 }
 
 impl BlobWriter {
@@ -264,6 +322,7 @@ impl BlobWriter {
         match &mut self.draft {
             Some(Draft::Memory(pieces)) => overlay(&mut pieces.by_offset, offset, piece),
             Some(Draft::Disk(file)) => file.write_all_at(&piece, offset)?,
+            Some(Draft::Forgotten) => {}
             None => return Err(io::Error::other("this blob is finished")),
         }
         self.len = self.len.max(end);
@@ -278,6 +337,7 @@ impl BlobWriter {
         match &mut self.draft {
             Some(Draft::Memory(pieces)) => clear(&mut pieces.by_offset, len..self.len),
             Some(Draft::Disk(file)) => file.set_len(len)?,
+            Some(Draft::Forgotten) => {}
             None => return Err(io::Error::other("this blob is finished")),
         }
         self.len = len;
@@ -294,6 +354,7 @@ impl BlobWriter {
         hash_pieces(self.len, |range| match &self.draft {
             Some(Draft::Memory(pieces)) => pieces.read(range),
             Some(Draft::Disk(file)) => read_file(file, range),
+            Some(Draft::Forgotten) => Err(forgotten()),
             None => Err(io::Error::other("this blob is finished")),
         })
     }
@@ -301,9 +362,13 @@ impl BlobWriter {
     /// Makes the blob readable under its id.
     pub fn finish(mut self) -> io::Result<BlobId> {
         match (self.draft.take(), &self.store.inner.place) {
-            (Some(Draft::Memory(mut pieces)), Place::Memory(blobs)) => {
+            (Some(Draft::Memory(mut pieces)), Place::Memory { blobs, .. }) => {
                 pieces.len = self.len;
-                lock(blobs).insert(self.id, Arc::new(pieces));
+                lock(blobs).insert(self.id, Arc::new(Content::Pieces(pieces)));
+            }
+            (Some(Draft::Forgotten), Place::Memory { blobs, .. }) => {
+                let len = self.len;
+                lock(blobs).insert(self.id, Arc::new(Content::Forgotten { len }));
             }
             (Some(Draft::Disk(_)), Place::Disk(folder)) => {
                 fs::rename(part_path(folder, self.id), blob_path(folder, self.id))?;
@@ -333,19 +398,70 @@ impl Drop for BlobWriter {
     }
 }
 
+impl Content {
+    fn len(&self) -> u64 {
+        match self {
+            Content::Pieces(pieces) => pieces.len,
+            Content::Noise { len, .. } | Content::Forgotten { len } => *len,
+        }
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        match self {
+            Content::Pieces(pieces) => pieces.read(range),
+            Content::Noise { len, .. } if range.end > *len => Err(beyond()),
+            Content::Noise { seed, .. } => Ok(noise(*seed, range)),
+            Content::Forgotten { .. } => Err(forgotten()),
+        }
+    }
+}
+
+/// The length after which noise repeats. Odd, so that no two blocks of a file are alike before it repeats that often.
+const NOISE_PERIOD: usize = (8 << 20) - 3;
+
+/// One period and a piece, so that any piece is a slice of it.
+static NOISE: LazyLock<Bytes> = LazyLock::new(|| {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut all = Vec::with_capacity(NOISE_PERIOD + READ_PIECE_BYTES as usize);
+    while all.len() < NOISE_PERIOD {
+        // xorshift64: even enough that nothing compresses it.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        all.extend_from_slice(&state.to_le_bytes());
+    }
+    all.truncate(NOISE_PERIOD);
+    all.extend_from_within(..READ_PIECE_BYTES as usize);
+    all.into()
+});
+
+fn noise(seed: u64, range: Range<u64>) -> Bytes {
+    let period = NOISE_PERIOD as u64;
+    let at = |offset: u64| ((seed % period) * 4099 + offset % period) % period;
+    let slice = |range: Range<u64>| {
+        let start = at(range.start) as usize;
+        NOISE.slice(start..start + (range.end - range.start) as usize)
+    };
+    if range.end - range.start <= READ_PIECE_BYTES {
+        return slice(range);
+    }
+    let mut all = BytesMut::with_capacity((range.end - range.start) as usize);
+    let mut from = range.start;
+    while from < range.end {
+        let until = range.end.min(from + READ_PIECE_BYTES);
+        all.extend_from_slice(&slice(from..until));
+        from = until;
+    }
+    all.freeze()
+}
+
 impl Pieces {
     fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let eof = || {
-            io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the range ends beyond the blob",
-            )
-        };
         let (start, first) = self
             .by_offset
             .range(..=range.start)
             .next_back()
-            .ok_or_else(eof)?;
+            .ok_or_else(beyond)?;
         if range.end <= start + first.len() as u64 {
             let from = (range.start - start) as usize;
             return Ok(first.slice(from..from + (range.end - range.start) as usize));
@@ -358,14 +474,14 @@ impl Pieces {
                 continue;
             }
             if *offset > at {
-                return Err(eof());
+                return Err(beyond());
             }
             let until = end.min(range.end);
             buffer.extend_from_slice(&piece[(at - offset) as usize..(until - offset) as usize]);
             at = until;
         }
         if at < range.end {
-            return Err(eof());
+            return Err(beyond());
         }
         Ok(buffer.freeze())
     }
@@ -418,6 +534,20 @@ fn clear(pieces: &mut BTreeMap<u64, Bytes>, range: Range<u64>) {
             pieces.insert(range.end, old.slice((range.end - at) as usize..));
         }
     }
+}
+
+fn beyond() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the range ends beyond the blob",
+    )
+}
+
+fn forgotten() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this store forgets what is written to it",
+    )
 }
 
 fn missing(id: BlobId) -> io::Error {

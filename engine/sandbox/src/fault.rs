@@ -101,8 +101,8 @@ pub struct FaultRule {
 /// Latency, speed and fault rules: `latency=80,jitter=20,rate=25MB;route=files/upload,nth=3,do=reset-after`.
 ///
 /// Clauses are separated by `;`. One with `do=` is a rule with optional `route`, `nth`, `every`, `p` and
-/// `times`; the others set `latency` and `jitter` in milliseconds and `rate` in bytes a second per
-/// connection. Faults: `500` … `599`, the same with `-html`, `429:SECONDS`, `429-text:SECONDS`, `401`,
+/// `times`; the others set `latency` and `jitter` in milliseconds, `rate` in bytes a second per
+/// connection and `path` in bytes a second of all connections together. Faults: `500` … `599`, the same with `-html`, `429:SECONDS`, `429-text:SECONDS`, `401`,
 /// `reset-before`, `reset-after`, `truncate`, `truncate:BYTES`, `stall:MS`, `wrong-range`,
 /// `unknown-member`, and `service:NAME` for what only one service knows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,6 +113,8 @@ pub struct FaultProfile {
     pub jitter_ms: u64,
     /// Bytes a second in each direction of one call; None: as fast as it goes.
     pub bytes_per_second: Option<u64>,
+    /// Bytes a second in each direction of all calls together: what the path bears; None: as fast as it goes.
+    pub path_bytes_per_second: Option<u64>,
     /// The first rule that applies to a call decides; later ones still count the call.
     pub rules: Vec<FaultRule>,
 }
@@ -137,6 +139,9 @@ struct Inner {
     profile: FaultProfile,
     seed: u64,
     counts: Mutex<Counts>,
+    /// Until when the path is taken, in each direction.
+    towards: Arc<Path>,
+    back: Arc<Path>,
 }
 
 /// Bounded by the number of rules and of the service's route names.
@@ -168,6 +173,8 @@ impl Faults {
         };
         Faults {
             inner: Arc::new(Inner {
+                towards: Arc::new(Path::new(profile.path_bytes_per_second)),
+                back: Arc::new(Path::new(profile.path_bytes_per_second)),
                 profile,
                 seed,
                 counts: Mutex::new(counts),
@@ -311,17 +318,44 @@ impl Faults {
             Some(FaultKind::UnknownMember) => with_unknown_members(response).await,
             _ => response,
         };
-        match self.inner.profile.bytes_per_second {
-            Some(rate) => with_known_length(response).map(|body| paced(body, rate)),
-            None => response,
+        match self.is_paced() {
+            true => with_known_length(response).map(|body| self.paced(body, &self.inner.back)),
+            false => response,
         }
     }
 
     fn paced_request(&self, request: Request) -> Request {
-        match self.inner.profile.bytes_per_second {
-            Some(rate) => request.map(|body| paced(body, rate)),
-            None => request,
+        match self.is_paced() {
+            true => request.map(|body| self.paced(body, &self.inner.towards)),
+            false => request,
         }
+    }
+
+    fn is_paced(&self) -> bool {
+        let profile = &self.inner.profile;
+        profile.bytes_per_second.is_some() || profile.path_bytes_per_second.is_some()
+    }
+
+    /// The body at a bounded speed. Pieces keep their size; each waits until it would have arrived.
+    fn paced(&self, body: Body, path: &Arc<Path>) -> Body {
+        let start = Instant::now();
+        let rate = self.inner.profile.bytes_per_second;
+        let path = Arc::clone(path);
+        let pieces = body.into_data_stream().scan(0u64, move |sent, piece| {
+            let mut due = start;
+            if let Ok(bytes) = &piece {
+                *sent += bytes.len() as u64;
+                due = path.take(bytes.len());
+            }
+            if let Some(rate) = rate {
+                due = due.max(start + Duration::from_secs_f64(*sent as f64 / rate.max(1) as f64));
+            }
+            futures_util::future::ready(Some((due, piece)))
+        });
+        Body::from_stream(pieces.then(|(due, piece)| async move {
+            sleep_until(due).await;
+            piece
+        }))
     }
 }
 
@@ -375,21 +409,33 @@ fn with_known_length(mut response: Response) -> Response {
     response
 }
 
-/// The body at a bounded speed. Pieces keep their size; each waits until it would have arrived.
-fn paced(body: Body, bytes_per_second: u64) -> Body {
-    let start = Instant::now();
-    let rate = bytes_per_second.max(1) as f64;
-    let pieces = body.into_data_stream().scan(0u64, move |sent, piece| {
-        if let Ok(bytes) = &piece {
-            *sent += bytes.len() as u64;
+/// A path that all calls share in one direction, first come, first served.
+#[derive(Debug)]
+struct Path {
+    bytes_per_second: Option<f64>,
+    free_at: Mutex<Option<Instant>>,
+}
+
+impl Path {
+    fn new(bytes_per_second: Option<u64>) -> Self {
+        Path {
+            bytes_per_second: bytes_per_second.map(|rate| rate.max(1) as f64),
+            free_at: Mutex::default(),
         }
-        let due = start + Duration::from_secs_f64(*sent as f64 / rate);
-        futures_util::future::ready(Some((due, piece)))
-    });
-    Body::from_stream(pieces.then(|(due, piece)| async move {
-        sleep_until(due).await;
-        piece
-    }))
+    }
+
+    /// When so many bytes are through.
+    fn take(&self, bytes: usize) -> Instant {
+        let now = Instant::now();
+        let Some(rate) = self.bytes_per_second else {
+            return now;
+        };
+        let mut free_at = lock(&self.free_at);
+        let from = free_at.map_or(now, |at| at.max(now));
+        let until = from + Duration::from_secs_f64(bytes as f64 / rate);
+        *free_at = Some(until);
+        until
+    }
 }
 
 fn truncated(response: Response, at: Option<u64>) -> Response {

@@ -41,6 +41,9 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct SandboxOptions {
     /// Where their state is kept; `None` keeps it in memory.
     pub dir: Option<PathBuf>,
+    /// Takes contents in, with every check, and forgets them: for measuring with more than memory holds. They cannot
+    /// be read again. Without effect where `dir` is given.
+    pub forgetful: bool,
     /// Ids, tokens and faults follow from it.
     pub seed: u64,
     /// The first of five consecutive ports; `None` takes free ones.
@@ -51,8 +54,8 @@ pub struct SandboxOptions {
     pub celum_faults: FaultProfile,
     /// What the emulated tenant does where CELUM's documentation is silent.
     pub celum_profile: Profile,
-    /// Everything else about the emulated Dropbox. Its folder, seed, faults and clock are those given here, not
-    /// those in it.
+    /// Everything else about the emulated Dropbox. Its folder, seed, faults and clock, and whether it forgets, are
+    /// those given here, not those in it.
     pub dropbox: DropboxOptions,
     /// Serves over TLS, with certificates that a private authority made for this one sandbox.
     pub tls: Option<Tls>,
@@ -236,6 +239,7 @@ fn open(options: SandboxOptions) -> Result<(Arc<Dropbox>, Arc<Celum>), SandboxEr
     let clock = |usual: Arc<dyn Clock>| options.clock.clone().unwrap_or(usual);
     let dropbox = Dropbox::open(DropboxOptions {
         dir: below("dropbox"),
+        forgetful: options.forgetful,
         seed: options.seed,
         faults: options.dropbox_faults,
         clock: clock(DropboxOptions::default().clock),
@@ -244,6 +248,7 @@ fn open(options: SandboxOptions) -> Result<(Arc<Dropbox>, Arc<Celum>), SandboxEr
     let usual = CelumOptions::default();
     let celum = Celum::open(CelumOptions {
         dir: below("celum"),
+        forgetful: options.forgetful,
         seed: options.seed,
         faults: Faults::new(options.celum_faults, options.seed),
         profile: options.celum_profile,

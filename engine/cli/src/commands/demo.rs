@@ -30,14 +30,12 @@ pub(crate) async fn run(args: &DemoArgs, global: &Global, out: Out) -> Result<En
         forget(&args.dir)?;
     }
     fs::create_dir_all(&args.dir).map_err(|error| cannot("create", &args.dir, error))?;
-    let served = sandbox::start(
-        Some(&args.dir.join("sandbox")),
-        &args.basics,
-        None,
-        Some(INDEX_LAG),
-        None,
-    )
-    .await?;
+    let dir = args.dir.join("sandbox");
+    let place = sandbox::Place {
+        dir: Some(&dir),
+        ..sandbox::Place::default()
+    };
+    let served = sandbox::start(place, &args.basics, Some(INDEX_LAG)).await?;
     let ended = on_sandbox(args, global, &served, out).await;
     served.shutdown().await;
     ended

@@ -9,7 +9,7 @@ use windlass_sandbox::fault::FaultProfile;
 use windlass_sandbox::{Sandbox, SandboxEndpoints, SandboxOptions, Tls};
 
 use super::Ended;
-use crate::args::{SandboxArgs, SandboxBasics, TreeSize};
+use crate::args::{Noise, SandboxArgs, SandboxBasics, TreeSize};
 use crate::out::Out;
 use crate::{interrupt, progress, text};
 
@@ -21,7 +21,18 @@ pub(crate) async fn run(args: &SandboxArgs, out: Out) -> Result<Ended> {
         origins: args.tls,
         by_host: args.by_host,
     });
-    let sandbox = start(args.dir.as_deref(), &args.basics, args.port, None, tls).await?;
+    let sandbox = start(
+        Place {
+            dir: args.dir.as_deref(),
+            forgetful: args.forgetful,
+            first_port: args.port,
+            tls,
+        },
+        &args.basics,
+        None,
+    )
+    .await?;
+    make_noise(&sandbox, &args.noise)?;
     if let Some(size) = args.fill {
         fill(&sandbox, size, args.basics.seed, out)?;
     }
@@ -37,31 +48,58 @@ pub(crate) async fn run(args: &SandboxArgs, out: Out) -> Result<Ended> {
     Ok(Ended::Done)
 }
 
+/// Where both services keep what they have, and where they answer.
+#[derive(Default)]
+pub(crate) struct Place<'a> {
+    pub(crate) dir: Option<&'a Path>,
+    pub(crate) forgetful: bool,
+    pub(crate) first_port: Option<u16>,
+    pub(crate) tls: Option<Tls>,
+}
+
 /// Starts both services. `index_lag`: seconds that CELUM's search lags, if not the careful default.
 pub(crate) async fn start(
-    dir: Option<&Path>,
+    place: Place<'_>,
     basics: &SandboxBasics,
-    first_port: Option<u16>,
     index_lag: Option<u64>,
-    tls: Option<Tls>,
 ) -> Result<Sandbox> {
     let mut celum_profile = Profile::default();
     if let Some(seconds) = index_lag {
         celum_profile.index_lag = seconds;
     }
     let options = SandboxOptions {
-        dir: dir.map(Path::to_owned),
+        dir: place.dir.map(Path::to_owned),
+        forgetful: place.forgetful,
         seed: basics.seed,
-        first_port,
+        first_port: place.first_port,
         dropbox_faults: faults("--dropbox-faults", basics.latency, &basics.dropbox_faults)?,
         celum_faults: faults("--celum-faults", basics.latency, &basics.celum_faults)?,
         celum_profile,
-        tls,
+        tls: place.tls,
         ..SandboxOptions::default()
     };
     Sandbox::start(options).await.map_err(|error| {
         Error::new(Kind::Unavailable, "the sandbox cannot start").with_source(error)
     })
+}
+
+/// Puts files of noise into the emulated Dropbox. Their hashes are computed, so a GiB takes most of a second.
+fn make_noise(sandbox: &Sandbox, wanted: &[Noise]) -> Result<()> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+        Error::new(Kind::Unexpected, "the files of noise cannot be made").with_source(source)
+    };
+    let mut seed = 0;
+    for noise in wanted {
+        for index in 0..noise.count {
+            seed += 1;
+            let path = format!("{}/{index:08}.bin", noise.folder.trim_end_matches('/'));
+            let blob = sandbox.dropbox().blobs().put_noise(seed, noise.bytes);
+            let blob = blob.map_err(|error| failed(error.into()))?;
+            let put = sandbox.dropbox().put_blob(&path, blob, None);
+            put.map_err(|error| failed(error.into()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Fills the emulated Dropbox; what is there already stays.

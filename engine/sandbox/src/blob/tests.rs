@@ -132,3 +132,39 @@ async fn a_stream_gives_the_range_in_bounded_pieces() {
         assert_eq!(pieces.concat(), &bytes[10..600_000]);
     }
 }
+
+#[test]
+fn a_forgetful_store_knows_lengths_and_reads_only_what_was_placed() {
+    let store = BlobStore::forgetful();
+    let mut writer = store.writer().unwrap();
+    writer.write_at(4, Bytes::from_static(b"efgh")).unwrap();
+    writer.write_at(0, Bytes::from_static(b"abcd")).unwrap();
+    assert!(writer.content_hash().is_err());
+    let id = writer.finish().unwrap();
+    assert_eq!(store.len(id).unwrap(), 8);
+    let error = store.read(id, 0..8).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    let placed = store.put(Bytes::from_static(b"kept")).unwrap();
+    assert_eq!(&store.read(placed, 0..4).unwrap()[..], b"kept");
+}
+
+#[test]
+fn noise_is_the_same_for_a_seed_however_it_is_read() {
+    let store = BlobStore::forgetful();
+    let len = 20 << 20;
+    let one = store.put_noise(1, len).unwrap();
+    let whole = store.read(one, 0..len).unwrap();
+    assert_eq!(whole.len() as u64, len);
+    for range in [0..1, 8_388_600..8_388_700, len - 70_000..len] {
+        let part = store.read(one, range.clone()).unwrap();
+        assert_eq!(&part[..], &whole[range.start as usize..range.end as usize]);
+    }
+    assert!(store.read(one, len..len + 1).is_err());
+    let blocks: std::collections::BTreeSet<&[u8]> = whole.chunks(4 << 20).collect();
+    assert_eq!(blocks.len(), 5, "blocks differ");
+    let other = store.put_noise(2, len).unwrap();
+    assert_ne!(
+        store.content_hash(one).unwrap(),
+        store.content_hash(other).unwrap()
+    );
+}

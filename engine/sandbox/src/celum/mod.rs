@@ -63,6 +63,8 @@ const JOURNAL: &str = "celum-1";
 pub struct CelumOptions {
     /// Where it is kept. None: in memory.
     pub dir: Option<PathBuf>,
+    /// Takes contents in and forgets them. Without effect where `dir` is given.
+    pub forgetful: bool,
     /// Decides names of uploads, links and which previews fail.
     pub seed: u64,
     /// Latency and faults of both origins; the routes are named as in [`Celum::counters`].
@@ -77,6 +79,7 @@ impl Default for CelumOptions {
     fn default() -> Self {
         CelumOptions {
             dir: None,
+            forgetful: false,
             seed: 0,
             faults: Faults::none(),
             profile: Profile::default(),
@@ -148,7 +151,7 @@ impl Celum {
         }
         let mut state = State::default();
         let (blobs, journal) = match &options.dir {
-            None => (BlobStore::memory(), None),
+            None => (BlobStore::in_memory(options.forgetful), None),
             Some(dir) => {
                 let store_failed = |error: std::io::Error| {
                     Error::new(Kind::Capacity, "the CELUM sandbox's folder cannot be used")

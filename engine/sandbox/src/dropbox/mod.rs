@@ -70,6 +70,8 @@ const SERVICE_FAULTS: [&str; 4] = ["cursor-reset", "empty-page", "reversed-page"
 pub struct DropboxOptions {
     /// Where state and bytes are kept; None keeps them in memory.
     pub dir: Option<PathBuf>,
+    /// Hashes contents that are uploaded and forgets them; for measuring. Without effect where `dir` is given.
+    pub forgetful: bool,
     /// Ids, revisions and tokens follow from it. A folder keeps the seed it was made with.
     pub seed: u64,
     /// Latency and faults.
@@ -107,6 +109,7 @@ impl Default for DropboxOptions {
     fn default() -> Self {
         DropboxOptions {
             dir: None,
+            forgetful: false,
             seed: 0,
             faults: FaultProfile::default(),
             token_lifetime: Duration::from_secs(14_400),
@@ -193,7 +196,7 @@ impl Dropbox {
         }
         let mut state = State::default();
         let (blobs, journal) = match &options.dir {
-            None => (BlobStore::memory(), None),
+            None => (BlobStore::in_memory(options.forgetful), None),
             Some(dir) => {
                 let (blobs, journal) = open_folder(dir, &mut state)?;
                 (blobs, Some(journal))

@@ -52,21 +52,24 @@ fn settings(profile: &mut FaultProfile, pairs: &[(&str, &str)]) -> Result<(), St
         match *key {
             "latency" => profile.latency_ms = number(key, value)?,
             "jitter" => profile.jitter_ms = number(key, value)?,
-            "rate" => {
-                let rate: ByteSize = value.parse().map_err(|error| format!("rate: {error}"))?;
-                if rate.bytes() == 0 {
-                    return Err("rate must be at least one byte a second".into());
-                }
-                profile.bytes_per_second = Some(rate.bytes());
-            }
+            "rate" => profile.bytes_per_second = Some(speed(key, value)?),
+            "path" => profile.path_bytes_per_second = Some(speed(key, value)?),
             _ => {
                 return Err(format!(
-                    "unknown key {key:?}: without do= there are latency, jitter and rate"
+                    "unknown key {key:?}: without do= there are latency, jitter, rate and path"
                 ));
             }
         }
     }
     Ok(())
+}
+
+fn speed(key: &str, value: &str) -> Result<u64, String> {
+    let rate: ByteSize = value.parse().map_err(|error| format!("{key}: {error}"))?;
+    match rate.bytes() {
+        0 => Err(format!("{key} must be at least one byte a second")),
+        bytes => Ok(bytes),
+    }
 }
 
 fn rule(pairs: &[(&str, &str)]) -> Result<FaultRule, String> {

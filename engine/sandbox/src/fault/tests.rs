@@ -171,6 +171,26 @@ async fn latency_and_rate_take_the_time_they_say() {
     assert!((580..=582).contains(&took), "{took} ms");
 }
 
+#[tokio::test(start_paused = true)]
+async fn calls_share_the_path_and_each_keeps_its_own_rate() {
+    let faults = faults("rate=1000,path=1500");
+    let start = Instant::now();
+    let body = async || {
+        let response = call(&faults, "r", "x".repeat(1500).into_response()).await;
+        axum::body::to_bytes(response.into_body(), 2000)
+            .await
+            .unwrap();
+        start.elapsed().as_millis()
+    };
+    let took = tokio::join!(body(), body());
+    let (first, last) = (took.0.min(took.1), took.0.max(took.1));
+    assert!((1500..=1502).contains(&first), "{first} ms: its own rate");
+    assert!(
+        (2000..=2002).contains(&last),
+        "{last} ms: 3,000 bytes over the path"
+    );
+}
+
 /// Everything a plain TCP client receives for one request to a server that plays the profile.
 async fn over_tcp(profile: &str) -> (Vec<u8>, bool) {
     let faults = faults(profile);
