@@ -132,8 +132,8 @@ class Sandbox:
         self.log.close()
 
 
-def windlass(sandbox, name, source, sink, limits=""):
-    """One run of an ingest flow with a ledger of its own."""
+def windlass(sandbox, name, source, sink, limits="", files=None, flow=""):
+    """One run of an ingest flow with a ledger of its own. Fails unless it placed `files` files."""
     folder = WORK / "windlass" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -152,12 +152,19 @@ to = "to"
 root = "{source.root}"
 collection = "{sink.root}"
 keep_folders = true
+{flow}
 """)
     (folder / "refresh").write_text(sandbox.endpoints["dropbox_refresh_token"])
     (folder / "secret").write_text(sandbox.endpoints["dropbox_app_secret"])
     (folder / "key").write_text(sandbox.endpoints["celum_api_key"])
     (folder / "profile.toml").write_text("range = true\ntransfers = 8\n")
-    return measured([str(WINDLASS), "--config", str(config), "--quiet", "run", "move"])
+    result = measured([str(WINDLASS), "--config", str(config), "--json", "run", "move"])
+    lines = [json.loads(line) for line in (WORK / "client.log").read_text().splitlines() if line.startswith("{")]
+    placed = sum(tally["steps"] for line in lines if line["record"] == "run"
+                 for tally in line["tallies"] if tally["state"] == "done")
+    if files is not None and placed != files:
+        raise SystemExit(f"windlass placed {placed} files instead of {files}: {lines[-1]}")
+    return result
 
 
 class Side:
@@ -265,11 +272,11 @@ def medians(runs, each, **service):
     return summary
 
 
-def uploads(folder, settings, *more):
+def uploads(folder, files, settings, *more):
     """The same folder to Dropbox by windlass and by rclone."""
     variants = {
         "windlass": lambda sandbox: windlass(sandbox, "up", local("from", folder),
-                                             dropbox("to", sandbox, "/w"), LIMITS),
+                                             dropbox("to", sandbox, "/w"), LIMITS, files),
         "rclone, best": lambda sandbox: rclone(sandbox, str(folder), "dbx:/r", *settings),
     }
     variants.update(more)
@@ -284,7 +291,7 @@ def large(runs):
         str(FLOOR), str(file), "https://content.dropboxapi.com", str(sandbox.ca), sandbox.token(),
         "/floor.bin", "16", "16"]))
     return {f"1 x 4 GiB local to Dropbox, {latency} ms":
-            medians(runs, uploads(file.parent, RCLONE_LARGE, floor), latency_ms=latency)
+            medians(runs, uploads(file.parent, 1, RCLONE_LARGE, floor), latency_ms=latency)
             for latency in (80, 0)}
 
 
@@ -293,7 +300,7 @@ def wan(runs):
     folder = random_file(WORK / "data" / "wan" / "film.bin", GIB).parent
     warm(folder)
     return {"1 x 1 GiB local to Dropbox, 80 ms and 25 MB/s a connection":
-            medians(runs, uploads(folder, RCLONE_LARGE), latency_ms=80, dropbox="rate=25MB")}
+            medians(runs, uploads(folder, 1, RCLONE_LARGE), latency_ms=80, dropbox="rate=25MB")}
 
 
 def small(runs):
@@ -302,7 +309,7 @@ def small(runs):
     warm(folder)
     defaults = ("rclone, defaults", lambda sandbox: rclone(sandbox, str(folder), "dbx:/d"))
     return {f"5,000 x 100 KiB local to Dropbox, {latency} ms":
-            medians(runs, uploads(folder, RCLONE_SMALL, *[defaults][:latency]), latency_ms=latency)
+            medians(runs, uploads(folder, 5_000, RCLONE_SMALL, *[defaults][:latency]), latency_ms=latency)
             for latency in (80, 0)}
 
 
@@ -320,7 +327,7 @@ def down(runs):
         return run
     variants = {
         "windlass": into_an_empty_folder(lambda sandbox: windlass(
-            sandbox, "down", dropbox("from", sandbox, "/down"), local("to", target), LIMITS)),
+            sandbox, "down", dropbox("from", sandbox, "/down"), local("to", target), LIMITS, 1)),
         "rclone, best": into_an_empty_folder(
             lambda sandbox: rclone(sandbox, "dbx:/down", str(target), *RCLONE_DOWN)),
     }
@@ -333,7 +340,8 @@ def down(runs):
 def dam(runs):
     """20 x 200 MiB Dropbox to CELUM over a path of 100 MB/s."""
     only = {"windlass": lambda sandbox: windlass(
-        sandbox, "dam", dropbox("from", sandbox, "/films"), celum("to", sandbox, "/Brand Library/Inbox"), LIMITS)}
+        sandbox, "dam", dropbox("from", sandbox, "/films"), celum("to", sandbox, "/Brand Library/Inbox"),
+        LIMITS, 20, 'asset_type = "document"')}
     results = medians(runs, only, latency_ms=80, dropbox="path=100MB", celum="path=100MB",
                       noise=["/films=20x200MiB"])
     floor = 20 * 200 * MIB / 100e6
@@ -348,7 +356,7 @@ def huge(runs):
     with open(file, "wb") as out:
         out.truncate(16 * GIB)
     only = {"windlass": lambda sandbox: windlass(sandbox, "huge", local("from", file.parent),
-                                                 dropbox("to", sandbox, "/w"), LIMITS)}
+                                                 dropbox("to", sandbox, "/w"), LIMITS, 1)}
     return {"1 x 16 GiB local to Dropbox, 0 ms": medians(runs, only)}
 
 
@@ -356,7 +364,7 @@ def many(runs):
     """100,000 x 16 KiB local to Dropbox: memory."""
     folder = random_tree(WORK / "data" / "many", 100_000, 16 << 10)
     only = {"windlass": lambda sandbox: windlass(sandbox, "many", local("from", folder),
-                                                 dropbox("to", sandbox, "/w"), LIMITS)}
+                                                 dropbox("to", sandbox, "/w"), LIMITS, 100_000)}
     return {"100,000 x 16 KiB local to Dropbox, 0 ms": medians(runs, only)}
 
 

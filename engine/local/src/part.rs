@@ -12,7 +12,9 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, XattrFlags};
@@ -25,6 +27,14 @@ use crate::stamp::Stamp;
 /// From this size on the disk's room is reserved before the first byte. Below, it is one call more for a file that is
 /// written in one piece anyway.
 const RESERVE_BYTES_MIN: u64 = 4 << 20;
+
+/// From this size on a file is written past the system's cache where the disk and the bytes allow it. Nobody reads it
+/// again soon, it would push out what others do read, and the copy costs more than all digests together where fresh
+/// pages are dear, as in virtual machines.
+const DIRECT_BYTES_MIN: u64 = 64 << 20;
+
+/// What offset, length and place in memory must be a multiple of to write directly: the largest that disks ask for.
+const DIRECT_MULTIPLE: usize = 4 << 10;
 
 /// How long a file may lie before it counts as abandoned. Longer than a run that is resumed after a weekend and a
 /// public holiday.
@@ -56,6 +66,15 @@ pub(crate) struct Part {
     pub(crate) folder: Arc<OwnedFd>,
     name: String,
     pub(crate) file: File,
+    direct: Direct,
+}
+
+/// The same file, opened to be written past the system's cache.
+#[derive(Debug, Default)]
+struct Direct {
+    file: OnceLock<Option<File>>,
+    /// Whether the file system takes it in spite of having opened it so.
+    refused: AtomicBool,
 }
 
 impl Part {
@@ -70,7 +89,12 @@ impl Part {
                 Ok(file) => {
                     let file = File::from(file);
                     lock(&file, deadline)?;
-                    break Part { folder, name, file };
+                    break Part {
+                        folder,
+                        name,
+                        file,
+                        direct: Direct::default(),
+                    };
                 }
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -110,7 +134,50 @@ impl Part {
             folder: Arc::clone(folder),
             name: name.to_owned(),
             file,
+            direct: Direct::default(),
         }))
+    }
+
+    /// Writes bytes of a file that will have `size` bytes.
+    pub(crate) fn write(&self, bytes: &[u8], offset: u64, size: u64) -> io::Result<()> {
+        let fits = size >= DIRECT_BYTES_MIN
+            && offset.is_multiple_of(DIRECT_MULTIPLE as u64)
+            && bytes.as_ptr().align_offset(DIRECT_MULTIPLE) == 0;
+        let whole = bytes.len() - bytes.len() % DIRECT_MULTIPLE;
+        if !fits || whole == 0 || !self.write_directly(&bytes[..whole], offset)? {
+            return self.file.write_all_at(bytes, offset);
+        }
+        self.file
+            .write_all_at(&bytes[whole..], offset + whole as u64)
+    }
+
+    /// False where the file system does not do that; then nothing that counts was written.
+    fn write_directly(&self, bytes: &[u8], offset: u64) -> io::Result<bool> {
+        if self.direct.refused.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let file = self.direct.file.get_or_init(|| {
+            let flags = WRITE | OFlags::DIRECT;
+            let opened = rustix::fs::openat(&*self.folder, &self.name, flags, Mode::empty());
+            let opened = opened.ok().map(File::from)?;
+            // The lock is on the file that was opened before; a name can be given to another one.
+            let (ours, theirs) = (Stamp::of(&self.file).ok()?, Stamp::of(&opened).ok()?);
+            let same = (ours.device, ours.inode) == (theirs.device, theirs.inode);
+            same.then_some(opened)
+        });
+        let Some(file) = file else {
+            return Ok(false);
+        };
+        match file.write_all_at(bytes, offset) {
+            Ok(()) => Ok(true),
+            // Shares and stacked file systems open it so and ask for more, or for what nobody can know.
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                tracing::debug!(name = self.name, "the file system takes no direct writes");
+                self.direct.refused.store(true, Ordering::Relaxed);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Keeps room on the disk, so that a full disk is known at the start. The length stays what was written.

@@ -1,6 +1,6 @@
 //! One upload: chunks in any order into the hidden file, several at once, and one rename at the end.
 //!
-//! What is on the disk when: an acknowledged chunk is in the system's memory, so it survives the end of this
+//! What is on the disk when: an acknowledged chunk is in the system's memory or on its way to the disk, so it survives the end of this
 //! process but not a power cut. A commit returns after file, name and folder are on the disk. A session is therefore
 //! resumed only while the machine has not been restarted, and a resumed file is read back before it is placed,
 //! because nobody here has seen what another process wrote.
@@ -11,7 +11,6 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,10 +63,9 @@ impl UploadSession for LocalSession {
                 "a chunk reaches beyond the announced size",
             ));
         }
-        let (part, shown) = (Arc::clone(&self.part), self.place.shown.clone());
+        let (part, shown, size) = (Arc::clone(&self.part), self.place.shown.clone(), self.size);
         blocking(move || {
-            part.file
-                .write_all_at(&chunk.bytes, chunk.offset)
+            part.write(&chunk.bytes, chunk.offset, size)
                 .map_err(|error| io_error("write the file", &shown, error))
         })
         .await?;

@@ -299,7 +299,7 @@ async fn read<'a>(job: &'a Job<'a>, index: u64, mut buffer: ChunkBuffer) -> Resu
         Some(outcome) => outcome,
         None => {
             tracing::warn!(path = %job.asset().path, ?range, "a read hangs and is made again");
-            buffer.bytes_mut().clear();
+            buffer.restart();
             source.read(job.asset(), range, buffer.bytes_mut()).await
         }
     };

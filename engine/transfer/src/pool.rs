@@ -5,6 +5,9 @@
 //! size on, are kept for the next chunk, because fresh pages cost more than the copy into them. All others are
 //! exactly as large as their file or tail and are left to the allocator.
 //!
+//! In a kept buffer the bytes begin at a page, because a disk can only be written past the system's cache from there.
+//! That costs up to a page a buffer beyond what is paid for.
+//!
 //! Kept buffers are inside the budget: at any time the bytes of live buffers and kept buffers together
 //! are at most the budget's total. A live buffer has a grant at least as large. A new buffer is
 //! allocated only after kept ones were freed until what is kept and what is granted (its own grant
@@ -16,6 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::budget::{Budget, Grant};
+
+/// What a page is at least, and what disks that are written directly ask for at most.
+const PAGE_BYTES: usize = 4 << 10;
+
+/// Smaller buffers are not worth a page more.
+const PAGED_BYTES_MIN: usize = 1 << 20;
 
 /// The buffers that are kept, and the count of those that are out.
 #[derive(Debug)]
@@ -60,8 +69,15 @@ impl Pool {
 
     /// An empty buffer for `bytes`, which `grant` pays for.
     pub(crate) fn buffer(self: &Arc<Self>, grant: Grant, bytes: usize) -> ChunkBuffer {
+        let mut buffer = self.take(bytes);
+        let start = match buffer.capacity() > bytes {
+            true => buffer.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES),
+            false => 0,
+        };
+        buffer.resize(start, 0);
         ChunkBuffer {
-            bytes: self.take(bytes),
+            bytes: buffer,
+            start,
             paid_bytes: bytes,
             home: Arc::clone(self),
             _grant: grant,
@@ -95,14 +111,22 @@ impl Pool {
         let room = self.budget.total_bytes() - self.budget.used_bytes();
         shelf.keep_at_most(room);
         // Allocated under the lock: pages are touched only later, when the source writes them.
-        Vec::with_capacity(bytes)
+        Vec::with_capacity(self.capacity(bytes))
+    }
+
+    /// What a buffer for so many bytes is allocated with.
+    fn capacity(&self, bytes: usize) -> usize {
+        match self.keeps(bytes) && bytes >= PAGED_BYTES_MIN {
+            true => bytes + PAGE_BYTES,
+            false => bytes,
+        }
     }
 
     fn give_back(&self, mut buffer: Vec<u8>, paid_bytes: usize) {
         let mut shelf = self.shelf();
         shelf.live_bytes -= paid_bytes as u64;
         // A source that wrote too much has made it grow: then it is not one of ours any more.
-        if self.keeps(paid_bytes) && buffer.capacity() == paid_bytes {
+        if self.keeps(paid_bytes) && buffer.capacity() == self.capacity(paid_bytes) {
             buffer.clear();
             shelf.kept.entry(paid_bytes).or_default().push(buffer);
             shelf.kept_bytes += paid_bytes as u64;
@@ -123,6 +147,8 @@ impl Pool {
 #[derive(Debug)]
 pub(crate) struct ChunkBuffer {
     bytes: Vec<u8>,
+    // Where they begin in it.
+    start: usize,
     paid_bytes: usize,
     home: Arc<Pool>,
     // Dropped after `drop` has given the buffer back: what is live is always paid for.
@@ -135,9 +161,14 @@ impl ChunkBuffer {
         &mut self.bytes
     }
 
+    /// Forgets what a source appended, for another try.
+    pub(crate) fn restart(&mut self) {
+        self.bytes.truncate(self.start);
+    }
+
     /// Number of bytes in it.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.start
     }
 
     /// The bytes, to be shared. Buffer and grant go back when the last clone is dropped.
@@ -148,7 +179,7 @@ impl ChunkBuffer {
 
 impl AsRef<[u8]> for ChunkBuffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.start..]
     }
 }
 

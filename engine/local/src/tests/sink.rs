@@ -557,3 +557,35 @@ async fn a_killed_process_leaves_nothing_visible_and_is_gone_on_with() {
     assert!(fs::read(folder.at("a")).unwrap() == bytes);
     assert_eq!(folder.names(""), ["a"]);
 }
+
+/// The bytes, so many behind a page.
+fn behind_a_page(by: usize, bytes: &[u8]) -> Bytes {
+    let mut all = Vec::with_capacity(bytes.len() + 8192);
+    let start = all.as_ptr().align_offset(4096) + by;
+    all.resize(start, 0_u8);
+    all.extend_from_slice(bytes);
+    Bytes::from(all).slice(start..)
+}
+
+#[tokio::test]
+async fn a_large_file_is_whole_wherever_its_chunks_lie_in_memory() {
+    let folder = folder();
+    let chunk = 4 << 20;
+    // Not a multiple of anything, so that its end is written the usual way.
+    let whole = noise((64 << 20) + 4_097);
+    let size = whole.len() as u64;
+    let session = folder
+        .endpoint
+        .begin(&new("/film"), size, &mark())
+        .await
+        .unwrap();
+    for (index, part) in whole.chunks(chunk).enumerate().rev() {
+        let bytes = behind_a_page(index % 2, part);
+        let chunk = Chunk::new((index * chunk) as u64, bytes);
+        session.append(chunk).await.unwrap();
+    }
+    let placed = session.commit(&digests(&whole)).await.unwrap();
+    assert_eq!(placed.size, size);
+    let written = fs::read(folder.dir.path().join("film")).unwrap();
+    assert!(written == whole);
+}

@@ -15,7 +15,7 @@ use rcgen::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::hosts;
@@ -70,7 +70,7 @@ fn certified() -> Result<(String, ServerConfig), Box<dyn std::error::Error>> {
     let issuer = Issuer::from_params(&authority, &authority_key);
     let certificate = leaf.signed_by(&key, &issuer)?;
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

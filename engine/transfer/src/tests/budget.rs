@@ -165,6 +165,28 @@ async fn buffers_are_reused_and_what_is_kept_makes_room_for_what_is_needed() {
 }
 
 #[tokio::test]
+async fn the_bytes_of_a_large_buffer_begin_at_a_page_each_time_it_is_used() {
+    const CHUNK: usize = 1 << 20;
+    let budget = Budget::new(2 << 20, 1, 2 << 20);
+    let pool = Pool::new(Arc::clone(&budget), CHUNK);
+    let account = admit(&budget, CHUNK as u64).await;
+    let bytes = content(CHUNK);
+    for _ in 0..2 {
+        let mut buffer = pool.buffer(account.grant(CHUNK as u64).await, CHUNK);
+        buffer.bytes_mut().extend_from_slice(&bytes[..100]);
+        buffer.restart();
+        assert_eq!(buffer.len(), 0);
+        buffer.bytes_mut().extend_from_slice(&bytes);
+        assert_eq!(buffer.len(), CHUNK);
+        let frozen = buffer.freeze();
+        assert_eq!(frozen.as_ptr().align_offset(4 << 10), 0);
+        assert!(frozen == bytes);
+        drop(frozen);
+        assert_eq!((pool.live_bytes(), pool.idle_bytes()), (0, CHUNK as u64));
+    }
+}
+
+#[tokio::test]
 async fn a_buffer_that_a_source_made_grow_is_not_kept() {
     let budget = Budget::new(64 << 10, 1, 64 << 10);
     let pool = Pool::new(Arc::clone(&budget), 1 << 10);
