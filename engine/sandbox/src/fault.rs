@@ -409,6 +409,9 @@ fn with_known_length(mut response: Response) -> Response {
     response
 }
 
+/// How far a path may be behind: timers come up to a millisecond late, and what they are late is not lost.
+const LATENESS: Duration = Duration::from_millis(5);
+
 /// A path that all calls share in one direction, first come, first served.
 #[derive(Debug)]
 struct Path {
@@ -431,7 +434,8 @@ impl Path {
             return now;
         };
         let mut free_at = lock(&self.free_at);
-        let from = free_at.map_or(now, |at| at.max(now));
+        let least = now.checked_sub(LATENESS).unwrap_or(now);
+        let from = free_at.map_or(now, |at| at.max(least));
         let until = from + Duration::from_secs_f64(bytes as f64 / rate);
         *free_at = Some(until);
         until

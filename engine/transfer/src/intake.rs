@@ -83,15 +83,20 @@ impl<'a> Intake<'a> {
         there: AlreadyThere,
     ) -> Self {
         let chunks_max = job.engine.window_bytes / job.layout.largest_bytes().max(1) + 1;
-        let in_order =
-            job.sink.capabilities().upload_order == UploadOrder::InOrder || hashing.needs_order();
+        let sent_in_order = job.sink.capabilities().upload_order == UploadOrder::InOrder;
+        let in_order = sent_in_order || hashing.needs_order();
+        let window = Window::new(job.engine.window_bytes);
         let span = chunks_max.max(DIGEST_SPAN_MIN);
         Intake {
             job,
             account,
             layout: job.layout,
             next: 0,
-            window: Window::new(job.engine.window_bytes),
+            window: match sent_in_order {
+                // One is sent, one is at hand.
+                true => window.beginning_with(2 * job.layout.largest_bytes()),
+                false => window,
+            },
             memory: None,
             reads: FuturesUnordered::new(),
             stream: None,

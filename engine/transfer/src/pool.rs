@@ -36,7 +36,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    // By capacity.
+    // By the bytes that they hold.
     kept: BTreeMap<usize, Vec<Vec<u8>>>,
     kept_bytes: u64,
     live_bytes: u64,
@@ -49,8 +49,9 @@ impl Shelf {
             let Some(mut sized) = self.kept.last_entry() else {
                 return;
             };
+            let bytes = *sized.key() as u64;
             match sized.get_mut().pop() {
-                Some(buffer) => self.kept_bytes -= buffer.capacity() as u64,
+                Some(_) => self.kept_bytes -= bytes,
                 None => drop(sized.remove()),
             }
         }

@@ -560,9 +560,9 @@ async fn a_killed_process_leaves_nothing_visible_and_is_gone_on_with() {
 
 /// The bytes, so many behind a page.
 fn behind_a_page(by: usize, bytes: &[u8]) -> Bytes {
-    let mut all = Vec::with_capacity(bytes.len() + 8192);
+    let mut all: Vec<u8> = Vec::with_capacity(bytes.len() + 8192);
     let start = all.as_ptr().align_offset(4096) + by;
-    all.resize(start, 0_u8);
+    all.resize(start, 0);
     all.extend_from_slice(bytes);
     Bytes::from(all).slice(start..)
 }

@@ -63,6 +63,19 @@ fn a_chunk_leaves_the_window_when_it_is_both_hashed_and_pushed() {
 }
 
 #[test]
+fn a_window_that_begins_narrow_widens_with_the_first_acknowledgement() {
+    let mut window = Window::new(100).beginning_with(20);
+    assert!(window.has_room(50), "an empty window lets any chunk in");
+    window.open(0, 10);
+    assert!(window.has_room(10) && !window.has_room(11));
+    window.hashed(0);
+    assert!(!window.has_room(11), "a digest tells nothing of the sink");
+    window.open(1, 10);
+    window.pushed(0);
+    assert!(window.has_room(90) && !window.has_room(91));
+}
+
+#[test]
 fn every_phase_is_read_as_it_was_written_and_has_its_own_reason() {
     let phases = [
         Phase::Queued,

@@ -200,8 +200,8 @@ impl Source for FakeSource {
         into.extend_from_slice(&self.content[half..range.end]);
         match self.fault {
             Some(ReadFault::Long(n)) if n == call => into.push(0),
-            Some(ReadFault::Flips(n)) if n == call => into[0] ^= 1,
-            Some(ReadFault::FlipsAlways) => into[0] ^= 1,
+            Some(ReadFault::Flips(n)) if n == call => *into.last_mut().unwrap() ^= 1,
+            Some(ReadFault::FlipsAlways) => *into.last_mut().unwrap() ^= 1,
             _ => {}
         }
         Ok(())
