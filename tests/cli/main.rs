@@ -2,6 +2,7 @@
 //! cargo builds the binary first.
 
 mod bad_input;
+mod budget;
 mod demo;
 mod help;
 mod kills;

@@ -13,8 +13,8 @@ use serde_json::json;
 use url::Url;
 use windlass_core::{Error, HeldBack, Kind, Result, Secret};
 use windlass_http::{
-    Answer, Authorizer, Body, Call, Client, ClientOptions, Governor, LaneOptions, Repeat, Reply,
-    Request, Response, StaticHeader, Transport, Whole,
+    Answer, Authorizer, Body, Call, Client, ClientOptions, Governor, LaneOptions, Priority, Repeat,
+    Reply, Request, Response, StaticHeader, Transport, Whole,
 };
 
 use crate::body::Parts;
@@ -105,7 +105,10 @@ impl Api {
             ..LaneOptions::new(max)
         };
         let calls = lane(options.profile.api_calls, START.0);
-        let transfers = lane(options.profile.transfers, START.1);
+        let transfers = LaneOptions {
+            priority: Priority::Bulk,
+            ..lane(options.profile.transfers, START.1)
+        };
         let make = |judge: CelumJudge| {
             let options = ClientOptions {
                 tries: options.tries,

@@ -194,6 +194,9 @@ pub(crate) struct RunArgs {
     /// Stops in order after this long, such as 90m or 8h; the next run goes on from there
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) stop_after: Option<std::time::Duration>,
+    /// Begins although the month's calls will not suffice, and stops when they are spent
+    #[arg(long)]
+    pub(crate) over_budget: bool,
     /// Tries again what an earlier run held, although nothing about it changed
     #[arg(long)]
     pub(crate) retry_held: bool,

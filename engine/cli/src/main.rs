@@ -3,6 +3,7 @@
 //! Exit status: 0 all done, 1 finished with failures, 2 could not run.
 
 mod args;
+mod calls;
 mod commands;
 mod config;
 mod interrupt;

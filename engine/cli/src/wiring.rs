@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod tables;
@@ -13,12 +13,16 @@ use windlass_core::{
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
 use windlass_flow::{Ingest, IngestOptions, Observer, RunOptions, Runner};
-use windlass_http::{Proxy, ReqwestTransport, Transport, TransportOptions};
+use windlass_http::{
+    CallBudget, Governor, GovernorOptions, MonthlyBudget, Proxy, ReqwestTransport, Transport,
+    TransportOptions,
+};
 use windlass_ledger::{LedgerOptions, SqlLedger};
 use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
 use windlass_transfer::{Engine, EngineOptions};
 
+use crate::calls::{CallRecorder, Counted};
 use crate::config::{
     CelumConfig, DropboxConfig, EndpointConfig, IngestConfig, Layered, LocalConfig, PluginConfig,
     field_value,
@@ -33,6 +37,10 @@ pub(crate) struct Wired {
     pub(crate) runner: Runner,
     /// Remembers.
     pub(crate) ledger: Arc<dyn Ledger>,
+    /// Counts.
+    pub(crate) calls: CallRecorder,
+    /// The chunks that large files are cut into, in bytes, for a forecast of calls.
+    pub(crate) chunk_bytes: u64,
 }
 
 /// What the ledger is opened for.
@@ -49,11 +57,19 @@ pub(crate) enum Access {
 pub(crate) struct Wiring<'a> {
     layered: &'a Layered,
     out: Out,
+    /// One for each account, whatever its endpoints are called.
+    accounts: Mutex<BTreeMap<Blake3, Governor>>,
+    counted: Mutex<Vec<Counted>>,
 }
 
 impl<'a> Wiring<'a> {
     pub(crate) fn new(layered: &'a Layered, out: Out) -> Self {
-        Wiring { layered, out }
+        Wiring {
+            layered,
+            out,
+            accounts: Mutex::default(),
+            counted: Mutex::default(),
+        }
     }
 
     /// Wires one flow. `retry_held` tries again what an earlier run held.
@@ -68,6 +84,8 @@ impl<'a> Wiring<'a> {
         let ledger: Arc<dyn Ledger> = self.ledger(Access::ReadWrite).await?;
         let from = self.endpoint(&flow.from).await?;
         let to = self.endpoint(&flow.to).await?;
+        let counted = lock(&self.counted).clone();
+        let calls = CallRecorder::start(counted, Arc::clone(&ledger)).await?;
         let hooks = match &flow.plugin {
             None => None,
             Some(plugin) => Some(Arc::new(self.plugin(plugin).await?) as Arc<dyn Hooks>),
@@ -85,15 +103,19 @@ impl<'a> Wiring<'a> {
             clock: Arc::new(SystemClock),
         };
         let limits = &config.limits;
+        let saves_calls = [&flow.from, &flow.to]
+            .into_iter()
+            .any(|name| config.endpoint[name].counts_calls());
+        // As the engine cuts where calls are saved: two chunks in a window.
+        let half = (limits.window.bytes() / 2).max(1);
+        let chunk_bytes = (1 << half.ilog2()).clamp(limits.chunk.bytes(), limits.chunk_max.bytes());
         let engine = Engine::new(EngineOptions {
             budget: limits.memory,
             chunk: limits.chunk,
             chunk_max: limits.chunk_max,
             window: limits.window,
             stall_after: Duration::from_secs(limits.stall_after),
-            saves_calls: [&flow.from, &flow.to]
-                .into_iter()
-                .any(|name| config.endpoint[name].counts_calls()),
+            saves_calls,
             ..EngineOptions::default()
         })?;
         let runner = Runner {
@@ -120,6 +142,8 @@ impl<'a> Wiring<'a> {
             ingest,
             runner,
             ledger,
+            calls,
+            chunk_bytes,
         })
     }
 
@@ -251,8 +275,40 @@ impl<'a> Wiring<'a> {
                 *slot = url.clone();
             }
         }
+        options.governor = Some(self.governor(name, config, &options));
         let endpoint = DropboxEndpoint::connect(self.transport()?, options).await?;
         Ok(Connected::of(endpoint))
+    }
+
+    /// What holds an account's calls to its rate and its month, shared by all endpoints with its credentials.
+    fn governor(&self, name: &str, config: &DropboxConfig, options: &DropboxOptions) -> Governor {
+        let Credential::Refresh { refresh_token, .. } = &options.credential else {
+            return Governor::default();
+        };
+        let whose = [
+            &config.app_key,
+            refresh_token.expose(),
+            config.member.as_deref().unwrap_or_default(),
+        ];
+        let account = Blake3::of(whose.join("\0").as_bytes());
+        let governor = || {
+            let budget = config.monthly_calls.map(|quota| {
+                let budget = Arc::new(MonthlyBudget::new(name, quota, Arc::new(SystemClock)));
+                lock(&self.counted).push(Counted {
+                    endpoint: name.to_owned(),
+                    budget: Arc::clone(&budget),
+                });
+                budget as Arc<dyn CallBudget>
+            });
+            Governor::new(GovernorOptions {
+                budget,
+                ..GovernorOptions::default()
+            })
+        };
+        lock(&self.accounts)
+            .entry(account)
+            .or_insert_with(governor)
+            .clone()
     }
 
     async fn celum(&self, name: &str, config: &CelumConfig) -> Result<Connected> {
@@ -317,6 +373,11 @@ impl Connected {
             sink: endpoint,
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics between two changes that belong together.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Builds a plugin from its source folder and answers the component file.

@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use windlass_core::{Error, HeldBack, Kind, Result};
 use windlass_http::{
-    Answer, Authorizer, Body, Call, Client, ClientOptions, OAuth2Options, OAuth2Refresh, Repeat,
-    Reply, Request, Response, StaticHeader, Transport, Whole,
+    Answer, Authorizer, Body, Call, Client, ClientOptions, OAuth2Options, OAuth2Refresh, Priority,
+    Repeat, Reply, Request, Response, StaticHeader, Transport, Whole,
 };
 
 use crate::errors::{
@@ -78,6 +78,12 @@ pub(crate) struct Api {
     headers: HeaderMap,
 }
 
+/// Whether a team's monthly limit of data transport calls counts a route: everything that carries bytes to Dropbox, or
+/// opens or finishes what does.
+pub(crate) fn is_counted(route: &str) -> bool {
+    route == "files/upload" || route.starts_with("files/upload_session/")
+}
+
 impl Api {
     /// Makes the clients. Sends nothing yet.
     pub(crate) fn new(transport: Arc<dyn Transport>, options: &DropboxOptions) -> Result<Self> {
@@ -90,6 +96,7 @@ impl Api {
             patience: options.patience,
             request_id_header: Some(REQUEST_ID),
             jitter: options.jitter.clone(),
+            governor: options.governor.clone(),
             ..ClientOptions::new(&options.name, options.api_url.clone())
         };
         let authorizer = authorizer(Arc::clone(&transport), options, &http)?;
@@ -109,9 +116,9 @@ impl Api {
             notify: options.notify_url.clone(),
             polls: lookups.lane(POLLS_MAX),
             listings: lookups.lane(1),
-            transfers: lookups.lane(options.transfers),
-            commits: lookups.lane(options.commits),
-            lookups,
+            transfers: lookups.lane(options.transfers).at(Priority::Bulk),
+            commits: lookups.lane(options.commits).at(Priority::Bulk),
+            lookups: lookups.at(Priority::Interactive),
             headers,
         })
     }
@@ -143,7 +150,8 @@ impl Api {
         let whole = self.lookups.paused_for();
         let left = whole.max(self.commits.paused_for());
         if left.is_zero() {
-            return None;
+            let why = self.transfers.why_waiting()?;
+            return Some(HeldBack { why, left: None });
         }
         let seconds = left.as_secs_f64().ceil();
         let why = match whole.is_zero() {
@@ -394,6 +402,7 @@ impl Api {
         call: Call,
     ) -> Routed<T, E> {
         let route = call.route;
+        let lane = lane.counted(is_counted(route));
         match lane.call_whole(call, ANSWER_BYTES_MAX).await {
             Ok(Whole::Success(reply)) => decode(route, &reply).map_err(Failure::Call),
             Ok(Whole::Refused(reply)) => Err(self.refused(route, reply)),

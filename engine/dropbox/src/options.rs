@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 use windlass_core::{AssetPath, Clock, Secret, SystemClock};
-use windlass_http::Jitter;
+use windlass_http::{Governor, Jitter};
 
 /// How we prove who we are.
 #[derive(Clone, Debug)]
@@ -83,6 +83,9 @@ pub struct DropboxOptions {
     pub patience: Duration,
     /// Where the randomness of backoffs comes from.
     pub jitter: Jitter,
+    /// What holds the account's calls to what it bears, and counts those that a month has; to be shared by all endpoints of
+    /// the account. Without one the endpoint makes its own.
+    pub governor: Option<Governor>,
     /// The time of day, by which the age of upload sessions is told.
     pub clock: Arc<dyn Clock>,
 }
@@ -114,6 +117,7 @@ impl DropboxOptions {
             tries: 6,
             patience: Duration::from_secs(30 * 60),
             jitter: Jitter::random(),
+            governor: None,
             clock: Arc::new(SystemClock),
         }
     }

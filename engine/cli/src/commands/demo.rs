@@ -53,6 +53,7 @@ async fn on_sandbox(
     let layered = load(&file, &overlay(global))?;
     let flow = RunArgs {
         stop_after: None,
+        over_budget: false,
         flow: FLOW.to_owned(),
         retry_held: false,
     };

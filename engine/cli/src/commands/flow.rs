@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use windlass_core::{Ledger, Result, RunId, StepState};
-use windlass_flow::{Observer, Report, RunOutcome, next_run_to_resume};
+use tokio_util::sync::CancellationToken;
+use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
+use windlass_flow::{Observer, Plan, Report, RunOutcome, next_run_to_resume};
 
 use super::Ended;
 use crate::args::{PlanArgs, RunArgs};
+use crate::calls::upload_calls;
 use crate::config::Layered;
 use crate::out::Out;
 use crate::wiring::{Wired, Wiring};
@@ -21,6 +23,7 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         .await?;
     let interrupted = next_run_to_resume(wired.ledger.as_ref(), &args.flow).await?;
     let plan = wired.ingest.plan().await?;
+    let forecast = forecast(&wired, &plan);
     close(wired, observer).await?;
     if let Some(run) = interrupted {
         out.say(&format!(
@@ -52,66 +55,113 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
             "unchanged": plan.unchanged,
             "totals": totals,
             "findings": plan.findings,
+            "calls": forecast.as_ref().map(|(text, _)| text),
         }))?;
     } else {
         out.data(&text::plan(&plan, args.steps))?;
+        if let Some((text, _)) = forecast {
+            out.data(&format!("{text}\n"))?;
+        }
     }
     Ok(Ended::Done)
 }
 
+/// What a plan costs of a month's calls, and whether that fits.
+fn forecast(wired: &Wired, plan: &Plan) -> Option<(String, bool)> {
+    let calls = upload_calls(plan, wired.chunk_bytes);
+    wired.calls.forecast(&plan.sink, calls)
+}
+
 /// Plans a flow and does it.
 pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<Ended> {
-    let flow = args.flow.as_str();
     let observer = progress::observer(out);
-    let wired = Wiring::new(layered, out)
-        .flow(flow, args.retry_held, Arc::clone(&observer))
+    let mut wired = Wiring::new(layered, out)
+        .flow(&args.flow, args.retry_held, Arc::clone(&observer))
         .await?;
-    let cancel = interrupt::watch(out);
-    let mut wired = wired;
     wired.runner.options.deadline = args
         .stop_after
         .map(|after| tokio::time::Instant::now() + after);
-    let mut failures = false;
-    if let Some(run) = next_run_to_resume(wired.ledger.as_ref(), flow).await? {
-        let began = Instant::now();
-        let outcome = wired.runner.work(run, &cancel).await;
-        failures |= show(wired.ledger.as_ref(), run, began, out).await?;
-        if outcome? == RunOutcome::Stopped {
-            return stopped(wired, observer, flow, out).await;
-        }
+    let done = resume_plan_and_work(&wired, args, out).await;
+    // What was spent is counted however it ended.
+    let closed = close(wired, observer).await;
+    let done = done?;
+    closed?;
+    if done.stopped {
+        out.say(&format!(
+            "stopped; `windlass run {}` goes on from here",
+            args.flow
+        ));
     }
-    let plan = tokio::select! {
-        plan = wired.ingest.plan() => plan?,
-        () = cancel.cancelled() => return stopped(wired, observer, flow, out).await,
-    };
-    let began = Instant::now();
-    let run = wired.runner.record(&plan).await?;
-    let outcome = wired.runner.work(run, &cancel).await;
-    failures |= show(wired.ledger.as_ref(), run, began, out).await?;
-    if outcome? == RunOutcome::Stopped {
-        return stopped(wired, observer, flow, out).await;
-    }
-    wired.ingest.settle(&plan, Some(run)).await?;
-    close(wired, observer).await?;
-    Ok(if failures {
-        Ended::WithFailures
-    } else {
-        Ended::Done
+    Ok(match done.stopped || done.failures {
+        true => Ended::WithFailures,
+        false => Ended::Done,
     })
 }
 
-async fn stopped(wired: Wired, observer: Arc<dyn Observer>, flow: &str, out: Out) -> Result<Ended> {
-    close(wired, observer).await?;
-    out.say(&format!("stopped; `windlass run {flow}` goes on from here"));
-    Ok(Ended::WithFailures)
+/// What became of a run.
+#[derive(Default)]
+struct Done {
+    /// Whether steps failed.
+    failures: bool,
+    /// Whether it was stopped before its end.
+    stopped: bool,
+}
+
+async fn resume_plan_and_work(wired: &Wired, args: &RunArgs, out: Out) -> Result<Done> {
+    let cancel = interrupt::watch(out);
+    let mut done = Done::default();
+    if let Some(run) = next_run_to_resume(wired.ledger.as_ref(), &args.flow).await? {
+        work(wired, run, &cancel, &mut done, out).await?;
+    }
+    if done.stopped {
+        return Ok(done);
+    }
+    let plan = tokio::select! {
+        plan = wired.ingest.plan() => plan?,
+        () = cancel.cancelled() => return Ok(Done { stopped: true, ..done }),
+    };
+    if let Some((text, fits)) = forecast(wired, &plan) {
+        if !fits && !args.over_budget {
+            return Err(Error::new(
+                Kind::Capacity,
+                format!("the month's calls do not suffice: {text}"),
+            )
+            .with_hint(
+                "`--over-budget` moves as much as fits; the rest follows when the month is over",
+            ));
+        }
+        out.say(&text);
+    }
+    let run = wired.runner.record(&plan).await?;
+    work(wired, run, &cancel, &mut done, out).await?;
+    if !done.stopped {
+        wired.ingest.settle(&plan, Some(run)).await?;
+    }
+    Ok(done)
+}
+
+/// Works on a run and prints its report.
+async fn work(
+    wired: &Wired,
+    run: RunId,
+    cancel: &CancellationToken,
+    done: &mut Done,
+    out: Out,
+) -> Result<()> {
+    let began = Instant::now();
+    let outcome = wired.runner.work(run, cancel).await;
+    done.failures |= show(wired.ledger.as_ref(), run, began, out).await?;
+    done.stopped = outcome? == RunOutcome::Stopped;
+    Ok(())
 }
 
 async fn close(wired: Wired, observer: Arc<dyn Observer>) -> Result<()> {
-    let ledger = Arc::clone(&wired.ledger);
-    drop(wired);
+    let Wired { ledger, calls, .. } = wired;
+    let counted = calls.finish().await;
     // The last bar goes before the first line of data comes.
     drop(observer);
-    ledger.close().await
+    ledger.close().await?;
+    counted
 }
 
 /// Prints a run's report; true when steps failed.

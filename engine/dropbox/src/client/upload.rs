@@ -137,7 +137,8 @@ impl Api {
             repeat: Repeat::Idempotent,
             authorize: true,
         };
-        let answer = self.transfers.call_whole(call, ANSWER_BYTES_MAX).await;
+        let lane = self.transfers.counted(true);
+        let answer = lane.call_whole(call, ANSWER_BYTES_MAX).await;
         let reply = match answer.map_err(failed)? {
             Whole::Success(reply) => reply,
             Whole::Refused(reply) => {

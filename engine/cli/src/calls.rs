@@ -1,0 +1,167 @@
+//! Calls that a team's plan counts by the month: forecast before a run, counted during it, and kept in the ledger.
+//!
+//! A budget lives in this process; the ledger adds up what all runs spent. What a process spent is written every
+//! [`EVERY`] and at the end, so one that is killed leaves at most so much uncounted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
+use windlass_core::{CallCount, Ledger, Result};
+use windlass_flow::{Plan, Work};
+use windlass_http::{CallBudget, MonthlyBudget};
+
+/// How often what was spent is written down.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Up to this size files share calls.
+const SMALL_BYTES_MAX: u64 = 4 << 20;
+
+/// How many files share the calls that open and finish their uploads.
+const SHARED_BY: u64 = 1_000;
+
+/// How many bytes of small files travel in one call.
+const BATCH_BYTES: u64 = 64 << 20;
+
+/// A budget, and the endpoint that it is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    pub(crate) endpoint: String,
+    pub(crate) budget: Arc<MonthlyBudget>,
+}
+
+/// Writes what budgets were spent into the ledger, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct CallRecorder {
+    counted: Vec<Counted>,
+    ledger: Arc<dyn Ledger>,
+    _task: Option<AbortOnDropHandle<()>>,
+}
+
+impl CallRecorder {
+    /// Asks the ledger what the month has cost so far, and goes on writing.
+    pub(crate) async fn start(counted: Vec<Counted>, ledger: Arc<dyn Ledger>) -> Result<Self> {
+        for one in &counted {
+            let asked = one.budget.asking();
+            record(&one.budget, ledger.as_ref(), vec![asked]).await?;
+        }
+        let task = (!counted.is_empty()).then(|| {
+            let (counted, ledger) = (counted.clone(), Arc::clone(&ledger));
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(EVERY).await;
+                    if let Err(error) = write(&counted, ledger.as_ref()).await {
+                        // It is tried again, and the last time its error counts.
+                        tracing::warn!(error = %error.chain(), "calls cannot be counted in the ledger");
+                    }
+                }
+            }))
+        });
+        Ok(CallRecorder {
+            counted,
+            ledger,
+            _task: task,
+        })
+    }
+
+    /// Writes what was spent since the last time.
+    pub(crate) async fn finish(self) -> Result<()> {
+        let CallRecorder {
+            counted,
+            ledger,
+            _task,
+        } = self;
+        drop(_task);
+        write(&counted, ledger.as_ref()).await
+    }
+
+    /// What becomes of a month in which an endpoint's uploads take so many calls: one sentence, and whether they fit.
+    /// `None` where nobody counts.
+    pub(crate) fn forecast(&self, endpoint: &str, calls: u64) -> Option<(String, bool)> {
+        let mut counted = self.counted.iter();
+        let one = counted.find(|one| one.endpoint == endpoint)?;
+        let forecast = one.budget.forecast(calls);
+        let standing = forecast.standing;
+        let text = format!(
+            "{endpoint}: about {calls} of the {} calls that are left of this month's {}",
+            standing.left(),
+            standing.quota
+        );
+        Some((text, forecast.over == 0))
+    }
+}
+
+async fn write(counted: &[Counted], ledger: &dyn Ledger) -> Result<()> {
+    for one in counted {
+        let counts = one.budget.take_unrecorded();
+        record(&one.budget, ledger, counts).await?;
+    }
+    Ok(())
+}
+
+async fn record(budget: &MonthlyBudget, ledger: &dyn Ledger, counts: Vec<CallCount>) -> Result<()> {
+    if counts.is_empty() {
+        return Ok(());
+    }
+    match ledger.count_calls(&counts).await {
+        Ok(totals) => {
+            for (count, total) in counts.iter().zip(totals) {
+                budget.recorded(&count.month, total);
+            }
+            Ok(())
+        }
+        Err(error) => {
+            budget.not_recorded(counts);
+            Err(error)
+        }
+    }
+}
+
+/// About how many counted calls a plan's uploads take, with chunks of `chunk` bytes. Repeats after lost answers come on
+/// top.
+pub(crate) fn upload_calls(plan: &Plan, chunk: u64) -> u64 {
+    let placed = plan.steps.iter().filter_map(|step| match &step.work {
+        Some(Work::Place { asset, .. }) => Some(asset.size),
+        _ => None,
+    });
+    calls_for(placed, chunk)
+}
+
+fn calls_for(sizes: impl Iterator<Item = u64>, chunk: u64) -> u64 {
+    let (mut small, mut small_bytes, mut large, mut chunks) = (0_u64, 0_u64, 0_u64, 0_u64);
+    for size in sizes {
+        match size <= SMALL_BYTES_MAX {
+            true => {
+                small += 1;
+                small_bytes += size;
+            }
+            false => {
+                large += 1;
+                chunks += size.div_ceil(chunk.max(1));
+            }
+        }
+    }
+    let batches = small
+        .div_ceil(SHARED_BY)
+        .max(small_bytes.div_ceil(BATCH_BYTES));
+    batches + chunks + 2 * (small + large).div_ceil(SHARED_BY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_files_share_calls_and_large_ones_take_one_a_chunk() {
+        let mib = 1_u64 << 20;
+        assert_eq!(calls_for(std::iter::empty(), 64 * mib), 0);
+        // 977 MiB in batches of 64, started and finished by the thousand.
+        let small = std::iter::repeat_n(100 << 10, 10_000);
+        assert_eq!(calls_for(small, 64 * mib), 16 + 2 * 10);
+        assert_eq!(calls_for([4096 * mib].into_iter(), 64 * mib), 64 + 2);
+        assert_eq!(
+            calls_for([4 * mib, 4 * mib + 1].into_iter(), 64 * mib),
+            1 + 1 + 2
+        );
+    }
+}
