@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use windlass_core::{Error, HeldBack, Kind, Result};
 use windlass_http::{
-    Answer, Authorizer, Body, Call, Client, ClientOptions, OAuth2Options, OAuth2Refresh, Priority,
-    Repeat, Reply, Request, Response, StaticHeader, Transport, Whole,
+    Answer, Authorizer, Body, Call, Client, ClientOptions, LaneOptions, OAuth2Options,
+    OAuth2Refresh, Priority, Repeat, Reply, Request, Response, StaticHeader, Transport, Whole,
 };
 
 use crate::errors::{
@@ -58,6 +58,10 @@ const LONGPOLL_JITTER: Duration = Duration::from_secs(100);
 
 /// One long poll for each watched scope; more scopes than this take turns.
 const POLLS_MAX: usize = 64;
+
+/// How many transfers are under way at once before anything is known of the path: what one large file keeps busy, below
+/// any burst that was ever refused.
+const TRANSFERS_START: usize = 16;
 
 /// The result of a route: its value, or why not.
 pub(crate) type Routed<T, E> = std::result::Result<T, Failure<E>>;
@@ -116,7 +120,11 @@ impl Api {
             notify: options.notify_url.clone(),
             polls: lookups.lane(POLLS_MAX),
             listings: lookups.lane(1),
-            transfers: lookups.lane(options.transfers).at(Priority::Bulk),
+            transfers: lookups.lane_with(&LaneOptions {
+                start: TRANSFERS_START,
+                priority: Priority::Bulk,
+                ..LaneOptions::new(options.transfers)
+            }),
             commits: lookups.lane(options.commits).at(Priority::Bulk),
             lookups: lookups.at(Priority::Interactive),
             headers,

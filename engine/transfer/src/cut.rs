@@ -8,12 +8,12 @@
 //!
 //! With a window of 256 MiB and 16 parts in flight:
 //!
-//! | file | window / 16 | file / 64 | chunk | calls | in flight |
+//! | file | window / 16 | file / 128 | chunk | calls | in flight |
 //! |---|---|---|---|---|---|
-//! | 100 MiB | 16 MiB | 1.5 MiB | 8 MiB, the least | 13 | 13 |
-//! | 512 MiB | 16 MiB | 8 MiB | 8 MiB | 64 | 32 |
-//! | 1 GiB | 16 MiB | 16 MiB | 16 MiB | 64 | 16 |
-//! | 16 GiB | 16 MiB | 256 MiB | 16 MiB | 1024 | 16 |
+//! | 100 MiB | 16 MiB | 800 KiB | 8 MiB, the least | 13 | 13 |
+//! | 1 GiB | 16 MiB | 8 MiB | 8 MiB | 128 | 32 |
+//! | 2 GiB | 16 MiB | 16 MiB | 16 MiB | 128 | 16 |
+//! | 16 GiB | 16 MiB | 128 MiB | 16 MiB | 1024 | 16 |
 //!
 //! A path of 1 GB/s at 80 ms a call has 80 MB on the way; the window also holds what is being read and hashed, one or
 //! two chunks a core. So 128 MiB, the default, keeps it busy, with 16 chunks of 8 MiB. A connection that gives 25 MB/s
@@ -28,9 +28,9 @@ use crate::engine::Shared;
 use crate::layout::{ChunkLayout, LEAF_BYTES};
 use crate::resume::SessionNote;
 
-/// Into how many chunks a file should fall, at the least. With 16 in flight the last round is then a quarter of the
-/// whole at worst, and its idle part half of that.
-pub const PARTS: u64 = 64;
+/// Into how many chunks a file should fall, at the least. With 16 in flight the last round is then an eighth of the
+/// whole at worst, and its idle part half of that; the closing chunk, which some services want last, is a small part of it.
+pub const PARTS: u64 = 128;
 
 /// The chunks that both sides and the digests can work with.
 pub(crate) fn cut(engine: &Shared, sink: &dyn Sink, size: u64) -> Result<ChunkLayout> {
