@@ -15,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::select;
 use windlass_core::{
     Asset, Correlation, Destination, Digests, Error, Expected, Journal, Kind, Placed, Ranges,
-    Readable, Result, Sink, Source, Unfinished, UploadOrder, UploadSession,
+    Readable, Result, Sink, Source, Status, Unfinished, UploadOrder, UploadSession,
 };
 
 use crate::budget::Account;
@@ -338,7 +338,7 @@ impl<'a> Job<'a> {
     /// Leaves a session whose attempt failed: to the next attempt, or the one that has the step by now, where that
     /// can go on; else for good.
     async fn leave(&self, session: Box<dyn UploadSession>, error: &Error) {
-        let goes_on = error.is_temporary() && error.kind() != Kind::Integrity;
+        let goes_on = error.status() != Status::Permanent && error.kind() != Kind::Integrity;
         if self.superseded.load(Ordering::Relaxed) || (self.journals && goes_on) {
             drop(session);
         } else {

@@ -225,8 +225,18 @@ impl MemoryEndpoint {
 
     /// Lets the next call of an operation fail; several pile up and are used one by one.
     pub fn inject(&self, operation: Operation, kind: Kind) {
+        let message = format!("{operation:?} failed on request");
+        self.inject_error(operation, Error::new(kind, message));
+    }
+
+    /// The same with an error of one's own.
+    pub fn inject_error(&self, operation: Operation, error: Error) {
         let mut store = self.lock();
-        store.injected.entry(operation).or_default().push_back(kind);
+        store
+            .injected
+            .entry(operation)
+            .or_default()
+            .push_back(error);
     }
 
     /// Refuses every draft that assigns a field, and says so before bytes move.
@@ -270,16 +280,13 @@ impl MemoryEndpoint {
     pub(super) fn enter(&self, operation: Operation) -> Result<MutexGuard<'_, Store>> {
         let mut store = self.lock();
         *store.calls.entry(operation).or_default() += 1;
-        let kind = store
+        let error = store
             .injected
             .get_mut(&operation)
             .and_then(std::collections::VecDeque::pop_front);
-        match kind {
+        match error {
             None => Ok(store),
-            Some(kind) => {
-                let message = format!("{operation:?} failed on request");
-                Err(Error::new(kind, message).with_context("endpoint", &self.name))
-            }
+            Some(error) => Err(error.with_context("endpoint", &self.name)),
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Store {
     log: VecDeque<Change>,
     log_start: u64,
     pub(super) disturbances: BTreeMap<AssetId, (u32, Disturbance)>,
-    pub(super) injected: BTreeMap<Operation, VecDeque<Kind>>,
+    pub(super) injected: BTreeMap<Operation, VecDeque<Error>>,
     pub(super) refused: BTreeMap<String, Refusal>,
     pub(super) calls: BTreeMap<Operation, u64>,
     /// Open upload sessions: their chunks by offset, never overlapping.
