@@ -111,3 +111,31 @@ fn a_months_calls_are_forecast_counted_over_runs_and_never_exceeded() {
         "{left}"
     );
 }
+
+#[test]
+fn calls_that_the_plan_has_not_end_the_run_in_order_although_nobody_configured_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path(), &["--monthly-calls", "3"]);
+    let files = dir.path().join("files");
+    fs::create_dir(&files).unwrap();
+    for index in 0..3_u8 {
+        fs::write(files.join(format!("film-{index}")), vec![index; 9 << 20]).unwrap();
+    }
+    let args = ["--json", "run", "out"];
+    for _ in 0..2 {
+        let refused = flow(&served, dir.path(), 100, &args).expect(2);
+        let said = &refused.stderr;
+        assert!(
+            said.contains("the team's plan has no upload calls left for this month"),
+            "{said}"
+        );
+        assert!(said.contains("`monthly_calls`"), "{said}");
+        // Nothing failed: what is left waits for the next month.
+        let run = refused.records("run").swap_remove(0);
+        let tallies = run["tallies"].as_array().unwrap();
+        assert!(
+            tallies.iter().all(|tally| tally["state"] != "failed"),
+            "{tallies:?}"
+        );
+    }
+}

@@ -133,6 +133,9 @@ pub(crate) struct SandboxArgs {
     /// Files of noise in a folder of the emulated Dropbox that take no memory, such as `/films=20x200MiB`
     #[arg(long, value_name = "FOLDER=COUNTxSIZE", conflicts_with = "dir")]
     pub(crate) noise: Vec<Noise>,
+    /// Upload calls that the emulated team's Dropbox plan includes a month; further ones are refused
+    #[arg(long, value_name = "N")]
+    pub(crate) monthly_calls: Option<u64>,
     /// The first of five ports; free ones are taken when not given
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,

@@ -22,7 +22,7 @@ use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
 use windlass_transfer::{Engine, EngineOptions};
 
-use crate::calls::{CallRecorder, Counted};
+use crate::calls::{self, CallRecorder, Counted};
 use crate::config::{
     CelumConfig, DropboxConfig, EndpointConfig, IngestConfig, Layered, LocalConfig, PluginConfig,
     field_value,
@@ -82,10 +82,11 @@ impl<'a> Wiring<'a> {
         let config = &self.layered.config;
         let flow = config.flow(name)?;
         let ledger: Arc<dyn Ledger> = self.ledger(Access::ReadWrite).await?;
-        let from = self.endpoint(&flow.from).await?;
-        let to = self.endpoint(&flow.to).await?;
+        let from = self.endpoint(&flow.from, Some(&*ledger)).await?;
+        let to = self.endpoint(&flow.to, Some(&*ledger)).await?;
         let counted = lock(&self.counted).clone();
-        let calls = CallRecorder::start(counted, Arc::clone(&ledger)).await?;
+        let paced = lock(&self.accounts).clone();
+        let calls = CallRecorder::start(counted, paced, Arc::clone(&ledger)).await?;
         let hooks = match &flow.plugin {
             None => None,
             Some(plugin) => Some(Arc::new(self.plugin(plugin).await?) as Arc<dyn Hooks>),
@@ -158,11 +159,15 @@ impl<'a> Wiring<'a> {
         SqlLedger::open(&file, options).await
     }
 
-    /// Connects an endpoint.
-    pub(crate) async fn endpoint(&self, name: &str) -> Result<Connected> {
+    /// Connects an endpoint. A ledger knows how fast its account was called last.
+    pub(crate) async fn endpoint(
+        &self,
+        name: &str,
+        ledger: Option<&dyn Ledger>,
+    ) -> Result<Connected> {
         let config = &self.layered.config.endpoint[name];
         match config {
-            EndpointConfig::Dropbox(config) => self.dropbox(name, config).await,
+            EndpointConfig::Dropbox(config) => self.dropbox(name, config, ledger).await,
             EndpointConfig::Celum(config) => self.celum(name, config).await,
             EndpointConfig::Local(config) => self.local(name, config),
         }
@@ -250,7 +255,12 @@ impl<'a> Wiring<'a> {
         })
     }
 
-    async fn dropbox(&self, name: &str, config: &DropboxConfig) -> Result<Connected> {
+    async fn dropbox(
+        &self,
+        name: &str,
+        config: &DropboxConfig,
+        ledger: Option<&dyn Ledger>,
+    ) -> Result<Connected> {
         let base = &self.layered.base;
         let key = |of: &str| format!("endpoint.{name}.{of}");
         let credential = Credential::Refresh {
@@ -275,15 +285,21 @@ impl<'a> Wiring<'a> {
                 *slot = url.clone();
             }
         }
-        options.governor = Some(self.governor(name, config, &options));
+        options.governor = Some(self.governor(name, config, &options, ledger).await?);
         let endpoint = DropboxEndpoint::connect(self.transport()?, options).await?;
         Ok(Connected::of(endpoint))
     }
 
     /// What holds an account's calls to its rate and its month, shared by all endpoints with its credentials.
-    fn governor(&self, name: &str, config: &DropboxConfig, options: &DropboxOptions) -> Governor {
+    async fn governor(
+        &self,
+        name: &str,
+        config: &DropboxConfig,
+        options: &DropboxOptions,
+        ledger: Option<&dyn Ledger>,
+    ) -> Result<Governor> {
         let Credential::Refresh { refresh_token, .. } = &options.credential else {
-            return Governor::default();
+            return Ok(Governor::default());
         };
         let whose = [
             &config.app_key,
@@ -291,6 +307,10 @@ impl<'a> Wiring<'a> {
             config.member.as_deref().unwrap_or_default(),
         ];
         let account = Blake3::of(whose.join("\0").as_bytes());
+        let learnt = match ledger {
+            Some(ledger) => calls::learnt(ledger, &account).await?,
+            None => None,
+        };
         let governor = || {
             let budget = config.monthly_calls.map(|quota| {
                 let budget = Arc::new(MonthlyBudget::new(name, quota, Arc::new(SystemClock)));
@@ -300,15 +320,17 @@ impl<'a> Wiring<'a> {
                 });
                 budget as Arc<dyn CallBudget>
             });
-            Governor::new(GovernorOptions {
+            let options = GovernorOptions {
                 budget,
                 ..GovernorOptions::default()
-            })
+            };
+            match learnt {
+                Some(learnt) => Governor::with_state(options, &learnt),
+                None => Governor::new(options),
+            }
         };
-        lock(&self.accounts)
-            .entry(account)
-            .or_insert_with(governor)
-            .clone()
+        let mut accounts = lock(&self.accounts);
+        Ok(accounts.entry(account).or_insert_with(governor).clone())
     }
 
     async fn celum(&self, name: &str, config: &CelumConfig) -> Result<Connected> {

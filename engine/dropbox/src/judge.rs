@@ -11,6 +11,7 @@ use serde_json::Value;
 use windlass_core::{Error, Kind};
 use windlass_http::{Judge, Judged, Reply};
 
+use crate::client::is_counted;
 use crate::errors::Circumstances;
 use crate::union::{Carried, Tagged, Union, union};
 use crate::wire::{Envelope, RateLimit};
@@ -154,7 +155,7 @@ pub(crate) fn call_error(name: &str, route: &'static str, reply: &Reply) -> Opti
         }
         403 => {
             let access = AccessError::decode(error);
-            (denied(&access), Some(access.to_string()))
+            (denied(route, &access), Some(access.to_string()))
         }
         404 => (
             Error::new(
@@ -268,13 +269,16 @@ fn unauthenticated(name: &str, error: &AuthError) -> Error {
     }
 }
 
-fn denied(error: &AccessError) -> Error {
+fn denied(route: &str, error: &AccessError) -> Error {
     match error {
-        AccessError::InvalidAccountType(InvalidAccountType::Feature) => Error::new(
-            Kind::Denied,
-            "the Dropbox plan does not include this, or its monthly upload calls are used up",
-        )
-        .with_hint("look at the plan's data transport limit in the Dropbox admin console"),
+        // Everybody's trouble: no upload works any more, and every one that is tried would fail alike.
+        AccessError::InvalidAccountType(InvalidAccountType::Feature) if is_counted(route) => {
+            Error::new(
+                Kind::Capacity,
+                "the team's plan has no upload calls left for this month",
+            )
+            .with_hint("run again when the month is over, and set `monthly_calls` of the endpoint to the plan's data transport limit, so that runs are forecast and stop in time")
+        }
         AccessError::InvalidAccountType(_) => {
             Error::new(Kind::Denied, "the Dropbox plan does not include this")
         }

@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, out: Out) -> Result<Ended> {
     };
     tell("ledger".into(), vec![ledger])?;
     for name in layered.config.endpoint.keys() {
-        let items = match wiring.endpoint(name).await {
+        let items = match wiring.endpoint(name, None).await {
             Ok(endpoint) => match endpoint.source.check().await {
                 Ok(items) => items,
                 Err(error) => vec![wrong("check", &error)],

@@ -5,6 +5,7 @@ use std::path::Path;
 use windlass_core::{Error, Kind, Result};
 use windlass_sandbox::agency::AgencySize;
 use windlass_sandbox::celum::Profile;
+use windlass_sandbox::dropbox::DropboxOptions;
 use windlass_sandbox::fault::FaultProfile;
 use windlass_sandbox::{Sandbox, SandboxEndpoints, SandboxOptions, Tls};
 
@@ -25,6 +26,7 @@ pub(crate) async fn run(args: &SandboxArgs, out: Out) -> Result<Ended> {
         Place {
             dir: args.dir.as_deref(),
             forgetful: args.forgetful,
+            monthly_calls: args.monthly_calls,
             first_port: args.port,
             tls,
         },
@@ -48,11 +50,12 @@ pub(crate) async fn run(args: &SandboxArgs, out: Out) -> Result<Ended> {
     Ok(Ended::Done)
 }
 
-/// Where both services keep what they have, and where they answer.
+/// Where both services keep what they have, where they answer, and how often.
 #[derive(Default)]
 pub(crate) struct Place<'a> {
     pub(crate) dir: Option<&'a Path>,
     pub(crate) forgetful: bool,
+    pub(crate) monthly_calls: Option<u64>,
     pub(crate) first_port: Option<u16>,
     pub(crate) tls: Option<Tls>,
 }
@@ -75,6 +78,10 @@ pub(crate) async fn start(
         dropbox_faults: faults("--dropbox-faults", basics.latency, &basics.dropbox_faults)?,
         celum_faults: faults("--celum-faults", basics.latency, &basics.celum_faults)?,
         celum_profile,
+        dropbox: DropboxOptions {
+            monthly_calls: place.monthly_calls,
+            ..DropboxOptions::default()
+        },
         tls: place.tls,
         ..SandboxOptions::default()
     };

@@ -346,8 +346,8 @@ async fn after_a_whole_call_fails_everybody_hears_why_and_the_next_batch_goes() 
         let dropbox = connect_to(&cloud).await;
         for result in place_many(&dropbox, 10).await {
             let error = result.unwrap_err();
-            assert_eq!(error.kind(), Kind::Denied);
-            assert!(error.to_string().contains("monthly"), "{error}");
+            assert_eq!(error.kind(), Kind::Capacity);
+            assert!(error.to_string().contains("for this month"), "{error}");
             assert!(error.hint().is_some());
         }
         at_rest(&dropbox);

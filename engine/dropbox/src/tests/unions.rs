@@ -332,7 +332,7 @@ fn refusals_of_any_route_have_a_kind_and_name_the_request() {
         (
             403,
             r#"{"error":{".tag":"invalid_account_type","invalid_account_type":{".tag":"feature"}}}"#,
-            Kind::Denied,
+            Kind::Capacity,
         ),
         (403, r#"{"error":{".tag":"no_permission"}}"#, Kind::Denied),
         (404, "Unknown API function", Kind::Unsupported),
