@@ -25,7 +25,18 @@ pub(crate) async fn at_rest(world: &World) {
     }
 }
 
+/// What the story may take back that Dropbox has acknowledged, or keep from windlass that it did.
+const FORGETFUL: [&str; 4] = ["reset-after", "503-after", "truncate", "partial"];
+
 fn dropbox_holds(world: &World) {
+    let story = &world.story;
+    let tells_all = !FORGETFUL
+        .iter()
+        .any(|fault| story.dropbox_faults.contains(fault));
+    if tells_all && story.crashes.is_empty() {
+        let again = world.account.bytes_received_again();
+        assert_eq!(again, 0, "acknowledged bytes were sent again");
+    }
     let mut there = BTreeMap::new();
     for entry in world.account.tree() {
         let Some(file) = entry.file else { continue };

@@ -74,6 +74,10 @@ pub(crate) struct Story {
     pub(crate) celum_faults: String,
     /// Writers of the emulated Dropbox wait for each other, and are turned away.
     pub(crate) locks: bool,
+    /// The emulated Dropbox is one that has no `append_batch` yet.
+    pub(crate) old_dropbox: bool,
+    /// Seconds that an upload session of the emulated Dropbox lives.
+    pub(crate) session_seconds: u64,
     /// Calls a second that the emulated Dropbox bears.
     pub(crate) ceiling: Option<f64>,
     /// Seconds for which CELUM's lists and searches know nothing of a change.
@@ -101,9 +105,14 @@ impl Story {
             seed,
             files,
             crashes,
-            dropbox_faults: faults(&mut rng, &DROPBOX_ROUTES),
-            celum_faults: faults(&mut rng, &CELUM_ROUTES),
+            dropbox_faults: faults(&mut rng, &DROPBOX_ROUTES, &DROPBOX_FAULTS),
+            celum_faults: faults(&mut rng, &CELUM_ROUTES, &[]),
             locks: rng.random_bool(0.3),
+            old_dropbox: rng.random_bool(0.15),
+            session_seconds: match rng.random_bool(0.1) {
+                true => rng.random_range(20..90),
+                false => 7 * 86_400,
+            },
             ceiling: rng.random_bool(0.2).then(|| rng.random_range(5.0..40.0)),
             index_lag: if rng.random_bool(0.4) {
                 rng.random_range(1..20)
@@ -159,10 +168,19 @@ const DROPBOX_ROUTES: [&str; 8] = [
     "files/get_metadata",
 ];
 
+/// What only Dropbox does, or what only Dropbox notices: the tenant states no checksum, so what is damaged on its way
+/// there shows only to who reads it back.
+const DROPBOX_FAULTS: [&str; 4] = [
+    "corrupt",
+    "service:partial",
+    "service:session-gone",
+    "service:entries",
+];
+
 const CELUM_ROUTES: [&str; 4] = ["*", "POST*", "transfer*", "GET*"];
 
 /// Up to four rules that end by themselves, so that every story can end well.
-fn faults(rng: &mut StdRng, routes: &[&str]) -> String {
+fn faults(rng: &mut StdRng, routes: &[&str], own: &[&str]) -> String {
     let mut rules = vec![format!(
         "latency={},jitter={}",
         rng.random_range(0..150),
@@ -170,14 +188,16 @@ fn faults(rng: &mut StdRng, routes: &[&str]) -> String {
     )];
     for _ in 0..rng.random_range(0..4) {
         let route = routes[rng.random_range(0..routes.len())];
-        let what = match rng.random_range(0..9) {
+        let what = match rng.random_range(0..10 + 2 * own.len()) {
             0 | 1 => "reset-before".to_owned(),
             2 | 3 => "reset-after".to_owned(),
             4 => "503".to_owned(),
             5 => "500-html".to_owned(),
             6 => "truncate".to_owned(),
             7 => format!("429:{}", rng.random_range(0..8)),
-            _ => "401".to_owned(),
+            8 => "401".to_owned(),
+            9 => "503-after".to_owned(),
+            further => own[(further - 10) / 2].to_owned(),
         };
         let p = [0.02, 0.1, 0.4][rng.random_range(0..3)];
         let times = rng.random_range(1..12);

@@ -131,6 +131,8 @@ impl World {
             seed: story.seed,
             faults: parse(&story.dropbox_faults),
             lock: story.locks.then(LockModel::default),
+            append_batch: !story.old_dropbox,
+            session_lifetime: Duration::from_secs(story.session_seconds),
             rate: story.ceiling.map(|calls_per_second| RateModel {
                 calls_per_second,
                 burst: calls_per_second,
@@ -333,6 +335,7 @@ impl Flow {
             options: RunOptions {
                 transfers: 3,
                 tries: 6,
+                clock: Arc::new(world.clock),
                 ..RunOptions::default()
             },
         };

@@ -11,16 +11,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -60,6 +62,11 @@ pub enum FaultKind {
     ResetBefore,
     /// The service acts, then the connection is reset: the answer is lost.
     ResetAfter,
+    /// The service acts, then a proxy answers this 5xx in its place: the answer is lost, too.
+    StatusAfter(u16),
+    /// A byte of the content flips on its way: of the request's body where it has one that is no JSON, else of
+    /// the answer's.
+    Corrupt,
     /// The answer's body ends early, after so many bytes or half of it.
     Truncate(Option<u64>),
     /// Nothing happens for a while, then the call goes on as usual.
@@ -102,9 +109,10 @@ pub struct FaultRule {
 ///
 /// Clauses are separated by `;`. One with `do=` is a rule with optional `route`, `nth`, `every`, `p` and
 /// `times`; the others set `latency` and `jitter` in milliseconds, `rate` in bytes a second per
-/// connection and `path` in bytes a second of all connections together. Faults: `500` … `599`, the same with `-html`, `429:SECONDS`, `429-text:SECONDS`, `401`,
-/// `reset-before`, `reset-after`, `truncate`, `truncate:BYTES`, `stall:MS`, `wrong-range`,
-/// `unknown-member`, and `service:NAME` for what only one service knows.
+/// connection and `path` in bytes a second of all connections together. Faults: `500` … `599`, the same
+/// with `-html` or `-after`, `429:SECONDS`, `429-text:SECONDS`, `401`, `reset-before`, `reset-after`,
+/// `truncate`, `truncate:BYTES`, `corrupt`, `stall:MS`, `wrong-range`, `unknown-member`, and `service:NAME`
+/// for what only one service knows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FaultProfile {
     /// Added to every call, in milliseconds.
@@ -303,6 +311,9 @@ impl Faults {
             Some(FaultKind::Expired) => return (dialect.expired)(),
             Some(FaultKind::ResetBefore) => return reset(),
             Some(FaultKind::Stall(time)) => sleep(*time).await,
+            Some(FaultKind::Corrupt) if carries_content(&request) => {
+                request = request.map(corrupted);
+            }
             Some(FaultKind::Service(name)) => {
                 request
                     .extensions_mut()
@@ -310,9 +321,14 @@ impl Faults {
             }
             _ => {}
         }
+        let answers_content = !carries_content(&request);
         let response = serve(request).await;
         let response = match fault {
             Some(FaultKind::ResetAfter) => return reset(),
+            Some(FaultKind::StatusAfter(code)) => return broken_status(code, false),
+            Some(FaultKind::Corrupt) if answers_content && !is_json(response.headers()) => {
+                response.map(corrupted)
+            }
             Some(FaultKind::Truncate(at)) => truncated(response, at),
             Some(FaultKind::WrongRange) => wrong_range(response),
             Some(FaultKind::UnknownMember) => with_unknown_members(response).await,
@@ -442,6 +458,59 @@ impl Path {
     }
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+}
+
+/// Whether the request's body is somebody's content rather than an argument.
+fn carries_content(request: &Request) -> bool {
+    !request.body().is_end_stream() && !is_json(request.headers())
+}
+
+/// The same body with the last bit of its first byte flipped.
+fn corrupted(body: Body) -> Body {
+    let length = body.size_hint().exact();
+    let mut is_first = true;
+    let pieces = body.into_data_stream().map(move |piece| {
+        piece.map(|bytes| match bytes.first() {
+            Some(first) if std::mem::take(&mut is_first) => {
+                let mut bytes = BytesMut::from(&bytes[..]);
+                bytes[0] = first ^ 1;
+                bytes.freeze()
+            }
+            _ => bytes,
+        })
+    });
+    Body::new(OfLength {
+        body: Body::from_stream(pieces),
+        length,
+    })
+}
+
+/// A body that knows its length although it was made of a stream.
+struct OfLength {
+    body: Body,
+    length: Option<u64>,
+}
+
+impl http_body::Body for OfLength {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
 fn truncated(response: Response, at: Option<u64>) -> Response {
     let response = with_known_length(response);
     let length = response
@@ -501,12 +570,9 @@ fn wrong_range(mut response: Response) -> Response {
 
 /// Adds members to the object of a JSON answer and to the objects in its lists.
 async fn with_unknown_members(response: Response) -> Response {
-    let json = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     let length = response.body().size_hint().upper();
-    if !json || length.is_none_or(|length| length > REWRITE_BYTES_MAX as u64) {
+    if !is_json(response.headers()) || length.is_none_or(|length| length > REWRITE_BYTES_MAX as u64)
+    {
         return response;
     }
     let (mut parts, body) = response.into_parts();

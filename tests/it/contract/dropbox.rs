@@ -15,7 +15,7 @@ use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
 use windlass_http::{Jitter, Transport};
 use windlass_sandbox::dropbox::{Dropbox, DropboxOptions as Account};
 
-use super::client::{Scripted, judge};
+use super::client::{Scripted, judge, outcome};
 use super::fixture::{Fixture, Fixtures, Only};
 use super::pattern::Bindings;
 use super::sandbox::{self, Emulator};
@@ -194,8 +194,8 @@ async fn connect(fixture: &Fixture, script: Arc<Scripted>) -> Result<Arc<Dropbox
             None if fixture.group() == "account" => PathRoot::Detect,
             None => PathRoot::Home,
         },
-        // The fixtures' session takes its chunks in order.
-        concurrent_sessions: false,
+        // The other fixtures' session takes its chunks in order.
+        concurrent_sessions: fixture.group() == "concurrent",
         tries: 3,
         patience: Duration::from_secs(60),
         jitter: Jitter::seeded(1),
@@ -237,9 +237,15 @@ async fn operate(fixture: &Fixture, script: Arc<Scripted>) -> Result<Value> {
             Ok(json!({ "read": String::from_utf8(read).unwrap() }))
         }
         "tags_get" => endpoint.tags(&[asset]).await.map(|tags| json!(tags)),
-        "upload" => place(&endpoint, 4096).await,
-        "upload_session_start" | "upload_session_append" | "upload_session_finish" => {
-            place(&endpoint, (4 << 20) + 1).await
+        "upload" => place(&endpoint, "A", 4096).await,
+        "upload_session_start"
+        | "upload_session_append"
+        | "upload_session_finish"
+        | "concurrent" => place(&endpoint, "A", (4 << 20) + 1).await,
+        "start_batch" | "append_batch" | "finish_batch" => {
+            let (one, other) =
+                futures_util::join!(place(&endpoint, "A", 3), place(&endpoint, "B", 5));
+            Ok(json!([outcome(one), outcome(other)]))
         }
         "delete" | "list_revisions" => {
             let placed = Placed {
@@ -286,19 +292,19 @@ fn page(page: ChangePage) -> Value {
 }
 
 /// Uploads so many times the letter A.
-async fn place(endpoint: &DropboxEndpoint, length: usize) -> Result<Value> {
+async fn place(endpoint: &DropboxEndpoint, name: &str, length: usize) -> Result<Value> {
     let bytes = Bytes::from(vec![b'A'; length]);
     let destination = Destination::New {
         draft: Draft {
-            name: "A".to_owned(),
-            file_name: "A.bin".to_owned(),
+            name: name.to_owned(),
+            file_name: format!("{name}.bin"),
             collection: AssetPath::new("/Campaign"),
             asset_type: None,
             fields: Vec::new(),
             availability: None,
         },
     };
-    let mark = Correlation::derive("contract", "fixtures", "A", "1");
+    let mark = Correlation::derive("contract", "fixtures", name, "1");
     let session = endpoint.begin(&destination, length as u64, &mark).await?;
     for start in (0..length).step_by(4 << 20) {
         let end = length.min(start + (4 << 20));

@@ -37,6 +37,11 @@ const PLACEHOLDERS: &[(&str, &str, &str)] = &[
         r#""pid_upload_session:AAB1ExampleExampleExampleExampleExampleExampleEx""#,
     ),
     (
+        "session2",
+        r"\S{10,}",
+        r#""pid_upload_session:AAB2ExampleExampleExampleExampleExampleExampleEx""#,
+    ),
+    (
         "time",
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
         r#""2026-03-01T08:31:12Z""#,

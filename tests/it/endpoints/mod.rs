@@ -103,6 +103,14 @@ async fn dropbox_keeps_every_promise_while_answers_are_lost() {
 }
 
 #[tokio::test]
+async fn dropbox_keeps_every_promise_while_contents_are_damaged_and_bodies_break_off() {
+    let damaged = "route=files/upload*,every=5,do=corrupt;\
+                   route=files/upload_session/append*,every=4,do=service:partial;\
+                   every=9,do=503-after";
+    run_on_dropbox(damaged).await;
+}
+
+#[tokio::test]
 async fn dropbox_keeps_every_promise_while_its_cursors_and_pages_are_odd() {
     let odd = "route=files/list_folder*,every=3,do=service:empty-page;\
                route=files/list_folder*,every=2,do=service:reversed-page;\

@@ -277,6 +277,11 @@ impl Dropbox {
         self.counters.bytes_received.load(Ordering::Relaxed)
     }
 
+    /// Content bytes that came for a place in an upload session which had them already.
+    pub fn bytes_received_again(&self) -> u64 {
+        self.counters.bytes_received_again.load(Ordering::Relaxed)
+    }
+
     /// Upload sessions that are neither committed nor expired.
     pub fn upload_sessions_open(&self) -> usize {
         lock(&self.state).sessions.len()

@@ -126,7 +126,10 @@ impl Dropbox {
         route: Option<&'static Route>,
         request: Request,
     ) -> Response {
-        let Some(route) = route else {
+        let known = |route: &&Route| {
+            self.options.append_batch || route.name != "files/upload_session/append_batch"
+        };
+        let Some(route) = route.filter(known) else {
             let message = format!("Unknown API function: {:?}", request.uri().path());
             tracing::warn!("{message}");
             return ApiError::Text(StatusCode::NOT_FOUND, message).respond("");
@@ -163,6 +166,7 @@ impl Dropbox {
         self.authorise(route, &parts.headers, &parts.uri)?;
         let root = self.path_root(route, &parts.headers)?;
         self.limits.admit(route)?;
+        self.limits.count(route, self.options.clock.now())?;
         let (arg, body) = match route.style {
             Style::Rpc | Style::Form => (rpc_argument(&parts.headers, body).await?, Body::empty()),
             Style::Upload => {

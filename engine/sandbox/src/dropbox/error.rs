@@ -23,6 +23,8 @@ pub(super) enum ApiError {
     Html(StatusCode),
     /// 401 with an `AuthError`.
     Auth(Value),
+    /// 403: the account's plan does not include it.
+    Plan,
     /// 409 with the route's error.
     Endpoint(Value),
     /// 422 with a `PathRootError`.
@@ -36,6 +38,8 @@ pub(super) enum ApiError {
         /// Whether the body has `retry_after` too.
         in_body: bool,
     },
+    /// No answer: the connection breaks.
+    Broken,
     /// OAuth's own JSON form.
     OAuth(&'static str, &'static str),
     /// The emulator's disk failed.
@@ -73,10 +77,12 @@ impl ApiError {
                 (status, [(header::CONTENT_TYPE, "text/html")], page).into_response()
             }
             ApiError::Auth(error) => envelope(StatusCode::UNAUTHORIZED, error),
+            ApiError::Plan => beyond_the_plan(),
             ApiError::Endpoint(error) => envelope(StatusCode::CONFLICT, error),
             ApiError::PathRoot(error) => envelope(StatusCode::UNPROCESSABLE_ENTITY, error),
             ApiError::Rate(limit) => too_many_requests(limit),
             ApiError::Locked { seconds, in_body } => too_many_writes(seconds, in_body),
+            ApiError::Broken => crate::fault::reset(),
             ApiError::OAuth(error, description) => json_answer(
                 StatusCode::BAD_REQUEST,
                 &json!({"error": error, "error_description": description}),
@@ -119,6 +125,18 @@ pub(super) fn summary(error: &Value) -> String {
         });
     }
     summary
+}
+
+/// A month's upload calls are spent.
+fn beyond_the_plan() -> Response {
+    let error = tagged("invalid_account_type", tag("feature"));
+    let text = "Your team has used up its API upload calls for this month.";
+    let body = json!({
+        "error_summary": summary(&error),
+        "error": error,
+        "user_message": {"locale": "en", "text": text},
+    });
+    json_answer(StatusCode::FORBIDDEN, &body)
 }
 
 fn too_many_requests(limit: Limit) -> Response {

@@ -288,6 +288,10 @@ impl Dropbox {
         let to = call.path(&arg.to_path, Alias::WriteOrId)?;
         let busy = tagged("to", tag("too_many_write_operations"));
         let _held = self.hold_for(call, &to, &busy).await?;
+        if call.wants("not-yet-there") {
+            let error = tagged("from_lookup", tag("not_found"));
+            return Err(ApiError::Endpoint(error));
+        }
         let copy = call.route.name.starts_with("files/copy");
         let item = self.relocate_item(call.root, (&from, &to), copy, arg.autorename)?;
         Ok(json!({ "metadata": item }))

@@ -1,11 +1,14 @@
-//! The two ways the service says "not now": the call rate of an account, and the lock that writers of one
-//! namespace share. Both are off unless an option turns them on.
+//! The ways the service says "not now": the call rate of an account, the lock that writers of one namespace share,
+//! and the upload calls of a month that the plan includes. All are off unless an option turns them on.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -109,6 +112,15 @@ pub(super) struct Limits {
     running: Arc<Mutex<HashSet<Bytes>>>,
     /// Bounded by the number of namespaces.
     locks: Mutex<HashMap<Ns, Arc<tokio::sync::Mutex<()>>>>,
+    monthly_calls: Option<u64>,
+    month: Mutex<Month>,
+}
+
+/// The upload calls of a calendar month of UTC.
+#[derive(Debug, Default)]
+struct Month {
+    first: Option<Date>,
+    calls: u64,
 }
 
 #[derive(Debug)]
@@ -131,7 +143,28 @@ impl Limits {
             rng: Mutex::new(ChaCha8Rng::seed_from_u64(options.seed)),
             running: Arc::default(),
             locks: Mutex::default(),
+            monthly_calls: options.monthly_calls,
+            month: Mutex::default(),
         }
+    }
+
+    /// Counts an upload call, if the plan includes only so many.
+    pub(super) fn count(&self, route: &Route, now: Timestamp) -> Result<(), ApiError> {
+        let is_upload =
+            route.name == "files/upload" || route.name.starts_with("files/upload_session/");
+        let Some(quota) = self.monthly_calls.filter(|_| is_upload) else {
+            return Ok(());
+        };
+        let first = now.to_zoned(TimeZone::UTC).date().first_of_month();
+        let mut month = lock(&self.month);
+        if month.first.replace(first) != Some(first) {
+            month.calls = 0;
+        }
+        if month.calls >= quota {
+            return Err(ApiError::Plan);
+        }
+        month.calls += 1;
+        Ok(())
     }
 
     /// Takes a call out of the bucket.

@@ -63,7 +63,20 @@ const HOME: Ns = 1_000_001;
 const TEAM_ROOT: Ns = 1_000_002;
 
 /// The fault names that only this service knows, after `service:` in a fault profile.
-const SERVICE_FAULTS: [&str; 4] = ["cursor-reset", "empty-page", "reversed-page", "lock"];
+const SERVICE_FAULTS: [&str; 8] = [
+    "cursor-reset",
+    "empty-page",
+    "reversed-page",
+    "lock",
+    // The first upload session that the call names has expired.
+    "session-gone",
+    // Every other entry of an `append_batch` finds its session expired, of a `finish_batch_v2` its folder locked.
+    "entries",
+    // Half of what the call appends arrives and stays, then the connection breaks.
+    "partial",
+    // What shall be moved or copied was made so short a time ago that it is not there yet.
+    "not-yet-there",
+];
 
 /// How the emulated account behaves. The defaults are the contract's.
 #[derive(Clone, Debug)]
@@ -101,6 +114,12 @@ pub struct DropboxOptions {
     pub team_home: Option<String>,
     /// Bytes the account may store.
     pub quota_bytes: u64,
+    /// Upload calls that the team's plan includes a month of UTC; None: as many as one likes.
+    pub monthly_calls: Option<u64>,
+    /// Whether the service has `upload_session/append_batch`, which is younger than the other routes.
+    pub append_batch: bool,
+    /// How long an upload session lives.
+    pub session_lifetime: Duration,
     /// The time of day for tokens, sessions and modification times.
     pub clock: Arc<dyn Clock>,
 }
@@ -124,6 +143,9 @@ impl Default for DropboxOptions {
             annotations_listed: true,
             team_home: None,
             quota_bytes: 2 << 40,
+            monthly_calls: None,
+            append_batch: true,
+            session_lifetime: Duration::from_hours(7 * 24),
             clock: Arc::new(SystemClock),
         }
     }
@@ -171,6 +193,7 @@ struct Counters {
     requests: AtomicU64,
     bytes_served: AtomicU64,
     bytes_received: AtomicU64,
+    bytes_received_again: AtomicU64,
     routes: Mutex<HashMap<&'static str, u64>>,
 }
 
@@ -272,6 +295,11 @@ impl Dropbox {
             Some(_) => TEAM_ROOT,
             None => HOME,
         }
+    }
+
+    fn received_again(&self, bytes: u64) {
+        let counter = &self.counters.bytes_received_again;
+        counter.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn received(&self, bytes: u64) {

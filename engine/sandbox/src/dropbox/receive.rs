@@ -45,6 +45,19 @@ impl Received {
         }
     }
 
+    /// What is left of a body that broke off in the middle: whole blocks where it has to be aligned.
+    pub(super) fn half(&self, aligned: bool) -> Received {
+        let half = self.len / 2;
+        let block = BLOCK_BYTES as u64;
+        let len = match aligned {
+            true => half - half % block,
+            false => half,
+        };
+        // The digest of a block that broke off is not known, so the file is read again for its hash.
+        let blocks = self.blocks[..(len / block) as usize].to_vec();
+        Received { len, blocks }
+    }
+
     /// The content hash of the body by itself.
     pub(super) fn hash(&self) -> ContentHash {
         ContentHash::from_blocks(self.blocks.iter().map(|(digest, _)| *digest))

@@ -22,8 +22,6 @@ use crate::blob::{BlobWriter, lock};
 
 /// The largest file that a session makes: 2^41 - 2^22.
 pub(super) const FILE_BYTES_MAX: u64 = (1 << 41) - (1 << 22);
-/// How long a session lives, in seconds: seven days.
-const SESSION_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// The most sessions that one `start_batch` gives.
 const BATCH_MAX: u64 = 1000;
 
@@ -234,14 +232,30 @@ impl Dropbox {
         let Some(session) = state.sessions.get(id).cloned() else {
             return Ok(None);
         };
-        let age = self.options.clock.now().as_second() - session.created.as_second();
-        if age > SESSION_SECONDS {
-            self.commit(state, vec![Event::SessionGone { id: id.to_owned() }])?;
-            self.drop_upload(id);
+        let age = self.options.clock.now().duration_since(session.created);
+        // A clock that was set back makes nothing older.
+        let age = std::time::Duration::try_from(age).unwrap_or_default();
+        if age > self.options.session_lifetime {
+            self.end_session(state, id)?;
             return Ok(None);
         }
         let upload = lock(&self.uploads).get(id).map(Arc::clone);
         Ok(upload.map(|upload| (session, upload)))
+    }
+
+    /// Ends a session that has expired.
+    fn end_session(&self, state: &mut State, id: &str) -> std::io::Result<()> {
+        self.commit(state, vec![Event::SessionGone { id: id.to_owned() }])?;
+        self.drop_upload(id);
+        Ok(())
+    }
+
+    /// Ends a session before its time, where a fault rule asks for that.
+    pub(super) fn lose_session(&self, call: &Call, id: &str) -> std::io::Result<()> {
+        match call.wants("session-gone") {
+            true => self.end_session(&mut lock(&self.state), id),
+            false => Ok(()),
+        }
     }
 
     /// Forgets the bytes of a session that is gone.
@@ -276,6 +290,7 @@ impl Dropbox {
         stated: Option<&str>,
         body: Body,
     ) -> Result<u64, ApiError> {
+        self.lose_session(call, &cursor.session_id)?;
         let (first, upload) = self.session_now(&cursor.session_id)?;
         let _turn = match first.concurrent {
             true => None,
@@ -291,7 +306,11 @@ impl Dropbox {
                 let at = offset.saturating_add(at);
                 let len = piece.len() as u64;
                 // A range that is here already, or beyond every file, is read and not kept.
-                if session.has(at, len) || at.saturating_add(len) > FILE_BYTES_MAX {
+                if session.has(at, len) {
+                    self.received_again(len);
+                    return Ok(());
+                }
+                if at.saturating_add(len) > FILE_BYTES_MAX {
                     return Ok(());
                 }
                 match lock(&upload.writer).as_mut() {
@@ -300,6 +319,11 @@ impl Dropbox {
                 }
             })
             .await?;
+        if call.wants("partial") {
+            let part = received.half(session.concurrent);
+            self.record(&cursor.session_id, &upload, offset, false, &part)?;
+            return Err(ApiError::Broken);
+        }
         check_hash(call, stated, &received)?;
         check_length(&session, offset, received.len, close).map_err(ApiError::Endpoint)?;
         self.record(&cursor.session_id, &upload, offset, close, &received)?;

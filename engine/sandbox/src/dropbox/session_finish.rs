@@ -61,6 +61,7 @@ impl Dropbox {
         let arg: FinishArg = call.arg()?;
         let (commit, _) = arg.commit.check(call, false)?;
         let mut cursor = arg.cursor;
+        self.lose_session(call, &cursor.session_id)?;
         if !body.is_end_stream() {
             cursor.offset += self
                 .last_data(call, &cursor, arg.content_hash, body)
@@ -146,13 +147,17 @@ impl Dropbox {
             Err(Busy::Endpoint) => None,
             Ok(held) => Some(held),
         };
+        if let Some((cursor, _)) = entries.first() {
+            self.lose_session(call, &cursor.session_id)?;
+        }
         let mut results = Vec::with_capacity(entries.len());
-        for (cursor, commit) in &entries {
-            let result = match held {
-                Some(_) => self.finish_one(call.root, cursor, commit, true).await,
-                None => Err(FinishError::Endpoint(path_error(tag(
-                    "too_many_write_operations",
-                )))),
+        for (index, (cursor, commit)) in entries.iter().enumerate() {
+            let is_locked = held.is_none() || (call.wants("entries") && index % 2 == 1);
+            let result = if is_locked {
+                let locked = path_error(tag("too_many_write_operations"));
+                Err(FinishError::Endpoint(locked))
+            } else {
+                self.finish_one(call.root, cursor, commit, true).await
             };
             results.push(match result {
                 Ok(file) => with_tag("success", file),

@@ -1,6 +1,7 @@
 //! The emulator's rules, family by family, over its routers in process.
 
 mod auth;
+mod faults;
 mod folders;
 mod limits;
 mod list;
@@ -52,6 +53,7 @@ struct Rig {
 }
 
 struct Answer {
+    /// 0: the connection broke.
     status: u16,
     headers: HeaderMap,
     body: Bytes,
@@ -104,6 +106,17 @@ impl Rig {
     async fn send(&self, request: Request) -> Answer {
         let response = self.dropbox.router_all().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
+        if parts
+            .extensions
+            .get::<crate::fault::ConnectionReset>()
+            .is_some()
+        {
+            return Answer {
+                status: 0,
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            };
+        }
         Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,

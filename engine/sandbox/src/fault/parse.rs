@@ -118,6 +118,7 @@ fn kind(text: &str) -> Result<FaultKind, String> {
         "429-text" => limit(false),
         "reset-before" => plain(FaultKind::ResetBefore),
         "reset-after" => plain(FaultKind::ResetAfter),
+        "corrupt" => plain(FaultKind::Corrupt),
         "wrong-range" => plain(FaultKind::WrongRange),
         "unknown-member" => plain(FaultKind::UnknownMember),
         "truncate" => Ok(FaultKind::Truncate(
@@ -136,14 +137,17 @@ fn kind(text: &str) -> Result<FaultKind, String> {
 }
 
 fn status(name: &str) -> Option<FaultKind> {
-    let (digits, html) = match name.strip_suffix("-html") {
-        Some(digits) => (digits, true),
-        None => (name, false),
-    };
-    let code: u16 = digits.parse().ok()?;
-    (500..600)
-        .contains(&code)
-        .then_some(FaultKind::Status { code, html })
+    let (digits, how) = name.split_once('-').unwrap_or((name, ""));
+    let code: u16 = digits
+        .parse()
+        .ok()
+        .filter(|code| (500..600).contains(code))?;
+    match how {
+        "" => Some(FaultKind::Status { code, html: false }),
+        "html" => Some(FaultKind::Status { code, html: true }),
+        "after" => Some(FaultKind::StatusAfter(code)),
+        _ => None,
+    }
 }
 
 fn number(key: &str, value: &str) -> Result<u64, String> {

@@ -109,6 +109,54 @@ async fn limits_and_statuses_are_worded_by_the_service() {
 }
 
 #[tokio::test]
+async fn a_status_after_is_an_answer_that_was_lost() {
+    let faults = faults("do=503-after");
+    let acted = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let serve = |_| async {
+        acted.store(true, std::sync::atomic::Ordering::SeqCst);
+        "done".into_response()
+    };
+    let request = Request::new(Body::empty());
+    let response = faults.around(&DIALECT, "r", request, serve).await;
+    assert_eq!(response.status(), 503);
+    assert!(acted.load(std::sync::atomic::Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn one_byte_of_a_content_flips_and_arguments_stay_what_they_are() {
+    let echo = |request: Request| async {
+        let body = axum::body::to_bytes(request.into_body(), 100).await;
+        body.unwrap().into_response()
+    };
+    let through = async |request: Request| {
+        let response = faults("do=corrupt")
+            .around(&DIALECT, "r", request, echo)
+            .await;
+        axum::body::to_bytes(response.into_body(), 100)
+            .await
+            .unwrap()
+    };
+    // Sent, and flipped once, not again on the way back.
+    assert_eq!(through(Request::new(Body::from("abc"))).await, "`bc");
+    let json = Request::post("/")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from("{}"))
+        .unwrap();
+    let answer = call(&faults("do=corrupt"), "r", "abc".into_response()).await;
+    assert_eq!(answer.body().size_hint().exact(), Some(3));
+    let answer = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+    assert_eq!(answer, "`bc");
+    let answer = axum::Json(serde_json::json!({})).into_response();
+    let unchanged = faults("do=corrupt")
+        .around(&DIALECT, "r", json, |_| async { answer })
+        .await;
+    let answer = axum::body::to_bytes(unchanged.into_body(), 100)
+        .await
+        .unwrap();
+    assert_eq!(answer, "{}");
+}
+
+#[tokio::test]
 async fn a_service_fault_reaches_the_handler() {
     let faults = faults("do=service:cursor-reset");
     let response = faults
