@@ -104,7 +104,20 @@ impl AssetPath {
 
     /// This path with one more segment.
     pub fn join(&self, segment: &str) -> AssetPath {
-        AssetPath::new(&format!("{}/{segment}", self.0))
+        let segment = segment.trim_matches('/');
+        if segment.is_empty() {
+            return self.clone();
+        }
+        let mut path = String::with_capacity(self.0.len() + 1 + segment.len());
+        path.push_str(&self.0);
+        path.push('/');
+        path.push_str(segment);
+        AssetPath(path.into())
+    }
+
+    /// The path as an id, for endpoints that have no other. Shares the text.
+    pub fn as_id(&self) -> AssetId {
+        AssetId(Arc::clone(&self.0))
     }
 
     /// The folded form under which two spellings of one name collide: NFC, then lower case.

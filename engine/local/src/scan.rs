@@ -40,13 +40,14 @@ const LARGE_BYTES_MIN: u64 = 32 << 20;
 /// Large files that wait for the lane. What does not fit is hashed by the worker that found it.
 const LARGE_WAITING: usize = 2;
 
-/// Names that travel together: a queue's lock costs about as much as a tenth of a small file.
-const BATCH: usize = 64;
+/// Names that travel together: a queue's lock costs about as much as a tenth of a small file, and a thread that has to
+/// be woken some of them.
+const BATCH: usize = 256;
 
 /// Batches that wait for a worker. Each keeps its folder open.
 const BATCHES_WAITING: usize = 32;
 
-/// Batches of results that wait for the caller, at most 64 results each.
+/// Batches of results that wait for the caller, at most [`BATCH`] results each.
 const RESULTS_WAITING: usize = 16;
 
 /// How old the last change of a file must be before it is looked at: two changes within one tick of the kernel's clock
