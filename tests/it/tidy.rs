@@ -227,3 +227,24 @@ fn the_top_level_is_as_prescribed() {
         assert!(allowed.contains(&name), "{name} is at the top level");
     }
 }
+
+/// A name that no test has is a lesson that nobody holds.
+#[test]
+fn every_lesson_names_tests_that_exist() {
+    let files = [root().join("engine"), root().join("tests")];
+    let files = files.iter().flat_map(|folder| sources(folder));
+    let code: String = files
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let lessons = fs::read_to_string(root().join("tests/LESSONS.md")).unwrap();
+    let rows = lessons.lines().filter(|line| line.starts_with("| "));
+    // The head of the table, and the line below it is no row.
+    for row in rows.skip(1) {
+        let held_by = row.rsplit(" | ").next().unwrap();
+        let tests: Vec<&str> = held_by.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "nothing holds {row}");
+        for test in tests {
+            assert!(code.contains(&format!("fn {test}(")), "no test is {test}");
+        }
+    }
+}

@@ -20,17 +20,17 @@ pub(crate) const HELD: &str = "SELECT id, attempt, state FROM step WHERE state I
      AND attempt > 0 AND id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 pub(crate) const KEEP_SESSIONS: &str = "INSERT INTO upload_session (step, session, at) \
-     SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT) FROM json_each($1) WHERE true \
+     SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT) FROM jsonb_each($1) WHERE true \
      ON CONFLICT (step) DO UPDATE SET session = excluded.session, at = excluded.at";
 
 pub(crate) const KEEP_PARTS: &str = "INSERT INTO part (step, start, length, digest) \
      SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
-     unhex(value->>3) FROM json_each($1) WHERE true \
+     unhex(value->>3) FROM jsonb_each($1) WHERE true \
      ON CONFLICT (step, start) DO UPDATE SET length = excluded.length, digest = excluded.digest";
 
 pub(crate) const KEEP_INTENTS: &str = "INSERT INTO intent (step, size, blake3, content_hash, at) \
      SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), unhex(value->>2), \
-     unhex(value->>3), CAST(value->>4 AS BIGINT) FROM json_each($1) WHERE true \
+     unhex(value->>3), CAST(value->>4 AS BIGINT) FROM jsonb_each($1) WHERE true \
      ON CONFLICT (step) DO UPDATE SET size = excluded.size, blake3 = excluded.blake3, \
      content_hash = excluded.content_hash, at = excluded.at";
 
@@ -47,7 +47,7 @@ const FOLDED: &str = "UPDATE jots SET folded = MAX(folded, $1)";
 
 // Counts end where numbers do.
 const COUNT_CALLS: &str = "INSERT INTO call_count (account, month, calls) \
-     SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT) FROM json_each($1) WHERE true \
+     SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT) FROM jsonb_each($1) WHERE true \
      ON CONFLICT (account, month) DO UPDATE SET calls = excluded.calls + \
      MIN(call_count.calls, 9223372036854775807 - excluded.calls) \
      RETURNING account, month, calls";

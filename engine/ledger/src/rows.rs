@@ -1,7 +1,7 @@
 //! Between rows and values: sets as JSON going in, columns coming out.
 //!
-//! A set travels as one JSON text and is spread by `json_each` inside the statement; digests travel
-//! as hex and become blobs there.
+//! A set travels as one JSON text and is spread by `json_each` inside the statement, or by `jsonb_each` where its
+//! elements have members: those stay parsed until each member was taken. Digests travel as hex and become blobs there.
 
 use std::path::Path;
 

@@ -11,7 +11,8 @@ use sqlx::Any;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use windlass_core::{
-    Action, Blake3, Error, NewHold, Outcome, Placement, StepId, StepReport, StepState,
+    Action, AssetId, AssetPath, Blake3, ContentHash, Error, NewHold, Outcome, Placement, Revision,
+    StepId, StepReport, StepState,
 };
 
 use crate::error::Failure;
@@ -26,7 +27,7 @@ pub(crate) const SETTLE: &str = "WITH report AS (SELECT CAST(value->>'id' AS BIG
      CAST(value->>'attempt' AS BIGINT) AS attempt, value->>'state' AS state, \
      CAST(value->>'due' AS BIGINT) AS due, CAST(value->>'bytes_moved' AS BIGINT) AS bytes_moved, \
      value->>'message' AS message, value->>'hint' AS hint, value->>'error' AS error, \
-     value->>'placed' AS placed FROM json_each($1)) \
+     value->>'placed' AS placed FROM jsonb_each($1)) \
      UPDATE step SET state = report.state, due = COALESCE(report.due, step.due), lease_until = NULL, \
      bytes_moved = report.bytes_moved, message = report.message, hint = report.hint, \
      error = report.error, placed = report.placed, \
@@ -58,11 +59,11 @@ const CUSTODY: &str = "INSERT INTO custody (at, run, step, attempt, worker, even
      blake3, evidence, sink_asset, message) SELECT $2, CAST(value->>'run' AS BIGINT), \
      CAST(value->>'step' AS BIGINT), CAST(value->>'attempt' AS BIGINT), value->>'worker', \
      value->>'event', CAST(value->>'bytes_moved' AS BIGINT), unhex(value->>'blake3'), \
-     value->>'evidence', value->>'sink_asset', value->>'message' FROM json_each($1) ORDER BY key";
+     value->>'evidence', value->>'sink_asset', value->>'message' FROM jsonb_each($1) ORDER BY key";
 
 pub(crate) const ADD_CONTENTS: &str = "INSERT INTO content (content_hash, blake3, size) \
      SELECT unhex(value->>0), unhex(value->>1), CAST(value->>2 AS BIGINT) \
-     FROM json_each($1) WHERE true ON CONFLICT (content_hash) DO NOTHING";
+     FROM jsonb_each($1) WHERE true ON CONFLICT (content_hash) DO NOTHING";
 
 pub(crate) const PLACE: &str = "INSERT INTO placement (flow, source, source_asset, source_revision, \
      source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, evidence, size, \
@@ -72,7 +73,7 @@ pub(crate) const PLACE: &str = "INSERT INTO placement (flow, source, source_asse
      CAST(value->>'sink_size' AS BIGINT), unhex(value->>'sink_content_hash'), value->>'evidence', \
      CAST(value->>'size' AS BIGINT), unhex(value->>'blake3'), unhex(value->>'content_hash'), \
      unhex(value->>'draft_digest'), CAST(value->>'step' AS BIGINT), $2 \
-     FROM json_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
+     FROM jsonb_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
      source_revision = excluded.source_revision, source_path = excluded.source_path, \
      sink = excluded.sink, sink_asset = excluded.sink_asset, \
      sink_revision = excluded.sink_revision, sink_size = excluded.sink_size, \
@@ -84,13 +85,36 @@ pub(crate) const HOLD: &str = "INSERT INTO hold (flow, source, source_asset, sou
      draft_digest, reason, step, at) SELECT value->>'flow', value->>'source', \
      value->>'source_asset', value->>'source_revision', unhex(value->>'draft_digest'), \
      value->>'reason', CAST(value->>'step' AS BIGINT), $2 \
-     FROM json_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
+     FROM jsonb_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
      source_revision = excluded.source_revision, draft_digest = excluded.draft_digest, \
      reason = excluded.reason, step = excluded.step, at = excluded.at";
 
 /// Ends the holds of assets that are placed now.
 pub(crate) const UNHOLD: &str = "DELETE FROM hold WHERE (flow, source, source_asset) IN \
-     (SELECT value->>'flow', value->>'source', value->>'source_asset' FROM json_each($1))";
+     (SELECT value->>'flow', value->>'source', value->>'source_asset' FROM jsonb_each($1))";
+
+const ANY_HELD: &str = "SELECT step FROM hold LIMIT 1";
+
+/// A placement, as [`PLACE`] reads it.
+#[derive(Serialize)]
+struct PlacementRow<'a> {
+    flow: &'a str,
+    source: &'a str,
+    source_asset: &'a AssetId,
+    source_revision: &'a Revision,
+    source_path: &'a AssetPath,
+    sink: &'a str,
+    sink_asset: &'a AssetId,
+    sink_revision: &'a Revision,
+    sink_size: i64,
+    sink_content_hash: Option<ContentHash>,
+    evidence: &'static str,
+    size: i64,
+    blake3: Blake3,
+    content_hash: Option<ContentHash>,
+    draft_digest: Blake3,
+    step: i64,
+}
 
 /// A row of the audit trail, as [`CUSTODY`] reads it.
 #[derive(Serialize)]
@@ -360,24 +384,24 @@ async fn place(
     let mut rows = Vec::with_capacity(placements.len());
     for (placement, step) in placements {
         let (placed, digests) = (&placement.placed, &placement.digests);
-        rows.push(serde_json::json!({
-            "flow": placement.flow,
-            "source": placement.source,
-            "source_asset": placement.source_asset,
-            "source_revision": placement.source_revision,
-            "source_path": placement.source_path,
-            "sink": placement.sink,
-            "sink_asset": placed.asset,
-            "sink_revision": placed.revision,
-            "sink_size": signed(placed.size)?,
-            "sink_content_hash": placed.content_hash,
-            "evidence": evidence_word(placed.evidence),
-            "size": signed(digests.size)?,
-            "blake3": digests.blake3,
-            "content_hash": digests.content_hash,
-            "draft_digest": placement.draft_digest,
-            "step": step,
-        }));
+        rows.push(PlacementRow {
+            flow: &placement.flow,
+            source: &placement.source,
+            source_asset: &placement.source_asset,
+            source_revision: &placement.source_revision,
+            source_path: &placement.source_path,
+            sink: &placement.sink,
+            sink_asset: &placed.asset,
+            sink_revision: &placed.revision,
+            sink_size: signed(placed.size)?,
+            sink_content_hash: placed.content_hash,
+            evidence: evidence_word(placed.evidence),
+            size: signed(digests.size)?,
+            blake3: digests.blake3,
+            content_hash: digests.content_hash,
+            draft_digest: placement.draft_digest,
+            step: *step,
+        });
     }
     let rows = set(&rows)?;
     sqlx::query(PLACE)
@@ -385,10 +409,16 @@ async fn place(
         .bind(transaction.now)
         .execute(&mut *transaction.connection)
         .await?;
-    sqlx::query(UNHOLD)
-        .bind(rows)
-        .execute(&mut *transaction.connection)
+    let is_any_held = sqlx::query(ANY_HELD)
+        .fetch_optional(&mut *transaction.connection)
         .await?;
+    // Most ledgers hold nothing or little, and reading the whole set again would cost as much as placing it.
+    if is_any_held.is_some() {
+        sqlx::query(UNHOLD)
+            .bind(rows)
+            .execute(&mut *transaction.connection)
+            .await?;
+    }
     Ok(())
 }
 

@@ -18,7 +18,8 @@ use crate::{LedgerOptions, SqlLedger};
 fn options(clock: &Arc<ManualClock>) -> LedgerOptions {
     LedgerOptions {
         clock: Arc::clone(clock) as Arc<dyn Clock>,
-        lock_wait: std::time::Duration::ZERO,
+        // A child that another test starts holds a copy of every lock until it runs its program.
+        lock_wait: std::time::Duration::from_millis(300),
         ..LedgerOptions::default()
     }
 }

@@ -231,7 +231,7 @@ pub(crate) const ADD_STEPS: &str = "INSERT INTO step (run, action, reason, state
      SELECT $2, value->>'action', value->>'reason', value->>'state', value->>'endpoint', \
      value->>'asset', value->>'revision', value->>'path', CAST(value->>'size' AS BIGINT), \
      value->>'payload', $3, CASE WHEN value->>'state' = 'open' THEN NULL ELSE $3 END \
-     FROM json_each($1) ORDER BY key";
+     FROM jsonb_each($1) ORDER BY key";
 
 async fn add_steps(
     transaction: &mut Transaction<'_>,

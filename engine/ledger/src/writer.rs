@@ -328,6 +328,6 @@ impl Transaction<'_> {
 
 const TALLY: &str = "INSERT INTO tally (run, state, action, steps, bytes, bytes_moved) \
      SELECT CAST(value->>0 AS BIGINT), value->>1, value->>2, CAST(value->>3 AS BIGINT), \
-     CAST(value->>4 AS BIGINT), CAST(value->>5 AS BIGINT) FROM json_each($1) WHERE true \
+     CAST(value->>4 AS BIGINT), CAST(value->>5 AS BIGINT) FROM jsonb_each($1) WHERE true \
      ON CONFLICT (run, state, action) DO UPDATE SET steps = tally.steps + excluded.steps, \
      bytes = tally.bytes + excluded.bytes, bytes_moved = tally.bytes_moved + excluded.bytes_moved";

@@ -19,9 +19,10 @@ use crate::gauge::Gauge;
 use crate::hash::{ChunkDigest, Hashing};
 use crate::ring::OrderRing;
 
-/// Chunks up to this size are hashed in the task that has them. Both digests of 64 KiB take some
-/// 60 µs; a trip to the pool and back costs 10 to 45 µs (`benches/README.md`) and two thread switches.
-const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Chunks up to this size are hashed in the task that has them. A trip to the pool and back costs 10 to 45 µs
+/// (`benches/README.md`) and two thread switches, both digests of 64 KiB some 60 µs and of 256 KiB a quarter of a
+/// millisecond, which is about as long as a thread of the runtime may be kept from its other tasks.
+const INLINE_BYTES_MAX: usize = 256 << 10;
 
 /// The most threads that make sense to ask for; more is a typing error.
 const THREADS_MAX: usize = 256;

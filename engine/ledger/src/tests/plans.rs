@@ -49,7 +49,7 @@ async fn outcomes_are_driven_by_the_set_and_find_steps_by_id() {
     runs_as(
         SETTLE,
         &[
-            "SCAN json_each VIRTUAL TABLE INDEX 1:",
+            "SCAN jsonb_each VIRTUAL TABLE INDEX 1:",
             "SEARCH step USING INTEGER PRIMARY KEY (rowid=?)",
         ],
     )
@@ -170,7 +170,7 @@ async fn placements_end_holds_by_look_ups_of_the_key() {
         &[
             "SEARCH hold USING PRIMARY KEY (flow=? AND source=? AND source_asset=?)",
             "LIST SUBQUERY 2",
-            "SCAN json_each VIRTUAL TABLE INDEX 1:",
+            "SCAN jsonb_each VIRTUAL TABLE INDEX 1:",
         ],
     )
     .await;
@@ -199,8 +199,8 @@ async fn sets_are_inserted_in_one_pass() {
         KEEP_PARTS,
         KEEP_INTENTS,
     ] {
-        runs_as(sql, &["SCAN json_each VIRTUAL TABLE INDEX 1:"]).await;
+        runs_as(sql, &["SCAN jsonb_each VIRTUAL TABLE INDEX 1:"]).await;
     }
     let add = plan(ADD_STEPS).await;
-    assert_eq!(add[0], "SCAN json_each VIRTUAL TABLE INDEX 1:");
+    assert_eq!(add[0], "SCAN jsonb_each VIRTUAL TABLE INDEX 1:");
 }

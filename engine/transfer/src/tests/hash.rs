@@ -102,8 +102,8 @@ fn contents_are_not_cut_where_blake3_cannot_be() {
 
 #[tokio::test]
 async fn the_lane_returns_digests_in_order_whatever_the_order_they_came_in() {
-    let bytes = Bytes::from(content(MIB + 77));
-    let chunk = 128 << 10;
+    let bytes = Bytes::from(content(4 * MIB + 77));
+    let chunk = 512 << 10;
     let layout = ChunkLayout::new(bytes.len() as u64, chunk).unwrap();
     let hashing = Hashing::new(layout, false);
     for threads in [0, 2] {
