@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 use windlass_core::{
-    Action, AssetId, AssetPath, Blake3, ContentHash, Digests, LeasedStep, Ledger, NewStep, Note,
-    Noted, Outcome, Part, Revision, RunId, RunState, StepId, StepReport, StepState, WorkerId,
+    Action, Asset, AssetId, AssetPath, Blake3, ContentHash, Digests, LeasedStep, Ledger, NewStep,
+    Note, Noted, Outcome, Part, Readable, Revision, RunId, RunState, StepId, StepReport, StepState,
+    WorkerId,
 };
 use windlass_ledger::bare::Bare;
 use windlass_ledger::{LedgerOptions, SqlLedger};
@@ -50,6 +51,21 @@ fn step(index: u64) -> NewStep {
         path: AssetPath::new(&format!("/Archive/{index}.tif")),
         size: 100_000,
         payload: "{}".into(),
+    }
+}
+
+/// The asset that was placed as number `index`, as its source lists it.
+fn placed_asset(index: u32) -> Asset {
+    let (revision, path) = Bare::placed_from(index);
+    Asset {
+        id: AssetId::new(Bare::asset(index)),
+        path: AssetPath::new(&path),
+        revision: Revision::new(revision),
+        size: 100_000,
+        modified: None,
+        content_hash: None,
+        tags: Vec::new(),
+        readable: Readable::Yes,
     }
 }
 
@@ -116,22 +132,35 @@ fn look_ups(criterion: &mut Criterion) {
             assert!(bytes > KEYS as usize * 100);
         });
     });
-    group.bench_function("placed from, ledger", |bench| {
+    let unchanged = || -> Vec<Asset> {
+        let from = next.fetch_add(KEYS, Ordering::Relaxed) % PLACEMENTS;
+        (from..from + KEYS).map(placed_asset).collect()
+    };
+    group.bench_function("unchanged, ledger", |bench| {
         bench.iter(|| {
             let found = runtime
-                .block_on(ledger.placed_from(FLOW, SOURCE, &ids()))
+                .block_on(ledger.unchanged(FLOW, SOURCE, &unchanged()))
                 .expect("rows");
-            assert!(found.iter().all(Option::is_some));
+            assert!(found.iter().all(|unchanged| *unchanged));
         });
     });
-    group.bench_function("placed from, bare", |bench| {
+    group.bench_function("unchanged, bare", |bench| {
         bench.iter(|| {
-            let names = names();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let bytes = runtime
-                .block_on(bare.placed_from(FLOW, SOURCE, &names))
+            let assets = unchanged();
+            let wanted: Vec<_> = assets
+                .iter()
+                .map(|asset| {
+                    (
+                        asset.id.as_str(),
+                        asset.revision.as_str(),
+                        asset.path.as_str(),
+                    )
+                })
+                .collect();
+            let changed = runtime
+                .block_on(bare.changed(FLOW, SOURCE, &wanted))
                 .expect("rows");
-            assert!(bytes > KEYS as usize * 20);
+            assert_eq!(changed, 0);
         });
     });
     group.bench_function("holds, none there, ledger", |bench| {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::asset::{AssetId, AssetPath, Cursor, Revision};
+use crate::asset::{Asset, AssetId, AssetPath, Cursor, Revision};
 use crate::digest::{Blake3, ContentHash, Digests};
 use crate::error::{Kind, Result};
 use crate::journal::{CallCount, Note, Unfinished};
@@ -513,14 +513,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         assets: &[AssetId],
     ) -> Result<Vec<Option<Placement>>>;
 
-    /// The revision and the path at which the flow placed each source asset last, in the same order: what a
-    /// pass over everything needs to know, at a fraction of what the whole placement costs.
-    async fn placed_from(
-        &self,
-        flow: &str,
-        source: &str,
-        assets: &[AssetId],
-    ) -> Result<Vec<Option<(Revision, AssetPath)>>>;
+    /// Whether the flow placed each source asset last at just this revision and from just this path, in the same
+    /// order: all that a pass over everything needs to know, at a fraction of what placements cost.
+    async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>>;
 
     /// What the flow holds of each source asset, in the same order. An asset that is placed is not
     /// held any more.

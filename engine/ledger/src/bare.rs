@@ -32,9 +32,10 @@ const FIND: &str = "SELECT wanted.key, source_revision, source_path, sink, sink_
      FROM json_each($3) AS wanted CROSS JOIN placement \
      WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
 
-const FIND_FROM: &str = "SELECT wanted.key, source_revision, source_path \
-     FROM json_each($3) AS wanted CROSS JOIN placement \
-     WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
+const FIND_CHANGED: &str = "SELECT wanted.key FROM jsonb_each($3) AS wanted \
+     WHERE NOT EXISTS (SELECT 1 FROM placement WHERE flow = $1 AND source = $2 \
+     AND source_asset = wanted.value->>0 AND source_revision = wanted.value->>1 \
+     AND source_path = wanted.value->>2)";
 
 const SETTLE: &str = "UPDATE step SET state = 'open', lease_until = NULL, message = report.message \
      FROM (SELECT CAST(value->>0 AS BIGINT) AS id, CAST(value->>1 AS BIGINT) AS attempt, \
@@ -90,20 +91,31 @@ impl Bare {
         format!("id:{:08x}{index:014x}", index * 2_654_435_761 % (1 << 32))
     }
 
+    /// The revision and the path that it was placed from.
+    pub fn placed_from(index: u32) -> (String, String) {
+        let campaign = index / 500;
+        let folder = format!("/Archive/client-{:03}/CMP-{campaign:06}", campaign % 250);
+        (
+            format!("0165{index:020}"),
+            format!("{folder}/shot-{index:08}.tif"),
+        )
+    }
+
     /// Reads placements with every column. Answers how many bytes their texts and digests have, so that nothing is
     /// left out.
     pub async fn placements(&mut self, flow: &str, source: &str, assets: &[&str]) -> Result<usize> {
-        self.find(FIND, flow, source, assets).await
+        self.find(FIND, flow, source, set(assets)?).await
     }
 
-    /// Reads two columns of placements.
-    pub async fn placed_from(
+    /// Finds assets, each with its revision and path, that are new or changed. Answers with how many digits their
+    /// positions have.
+    pub async fn changed(
         &mut self,
         flow: &str,
         source: &str,
-        assets: &[&str],
+        assets: &[(&str, &str, &str)],
     ) -> Result<usize> {
-        self.find(FIND_FROM, flow, source, assets).await
+        self.find(FIND_CHANGED, flow, source, set(assets)?).await
     }
 
     async fn find(
@@ -111,12 +123,12 @@ impl Bare {
         statement: &'static str,
         flow: &str,
         source: &str,
-        assets: &[&str],
+        wanted: String,
     ) -> Result<usize> {
         let rows = sqlx::query(statement)
             .bind(flow)
             .bind(source)
-            .bind(set(assets)?)
+            .bind(wanted)
             .fetch_all(&mut self.connection)
             .await;
         let rows = rows.map_err(|error| explain(&self.file, "read", error))?;

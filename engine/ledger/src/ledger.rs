@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use sqlx::AnyPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use windlass_core::{
-    Action, AssetId, AssetPath, CallCount, ContentHash, ContentRecord, Cursor, Error, Hold,
-    JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note, Placement, Result, Revision, RunId,
-    RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
+    Action, Asset, AssetId, CallCount, ContentHash, ContentRecord, Cursor, Error, Hold,
+    JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note, Placement, Result, RunId, RunRecord,
+    RunState, StepId, StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
 use crate::backup;
@@ -336,13 +336,8 @@ impl Ledger for SqlLedger {
         self.reader.placements(flow, source, assets).await
     }
 
-    async fn placed_from(
-        &self,
-        flow: &str,
-        source: &str,
-        assets: &[AssetId],
-    ) -> Result<Vec<Option<(Revision, AssetPath)>>> {
-        self.reader.placed_from(flow, source, assets).await
+    async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>> {
+        self.reader.unchanged(flow, source, assets).await
     }
 
     async fn holds(

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use sqlx::{AnyConnection, AnyPool};
 use windlass_core::{
-    Action, AssetId, AssetPath, ContentHash, ContentRecord, Cursor, Hold, Placement, Result,
-    Revision, RunId, RunRecord, StepId, StepRecord, StepState, Tally, Unfinished,
+    Action, Asset, AssetId, ContentHash, ContentRecord, Cursor, Hold, Placement, Result, RunId,
+    RunRecord, StepId, StepRecord, StepState, Tally, Unfinished,
 };
 
 use crate::error::explain;
@@ -41,9 +41,11 @@ pub(crate) const PLACEMENTS: &str = "SELECT wanted.key AS position, flow, source
      FROM json_each($3) AS wanted CROSS JOIN placement \
      WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
 
-pub(crate) const PLACED_FROM: &str = "SELECT wanted.key AS position, source_revision, source_path \
-     FROM json_each($3) AS wanted CROSS JOIN placement \
-     WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
+// Rows are what costs, so it answers with those that are new or changed: in most passes few of many.
+pub(crate) const CHANGED: &str = "SELECT wanted.key AS position FROM jsonb_each($3) AS wanted \
+     WHERE NOT EXISTS (SELECT 1 FROM placement WHERE flow = $1 AND source = $2 \
+     AND source_asset = wanted.value->>0 AND source_revision = wanted.value->>1 \
+     AND source_path = wanted.value->>2)";
 
 pub(crate) const SESSIONS: &str = "SELECT wanted.key AS position, session \
      FROM json_each($1) AS wanted CROSS JOIN upload_session WHERE step = wanted.value";
@@ -156,17 +158,35 @@ impl Reader {
             .await
     }
 
-    pub(crate) async fn placed_from(
+    pub(crate) async fn unchanged(
         &self,
         flow: &str,
         source: &str,
-        assets: &[AssetId],
-    ) -> Result<Vec<Option<(Revision, AssetPath)>>> {
-        self.of_assets(PLACED_FROM, (flow, source), assets, |row| {
-            let revision = Revision::new(row.text("source_revision")?);
-            Ok((revision, AssetPath::new(&row.text("source_path")?)))
-        })
-        .await
+        assets: &[Asset],
+    ) -> Result<Vec<bool>> {
+        let mut same = Vec::with_capacity(assets.len());
+        for part in assets.chunks(KEYS_A_STATEMENT) {
+            let wanted: Vec<_> = part
+                .iter()
+                .map(|asset| (&asset.id, &asset.revision, &asset.path))
+                .collect();
+            let rows = sqlx::query(CHANGED)
+                .bind(flow.to_owned())
+                .bind(source.to_owned())
+                .bind(set(&wanted)?)
+                .fetch_all(&self.pool)
+                .await;
+            let start = same.len();
+            same.resize(start + part.len(), true);
+            for row in &self.told(rows)? {
+                let position = self.columns(row).number("position")?;
+                let position = usize::try_from(position).unwrap_or(usize::MAX);
+                if let Some(changed) = same[start..].get_mut(position) {
+                    *changed = false;
+                }
+            }
+        }
+        Ok(same)
     }
 
     pub(crate) async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::asset::{AssetId, AssetPath, Cursor, Revision};
+use crate::asset::{Asset, AssetId, Cursor};
 use crate::clock::{Clock, SystemClock};
 use crate::digest::ContentHash;
 use crate::error::{Error, Kind, Result};
@@ -551,16 +551,16 @@ impl Ledger for MemoryLedger {
         Ok(assets.iter().map(known).collect())
     }
 
-    async fn placed_from(
-        &self,
-        flow: &str,
-        source: &str,
-        assets: &[AssetId],
-    ) -> Result<Vec<Option<(Revision, AssetPath)>>> {
-        let placements = self.placements(flow, source, assets).await?;
-        let from = |placement: Placement| (placement.source_revision, placement.source_path);
-        let placements = placements.into_iter();
-        Ok(placements.map(|placement| placement.map(from)).collect())
+    async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>> {
+        let ids: Vec<_> = assets.iter().map(|asset| asset.id.clone()).collect();
+        let placements = self.placements(flow, source, &ids).await?;
+        let same = |(asset, placement): (&Asset, &Option<Placement>)| {
+            let from = placement
+                .as_ref()
+                .map(|p| (&p.source_revision, &p.source_path));
+            from == Some((&asset.revision, &asset.path))
+        };
+        Ok(assets.iter().zip(&placements).map(same).collect())
     }
 
     async fn holds(

@@ -188,18 +188,14 @@ impl Ingest {
 
     /// Those of the assets that are placed at this revision and under this path.
     async fn unchanged(&self, assets: Vec<Asset>) -> Result<Vec<Asset>> {
-        let ids: Vec<_> = assets.iter().map(|asset| asset.id.clone()).collect();
-        let placed = self
+        let unchanged = self
             .ledger
-            .placed_from(&self.options.flow, self.source.name(), &ids)
+            .unchanged(&self.options.flow, self.source.name(), &assets)
             .await?;
-        let pairs = assets.into_iter().zip(placed);
-        let same = pairs.filter(|(asset, placed)| {
-            placed
-                .as_ref()
-                .is_some_and(|(revision, path)| *revision == asset.revision && *path == asset.path)
-        });
-        Ok(same.map(|(asset, _)| asset).collect())
+        let pairs = assets.into_iter().zip(unchanged);
+        Ok(pairs
+            .filter_map(|(asset, unchanged)| unchanged.then_some(asset))
+            .collect())
     }
 
     /// Splits the listing into assets that are in, with what approved them, and skips.

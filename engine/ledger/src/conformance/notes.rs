@@ -1,6 +1,8 @@
 //! Notes about steps in flight, and counts of calls.
 #![allow(missing_docs, reason = "each is named after the fact it checks")]
 
+use windlass_core::{Asset, Readable};
+
 use super::*;
 
 fn part(index: u64) -> Part {
@@ -365,13 +367,41 @@ pub async fn what_a_plan_found_unchanged_is_kept_with_its_run(
     assert_eq!(ledger.runs(None, 1).await.unwrap()[0].unchanged, unchanged);
     let error = ledger.set_unchanged(RunId::fresh(), unchanged).await;
     assert_eq!(error.unwrap_err().kind(), Kind::NotFound);
-    let ids: Vec<AssetId> = (1..=2).map(|n| placement(n).source_asset).collect();
     let taken = take(ledger, run, &WorkerId::fresh(), 1).await;
     ledger
         .finish(&[report(&taken[0], done(placement(1)))])
         .await
         .unwrap();
-    let from = ledger.placed_from("ingest", "agency", &ids).await.unwrap();
-    let known = (Revision::new("rev-1"), AssetPath::new("/in/1.tif"));
-    assert_eq!(from, [Some(known), None]);
+    let asset = |n: u64, revision: &str, path: &str| Asset {
+        id: placement(n).source_asset,
+        path: AssetPath::new(path),
+        revision: Revision::new(revision),
+        size: 1,
+        modified: None,
+        content_hash: None,
+        tags: Vec::new(),
+        readable: Readable::Yes,
+    };
+    let assets = [
+        asset(2, "rev-2", "/in/2.tif"),
+        asset(1, "rev-1", "/in/1.tif"),
+        asset(1, "rev-2", "/in/1.tif"),
+        asset(1, "rev-1", "/in/one.tif"),
+    ];
+    let unchanged = ledger.unchanged("ingest", "agency", &assets).await;
+    assert_eq!(unchanged.unwrap(), [false, true, false, false]);
+    for (flow, source) in [("other", "agency"), ("ingest", "other")] {
+        let unchanged = ledger.unchanged(flow, source, &assets).await;
+        assert_eq!(unchanged.unwrap(), [false; 4]);
+    }
+    // More than one statement takes, so that positions count from each one's start.
+    let many: Vec<Asset> = (0..2_500)
+        .map(|index| match index {
+            2_100 => asset(1, "rev-1", "/in/1.tif"),
+            _ => asset(2, "rev-2", "/in/2.tif"),
+        })
+        .collect();
+    let unchanged = ledger.unchanged("ingest", "agency", &many).await.unwrap();
+    let same: Vec<usize> = (0..many.len()).filter(|index| unchanged[*index]).collect();
+    assert_eq!(same, [2_100]);
 }

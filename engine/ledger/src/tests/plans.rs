@@ -8,7 +8,7 @@ use crate::notes::{
 };
 use crate::open::Target;
 use crate::read::{
-    CONTENTS, HOLDS, INTENTS, NEXT_DUE, PARTS, PLACED_FROM, PLACEMENTS, SESSIONS, STEPS,
+    CHANGED, CONTENTS, HOLDS, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS, STEPS,
 };
 use crate::settle::{ADD_CONTENTS, HOLD, PLACE, REAP, RECLAIM, SETTLE, UNHOLD};
 use crate::tests::{open, options};
@@ -112,17 +112,15 @@ async fn look_ups_are_driven_by_the_set_of_keys() {
         ],
     )
     .await;
-    for sql in [PLACEMENTS, PLACED_FROM] {
-        runs_as(
-            sql,
-            &[
-                "SCAN wanted VIRTUAL TABLE INDEX 1:",
-                "SEARCH placement USING INDEX sqlite_autoindex_placement_1 \
-                 (flow=? AND source=? AND source_asset=?)",
-            ],
-        )
-        .await;
-    }
+    let placement = "SEARCH placement USING INDEX sqlite_autoindex_placement_1 \
+                     (flow=? AND source=? AND source_asset=?)";
+    let wanted = "SCAN wanted VIRTUAL TABLE INDEX 1:";
+    runs_as(PLACEMENTS, &[wanted, placement]).await;
+    runs_as(
+        CHANGED,
+        &[wanted, "CORRELATED SCALAR SUBQUERY 1", placement],
+    )
+    .await;
     runs_as(
         HOLDS,
         &[

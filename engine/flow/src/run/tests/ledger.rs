@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use windlass_core::memory::MemoryLedger;
 use windlass_core::{
-    Action, AssetId, AssetPath, CallCount, ContentHash, ContentRecord, Cursor, Hold, LeasedStep,
-    Ledger, NewStep, Note, Noted, Placement, Result, Revision, RunId, RunRecord, RunState, StepId,
+    Action, Asset, AssetId, CallCount, ContentHash, ContentRecord, Cursor, Hold, LeasedStep,
+    Ledger, NewStep, Note, Noted, Placement, Result, RunId, RunRecord, RunState, StepId,
     StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
@@ -166,13 +166,8 @@ impl Ledger for CountedLedger {
         self.inner.placements(flow, source, assets).await
     }
 
-    async fn placed_from(
-        &self,
-        flow: &str,
-        source: &str,
-        assets: &[AssetId],
-    ) -> Result<Vec<Option<(Revision, AssetPath)>>> {
-        self.inner.placed_from(flow, source, assets).await
+    async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>> {
+        self.inner.unchanged(flow, source, assets).await
     }
 
     async fn holds(
