@@ -78,10 +78,18 @@ impl<'a> Listing<'a> {
             .collect())
     }
 
-    /// Drops an asset that needs no decision. If it changes while the listing goes on, it comes again.
-    pub(crate) fn forget(&mut self, asset: &Asset) {
-        let key = self.tree.key(&asset.path);
-        self.tree.forget(&key);
+    /// Drops an asset that needs no decision, unless the listing has replaced, moved or removed it since. If it
+    /// changes while the listing goes on, it comes again.
+    pub(crate) fn forget(&mut self, asset: &Asset) -> bool {
+        let is_there = self
+            .tree
+            .get(&asset.id)
+            .is_some_and(|there| there.revision == asset.revision && there.path == asset.path);
+        if is_there {
+            let key = self.tree.key(&asset.path);
+            self.tree.forget(&key);
+        }
+        is_there
     }
 
     /// What was not forgotten, sorted by path.

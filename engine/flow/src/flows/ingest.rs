@@ -91,18 +91,21 @@ impl Ingest {
         let mut placed_names = PlacedNames::new(self.source.capabilities());
         let mut unchanged = Unchanged::default();
         let is_settled = self.is_settled(&rules).await?;
+        // The ledger looks at what was listed before while the source lists on.
+        let mut before = Vec::new();
         loop {
-            let fresh = listing.fresh(UNCHANGED_BATCH).await?;
-            if fresh.is_empty() {
-                break;
-            }
-            if is_settled {
-                for asset in self.unchanged(fresh).await? {
-                    listing.forget(&asset);
+            let (fresh, same) =
+                tokio::try_join!(listing.fresh(UNCHANGED_BATCH), self.unchanged(before))?;
+            for asset in same {
+                if listing.forget(&asset) {
                     placed_names.insert(&asset.path);
                     unchanged.count(&asset);
                 }
             }
+            if fresh.is_empty() {
+                break;
+            }
+            before = if is_settled { fresh } else { Vec::new() };
         }
         let listed = listing.into_assets();
         self.observer.observe(Event::Deciding {

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use windlass_core::Scope;
+
 use super::*;
+use crate::discover::Listing;
 
 /// Counts the assets that a hook is asked about.
 #[derive(Debug)]
@@ -128,4 +131,30 @@ async fn files_keep_their_folders_where_the_flow_says_so() {
         collections,
         ["/Library/Inbox/ACME/Approved/2026/May", "/Library/Inbox"]
     );
+}
+
+#[tokio::test]
+async fn an_asset_that_moves_while_the_ledger_is_asked_about_it_is_not_forgotten() {
+    let source = MemoryEndpoint::new("agency");
+    for name in ["a", "b", "c"] {
+        let path = format!("/In/{name}.tif");
+        source.put(&path, b"bytes".to_vec()).unwrap();
+    }
+    source.set_page_entries(2);
+    let scope = Scope {
+        root: AssetPath::new("/In"),
+    };
+    let mut listing = Listing::new(&source, &scope, &Silent);
+    let first = listing.fresh(1).await.unwrap();
+    source.rename("/In/a.tif", "/In/z.tif").unwrap();
+    listing.fresh(usize::MAX).await.unwrap();
+
+    let forgotten: Vec<bool> = first.iter().map(|asset| listing.forget(asset)).collect();
+    assert_eq!(forgotten, [false, true]);
+    let left: Vec<String> = listing
+        .into_assets()
+        .iter()
+        .map(|asset| asset.path.to_string())
+        .collect();
+    assert_eq!(left, ["/In/c.tif", "/In/z.tif"]);
 }
