@@ -290,12 +290,22 @@ fn lock(target_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
         .write(true)
         .open(&path)
         .map_err(|e| disk("open", &path, e))?;
+    claim(file, &path, "another plugin build to finish", progress)
+}
+
+/// Locks an open file against every other process, and says what it waits for.
+fn claim(
+    file: File,
+    path: &Path,
+    waits_for: &str,
+    progress: &mut dyn FnMut(&str),
+) -> Result<File> {
     match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => progress("waiting for another plugin build to finish"),
-        Err(TryLockError::Error(e)) => return Err(disk("lock", &path, e)),
+        Err(TryLockError::WouldBlock) => progress(&format!("waiting for {waits_for}")),
+        Err(TryLockError::Error(e)) => return Err(disk("lock", path, e)),
     }
-    file.lock().map_err(|e| disk("lock", &path, e))?;
+    file.lock().map_err(|e| disk("lock", path, e))?;
     Ok(file)
 }
 

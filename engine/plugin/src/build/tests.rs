@@ -171,6 +171,32 @@ fn root_on_debian_installs_the_packages_and_says_so_once() {
 }
 
 #[test]
+fn two_that_need_the_packages_at_once_install_them_once() {
+    let machine = Machine::new();
+    let (libdir, log) = (machine.path("libdir"), machine.path("log"));
+    // As the real one: it refuses to run beside another.
+    let body = format!(
+        "mkdir {busy} || exit 100; echo \"$1\" >> {log}; sleep 0.2; rmdir {busy}; \
+         case \"$1\" in install) mkdir -p {lib}; touch {lib}/libstd-1.rlib;; esac",
+        busy = machine.path("busy").display(),
+        log = log.display(),
+        lib = libdir.display()
+    );
+    let search = Search {
+        installer: Some(machine.program("apt-get", &body)),
+        ..machine.search()
+    };
+    std::thread::scope(|scope| {
+        let find = || find_or_install(&search, machine.root.path(), true, &mut |_| {});
+        let both = [scope.spawn(find), scope.spawn(find)];
+        for found in both {
+            found.join().unwrap().unwrap();
+        }
+    });
+    assert_eq!(fs::read_to_string(log).unwrap(), "update\ninstall\n");
+}
+
+#[test]
 fn a_failing_installer_is_quoted() {
     let machine = Machine::new();
     let apt_get = machine.program("apt-get", "echo 'E: no network' >&2; exit 100");

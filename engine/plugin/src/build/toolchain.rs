@@ -5,13 +5,13 @@
 //! that library; Debian packages both, so on Debian they can be installed by root.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use windlass_core::{Error, Kind, Result};
 
-use super::{TARGET, last_lines, run};
+use super::{TARGET, claim, disk, last_lines, run};
 
 /// What Debian calls a compiler, its package manager, its sources and a wasm linker.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
@@ -104,6 +104,12 @@ pub(super) fn find_or_install(
     let Some(apt_get) = search.installer.as_deref().filter(|_| may_install) else {
         return Err(nothing_found(&missing));
     };
+    // apt-get refuses to run twice at a time. Its own file is one that all of us can lock, wherever they build.
+    let file = File::open(apt_get).map_err(|e| disk("open", apt_get, e))?;
+    let _lock = claim(file, apt_get, "another installation to finish", progress)?;
+    if let Ok(toolchain) = find(search, folder) {
+        return Ok(toolchain);
+    }
     let packages = DEBIAN_PACKAGES.join(" ");
     progress(&format!(
         "no compiler here can build for {TARGET}: installing {packages} with apt-get"
@@ -205,7 +211,9 @@ fn install(apt_get: &Path, folder: &Path) -> Result<()> {
         let mut command = clean(apt_get, folder);
         command
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(&arguments);
+            .args(&arguments)
+            // Somebody else's apt-get, such as nightly upgrades, is waited for: five minutes.
+            .args(["-o", "DPkg::Lock::Timeout=300"]);
         let output = run(&mut command)?;
         if !output.status.success() {
             return Err(
