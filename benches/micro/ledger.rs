@@ -240,6 +240,7 @@ fn retry(step: &LeasedStep) -> StepReport {
     StepReport {
         id: step.id,
         attempt: step.attempt,
+        took: Duration::ZERO,
         outcome: Outcome::Retry {
             after: Duration::ZERO,
             message: "again".into(),

@@ -162,6 +162,7 @@ async fn fill(ledger: &SqlLedger, assets: u64) -> Result<()> {
             .map(|(step, asset)| StepReport {
                 id: step.id,
                 attempt: step.attempt,
+                took: Duration::ZERO,
                 outcome: Outcome::Done {
                     placement: Some(Box::new(placement(asset))),
                     bytes_moved: asset.size,
@@ -228,7 +229,10 @@ async fn pass(file: &std::path::Path, assets: u64) -> Result<()> {
     let began = Instant::now();
     let plan = ingest.plan().await?;
     let took = began.elapsed();
-    assert_eq!(plan.unchanged.assets, assets, "every asset is unchanged");
+    assert_eq!(
+        plan.summary.unchanged.assets, assets,
+        "every asset is unchanged"
+    );
     assert!(plan.steps.is_empty());
     println!(
         "{assets} {:.3} {:.1} {:.1}",
@@ -244,7 +248,7 @@ async fn prepare(file: &std::path::Path, assets: u64) -> Result<()> {
     fill(&ledger, assets).await?;
     let ingest = ingest(&ledger, 0);
     let plan = ingest.plan().await?;
-    ingest.settle(&plan, None).await?;
+    ingest.settle(&plan.summary, None).await?;
     ledger.close().await
 }
 

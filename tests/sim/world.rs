@@ -229,13 +229,13 @@ impl World {
             let run = flow.runner.record(&plan).await?;
             let outcome = flow.runner.work(run, &never).await?;
             assert_eq!(outcome, RunOutcome::Finished);
-            let report = Report::of(ledger, Some(run), None, drop).await?;
+            let report = Report::of(ledger, Some(run), None).await?;
             for reason in report.failed.iter().chain(&report.held) {
                 self.note(format!("{} × {}", reason.assets, reason.reason));
             }
             assert_eq!(report.total(StepState::Open).steps, 0);
             assert_eq!(report.total(StepState::Leased).steps, 0);
-            flow.ingest.settle(&plan, Some(run)).await?;
+            flow.ingest.settle(&plan.summary, Some(run)).await?;
         }
         assert!(
             flow.runner.engine.gauges().at_rest(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 use windlass_core::{Blake3, CallCount, Cursor, Error, Kind, Ledger, Result};
-use windlass_flow::{Plan, Work};
+use windlass_flow::{PlannedStep, Work};
 use windlass_http::{CallBudget, Governor, GovernorState, MonthlyBudget};
 
 /// How often what was spent is written down.
@@ -157,34 +157,54 @@ async fn record(budget: &MonthlyBudget, ledger: &dyn Ledger, counts: Vec<CallCou
     }
 }
 
-/// About how many counted calls a plan's uploads take, with chunks of `chunk` bytes. Repeats after lost answers come on
-/// top.
-pub(crate) fn upload_calls(plan: &Plan, chunk: u64) -> u64 {
-    let placed = plan.steps.iter().filter_map(|step| match &step.work {
-        Some(Work::Place { asset, .. }) => Some(asset.size),
-        _ => None,
-    });
-    calls_for(placed, chunk)
+/// Counts the calls that a plan's uploads take, step by step. Repeats after lost answers come on top.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UploadCalls {
+    /// Bytes of a chunk of a large file.
+    chunk: u64,
+    small: u64,
+    small_bytes: u64,
+    large: u64,
+    chunks: u64,
 }
 
-fn calls_for(sizes: impl Iterator<Item = u64>, chunk: u64) -> u64 {
-    let (mut small, mut small_bytes, mut large, mut chunks) = (0_u64, 0_u64, 0_u64, 0_u64);
-    for size in sizes {
-        match size <= SMALL_BYTES_MAX {
-            true => {
-                small += 1;
-                small_bytes += size;
-            }
-            false => {
-                large += 1;
-                chunks += size.div_ceil(chunk.max(1));
-            }
+impl UploadCalls {
+    /// No step yet; large files go in chunks of `chunk` bytes.
+    pub(crate) fn new(chunk: u64) -> Self {
+        UploadCalls {
+            chunk: chunk.max(1),
+            small: 0,
+            small_bytes: 0,
+            large: 0,
+            chunks: 0,
         }
     }
-    let batches = small
-        .div_ceil(SHARED_BY)
-        .max(small_bytes.div_ceil(BATCH_BYTES));
-    batches + chunks + 2 * (small + large).div_ceil(SHARED_BY)
+
+    /// Adds a step.
+    pub(crate) fn add(&mut self, step: &PlannedStep) {
+        if let Some(Work::Place { asset, .. }) = &step.work {
+            self.add_file(asset.size);
+        }
+    }
+
+    fn add_file(&mut self, size: u64) {
+        if size <= SMALL_BYTES_MAX {
+            self.small += 1;
+            self.small_bytes += size;
+        } else {
+            self.large += 1;
+            self.chunks += size.div_ceil(self.chunk);
+        }
+    }
+
+    /// About how many calls they take.
+    pub(crate) fn total(&self) -> u64 {
+        let batches = self
+            .small
+            .div_ceil(SHARED_BY)
+            .max(self.small_bytes.div_ceil(BATCH_BYTES));
+        batches + self.chunks + 2 * (self.small + self.large).div_ceil(SHARED_BY)
+    }
 }
 
 #[cfg(test)]
@@ -231,13 +251,18 @@ mod tests {
     #[test]
     fn small_files_share_calls_and_large_ones_take_one_a_chunk() {
         let mib = 1_u64 << 20;
-        assert_eq!(calls_for(std::iter::empty(), 64 * mib), 0);
+        let calls_for = |sizes: &mut dyn Iterator<Item = u64>, chunk| {
+            let mut calls = UploadCalls::new(chunk);
+            sizes.for_each(|size| calls.add_file(size));
+            calls.total()
+        };
+        assert_eq!(calls_for(&mut std::iter::empty(), 64 * mib), 0);
         // 977 MiB in batches of 64, started and finished by the thousand.
-        let small = std::iter::repeat_n(100 << 10, 10_000);
-        assert_eq!(calls_for(small, 64 * mib), 16 + 2 * 10);
-        assert_eq!(calls_for([4096 * mib].into_iter(), 64 * mib), 64 + 2);
+        let mut small = std::iter::repeat_n(100 << 10, 10_000);
+        assert_eq!(calls_for(&mut small, 64 * mib), 16 + 2 * 10);
+        assert_eq!(calls_for(&mut [4096 * mib].into_iter(), 64 * mib), 64 + 2);
         assert_eq!(
-            calls_for([4 * mib, 4 * mib + 1].into_iter(), 64 * mib),
+            calls_for(&mut [4 * mib, 4 * mib + 1].into_iter(), 64 * mib),
             1 + 1 + 2
         );
     }

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use windlass_core::{Action, ByteSize, StepState};
-use windlass_flow::{Plan, Report};
+use windlass_flow::{PlanSummary, PlannedStep, Report};
 
 /// Reasons beyond this many are only counted.
 const REASONS_SHOWN: usize = 15;
@@ -33,13 +33,28 @@ pub(crate) fn files(count: u64) -> String {
     }
 }
 
-/// A plan: sums by action, then reasons, then remarks.
-pub(crate) fn plan(plan: &Plan, steps: bool) -> String {
+/// Some steps of a plan, a line each.
+pub(crate) fn plan_steps(steps: &[PlannedStep]) -> String {
+    let mut all = table(&[], &[1]);
+    for step in steps {
+        all.add_row(vec![
+            step.action.to_string(),
+            ByteSize(step.asset.size).to_string(),
+            step.asset.path.to_string(),
+            step.reason.clone(),
+        ]);
+    }
+    lines(&all)
+}
+
+/// A plan: sums by action, then reasons, unless its steps were shown with them, then remarks.
+pub(crate) fn plan(plan: &PlanSummary, steps_shown: bool) -> String {
+    let origin = &plan.origin;
     let mut parts = vec![format!(
         "flow {:?}: {} → {}",
-        plan.flow, plan.source, plan.sink
+        plan.flow, origin.source, origin.sink
     )];
-    if let Some(hook) = &plan.hook {
+    if let Some(hook) = &origin.hook {
         parts.push(format!(
             "rules by {} {}, digest {}",
             hook.name,
@@ -56,18 +71,7 @@ pub(crate) fn plan(plan: &Plan, steps: bool) -> String {
         ]);
     }
     parts.push(lines(&sums));
-    if steps {
-        let mut all = table(&["step", "size", "path", "reason"], &[1]);
-        for step in &plan.steps {
-            all.add_row(vec![
-                step.action.to_string(),
-                ByteSize(step.asset.size).to_string(),
-                step.asset.path.to_string(),
-                step.reason.clone(),
-            ]);
-        }
-        parts.push(lines(&all));
-    } else {
+    if !steps_shown {
         for action in [Action::Conflict, Action::Hold, Action::Skip] {
             let of_action = plan
                 .reasons()
@@ -82,11 +86,14 @@ pub(crate) fn plan(plan: &Plan, steps: bool) -> String {
         }
     }
     if !plan.findings.is_empty() {
-        let findings: Vec<String> = plan
+        let mut findings: Vec<String> = plan
             .findings
             .iter()
             .map(|finding| format!("  {}: {}", finding.subject, finding.message))
             .collect();
+        if plan.more_findings > 0 {
+            findings.push(format!("  … and {} more", plan.more_findings));
+        }
         parts.push(format!("remarks\n{}", findings.join("\n")));
     }
     if plan.is_empty() {

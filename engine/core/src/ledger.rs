@@ -20,6 +20,8 @@ use crate::error::{Kind, Result};
 use crate::journal::{CallCount, Note, Unfinished};
 use crate::plan::Action;
 use crate::ports::Placed;
+use crate::proof::{CustodyRecord, FactsWanted, RunFacts, RunOrigin};
+use crate::spool::Spool;
 
 /// Names one run. Sorts by time of start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -130,6 +132,8 @@ pub struct RunRecord {
     pub finished: Option<Timestamp>,
     /// Assets that its plan found placed and unchanged: they have no steps, because there may be millions.
     pub unchanged: Tally,
+    /// By what it was decided; `None` until its plan is complete, and for runs of versions that did not record it.
+    pub origin: Option<RunOrigin>,
 }
 
 /// How a step stands.
@@ -376,6 +380,8 @@ pub struct StepReport {
     pub id: StepId,
     /// The attempt that ended it.
     pub attempt: u32,
+    /// How long the attempt took.
+    pub took: Duration,
     /// How.
     pub outcome: Outcome,
 }
@@ -415,6 +421,8 @@ pub struct StepRecord {
     pub placed: Option<Placed>,
     /// When it ended.
     pub ended: Option<Timestamp>,
+    /// How long its last attempt took, in milliseconds, where that was recorded.
+    pub took_ms: Option<u64>,
 }
 
 /// The durable record.
@@ -423,6 +431,12 @@ pub struct StepRecord {
 /// repeat; a run whose steps could not be added is planned anew.
 #[async_trait]
 pub trait Ledger: Send + Sync + fmt::Debug {
+    /// The name that the ledger was given when it was made; copies keep it.
+    async fn id(&self) -> Result<String>;
+
+    /// Scratch space of this process, for listings that memory should not hold.
+    async fn spool(&self) -> Result<Box<dyn Spool>>;
+
     /// Records a run in state [`RunState::Planning`]. A run that is there already stays as it is;
     /// `Conflict` when it belongs to another flow.
     async fn begin_run(&self, run: RunId, flow: &str) -> Result<()>;
@@ -437,8 +451,11 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// run.
     async fn set_run_state(&self, run: RunId, state: RunState) -> Result<()>;
 
-    /// Records what the plan of a run found unchanged. `NotFound` without the run.
-    async fn set_unchanged(&self, run: RunId, unchanged: Tally) -> Result<()>;
+    /// Records what the plan of a run found unchanged, and by what it was decided. `NotFound` without the run.
+    async fn set_planned(&self, run: RunId, unchanged: Tally, origin: &RunOrigin) -> Result<()>;
+
+    /// The run of this name.
+    async fn run(&self, run: RunId) -> Result<Option<RunRecord>>;
 
     /// The newest runs first, at most `limit`; of one flow or of all.
     async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>>;
@@ -502,6 +519,20 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// How many steps of a run stand in each state, with their bytes and the bytes that moved.
     async fn tally(&self, run: RunId) -> Result<Vec<(StepState, Action, Tally)>>;
 
+    /// The steps of a run about the asset at a path, each with what [`NewStep::payload`] said.
+    async fn steps_at(&self, run: RunId, path: &AssetPath) -> Result<Vec<(StepRecord, String)>>;
+
+    /// What a report of a run is made of. `NotFound` without the run.
+    async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts>;
+
+    /// How attempts ended, of one run or of all: those after number `after`, ascending, at most `limit`.
+    async fn custody(
+        &self,
+        run: Option<RunId>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<CustodyRecord>>;
+
     /// What is known of each content, in the same order.
     async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>>;
 
@@ -512,6 +543,18 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         source: &str,
         assets: &[AssetId],
     ) -> Result<Vec<Option<Placement>>>;
+
+    /// What the flow placed from one source, in the order of source assets, those after `after`, at most `limit`.
+    async fn placements_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>>;
+
+    /// What any flow placed as each of these assets of a sink, in the same order.
+    async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>>;
 
     /// Whether the flow placed each source asset last at just this revision and from just this path, in the same
     /// order: all that a pass over everything needs to know, at a fraction of what placements cost.

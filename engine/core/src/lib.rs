@@ -17,8 +17,10 @@ mod metadata;
 mod names;
 mod plan;
 mod ports;
+mod proof;
 mod ranges;
 mod secret;
+mod spool;
 
 pub use asset::{
     Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Folder, Readable, Revision,
@@ -43,8 +45,12 @@ pub use ports::{
     AssetStream, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack, Placed,
     Scope, Sink, Source, Together, UploadOrder, UploadSession,
 };
+pub use proof::{
+    CustodyEvent, CustodyRecord, FactsWanted, ReasonCount, RunFacts, RunOrigin, Slice,
+};
 pub use ranges::Ranges;
 pub use secret::Secret;
+pub use spool::{MemorySpool, Spool, SpoolEntry, SpoolOrder};
 
 #[cfg(test)]
 mod tests;

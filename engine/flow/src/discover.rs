@@ -1,13 +1,17 @@
 //! Listing a source completely, page by page, entries applied strictly in order.
 //!
-//! Whoever follows a listing may forget what needs no decision as soon as a page has it, so that a pass over
-//! a million unchanged assets holds a page of them and not a million.
+//! What needs no decision is not kept, and what does is kept outside of memory once there is much of it: a pass
+//! over a million assets holds a page of them, changed or not.
 
-use std::collections::BTreeMap;
-
-use windlass_core::{Asset, AssetId, AssetPath, Change, Cursor, Result, Scope, Source};
+use windlass_core::{
+    Asset, Change, Cursor, Ledger, MemorySpool, Result, Scope, Source, Spool, SpoolEntry,
+    SpoolOrder,
+};
 
 use crate::observe::{Event, Observer};
+
+/// How many assets are kept in memory before they go to the ledger's scratch space: some tens of MiB.
+const IN_MEMORY_MAX: usize = 50_000;
 
 /// A listing under way.
 ///
@@ -18,11 +22,8 @@ pub(crate) struct Listing<'a> {
     source: &'a dyn Source,
     scope: &'a Scope,
     observer: &'a dyn Observer,
-    tree: Tree,
     cursor: Option<Cursor>,
     complete: bool,
-    /// Assets that were listed and not looked at yet.
-    fresh: Vec<AssetId>,
     listed: u64,
 }
 
@@ -37,80 +38,118 @@ impl<'a> Listing<'a> {
             source,
             scope,
             observer,
-            tree: Tree {
-                folds: source.capabilities().folds_names,
-                ..Tree::default()
-            },
             cursor: None,
             complete: false,
-            fresh: Vec::new(),
             listed: 0,
         }
     }
 
-    /// Reads pages until `assets` are fresh or the listing is complete; the assets that are fresh now.
-    /// None of them means that the listing is complete.
-    pub(crate) async fn fresh(&mut self, assets: usize) -> Result<Vec<Asset>> {
-        while !self.complete && self.fresh.len() < assets {
+    /// Reads pages until they hold `assets` assets or the listing is complete; what they say, in order. `None` once
+    /// everything was read.
+    pub(crate) async fn changes(&mut self, assets: usize) -> Result<Option<Vec<Change>>> {
+        if self.complete {
+            return Ok(None);
+        }
+        let mut changes = Vec::new();
+        let mut fresh = 0;
+        while !self.complete && fresh < assets {
             let page = self
                 .source
                 .changes(self.scope, self.cursor.as_ref())
                 .await?;
-            for change in page.changes {
-                if let Change::Asset(asset) = &change {
-                    self.fresh.push(asset.id.clone());
-                    self.listed += 1;
-                }
-                self.tree.apply(change);
-            }
+            let is_asset = |change: &&Change| matches!(change, Change::Asset(_));
+            fresh += page.changes.iter().filter(is_asset).count();
+            self.listed += page.changes.iter().filter(is_asset).count() as u64;
+            changes.extend(page.changes);
             self.observer.observe(Event::Listed {
                 assets: self.listed,
             });
             self.cursor = Some(page.cursor);
             self.complete = !page.more;
         }
-        let fresh = std::mem::take(&mut self.fresh);
-        // What was replaced or removed since is not there any more.
-        Ok(fresh
-            .iter()
-            .filter_map(|id| self.tree.get(id))
-            .cloned()
-            .collect())
-    }
-
-    /// Drops an asset that needs no decision, unless the listing has replaced, moved or removed it since. If it
-    /// changes while the listing goes on, it comes again.
-    pub(crate) fn forget(&mut self, asset: &Asset) -> bool {
-        let is_there = self
-            .tree
-            .get(&asset.id)
-            .is_some_and(|there| there.revision == asset.revision && there.path == asset.path);
-        if is_there {
-            let key = self.tree.key(&asset.path);
-            self.tree.forget(&key);
-        }
-        is_there
-    }
-
-    /// What was not forgotten, sorted by path.
-    pub(crate) fn into_assets(self) -> Vec<Asset> {
-        let mut assets: Vec<Asset> = self.tree.by_key.into_values().collect();
-        assets.sort_by(|a, b| (&a.path, &a.id).cmp(&(&b.path, &b.id)));
-        assets
+        Ok(Some(changes))
     }
 }
 
-/// A listing in the making.
-#[derive(Default)]
-struct Tree {
+/// What a listing showed and somebody must decide about.
+pub(crate) struct Kept<'a> {
+    ledger: &'a dyn Ledger,
     /// Whether the source takes spellings that differ in case or normal form for one name.
     folds: bool,
-    by_key: BTreeMap<String, Asset>,
-    key_of: BTreeMap<AssetId, String>,
+    store: Store,
+    in_memory_max: usize,
 }
 
-impl Tree {
-    fn key(&self, path: &AssetPath) -> String {
+enum Store {
+    Memory(MemorySpool),
+    Spool(Box<dyn Spool>),
+}
+
+impl<'a> Kept<'a> {
+    /// Nothing yet. `folds` says whether the source takes spellings that differ in case or normal form for one name.
+    pub(crate) fn new(ledger: &'a dyn Ledger, folds: bool) -> Self {
+        Kept {
+            ledger,
+            folds,
+            store: Store::Memory(MemorySpool::default()),
+            in_memory_max: IN_MEMORY_MAX,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_in_memory_max(mut self, max: usize) -> Self {
+        self.in_memory_max = max;
+        self
+    }
+
+    /// Applies what a page says. `keep` is asked about each asset in order; what it does not want is not kept, and
+    /// neither is an older state of it.
+    pub(crate) async fn apply(
+        &mut self,
+        changes: Vec<Change>,
+        mut keep: impl FnMut(&Asset) -> bool + Send,
+    ) -> Result<()> {
+        let mut entries = Vec::with_capacity(changes.len());
+        for change in changes {
+            entries.push(match change {
+                Change::Asset(asset) => {
+                    let key = self.key(&asset.path);
+                    match keep(&asset) {
+                        true => SpoolEntry::Put { key, asset },
+                        false => SpoolEntry::Drop { key, id: asset.id },
+                    }
+                }
+                Change::Folder(folder) => SpoolEntry::Clear(self.key(&folder.path)),
+                Change::Removed(path) => SpoolEntry::ClearTree(self.key(&path)),
+            });
+        }
+        match &mut self.store {
+            Store::Spool(spool) => return spool.apply(entries).await,
+            Store::Memory(memory) => {
+                entries
+                    .into_iter()
+                    .for_each(|entry| memory.apply_one(entry));
+                if memory.count() <= self.in_memory_max {
+                    return Ok(());
+                }
+            }
+        }
+        self.spill().await
+    }
+
+    /// Moves what is in memory to the scratch space.
+    async fn spill(&mut self) -> Result<()> {
+        let mut spool = self.ledger.spool().await?;
+        if let Store::Memory(memory) = &mut self.store {
+            spool
+                .apply(std::mem::take(memory).into_entries().collect())
+                .await?;
+        }
+        self.store = Store::Spool(spool);
+        Ok(())
+    }
+
+    fn key(&self, path: &windlass_core::AssetPath) -> String {
         if self.folds {
             path.key()
         } else {
@@ -118,49 +157,57 @@ impl Tree {
         }
     }
 
-    fn get(&self, id: &AssetId) -> Option<&Asset> {
-        self.by_key.get(self.key_of.get(id)?)
+    /// What is kept, in order, once the listing is complete.
+    pub(crate) async fn into_sorted(self) -> Result<Sorted> {
+        let mut spool: Box<dyn Spool> = match self.store {
+            Store::Memory(memory) => Box::new(memory),
+            Store::Spool(spool) => spool,
+        };
+        Ok(Sorted {
+            len: spool.len().await?,
+            spool,
+            after: None,
+        })
+    }
+}
+
+/// Assets in the order of folded paths.
+pub(crate) struct Sorted {
+    spool: Box<dyn Spool>,
+    after: Option<SpoolOrder>,
+    len: u64,
+}
+
+impl Sorted {
+    /// How many there are in all.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
     }
 
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Asset(asset) => {
-                let key = self.key(&asset.path);
-                if let Some(before) = self.key_of.insert(asset.id.clone(), key.clone())
-                    && before != key
-                {
-                    self.by_key.remove(&before);
-                }
-                if let Some(replaced) = self.by_key.insert(key, asset.clone())
-                    && replaced.id != asset.id
-                {
-                    self.key_of.remove(&replaced.id);
-                }
+    /// About `assets` of the next ones; none at the end. Assets whose paths differ only in case or normal form
+    /// always come together.
+    pub(crate) async fn next(&mut self, assets: usize) -> Result<Vec<Asset>> {
+        let mut want = assets.max(2);
+        loop {
+            let mut page = self.spool.page(self.after.as_ref(), want).await?;
+            let is_last = page.len() < want;
+            if !is_last {
+                // The last group may go on behind this page.
+                let last = page.last().map(|asset| asset.path.key());
+                let whole = page
+                    .iter()
+                    .rposition(|asset| Some(asset.path.key()) != last)
+                    .map_or(0, |at| at + 1);
+                page.truncate(whole);
             }
-            Change::Folder(folder) => {
-                let key = self.key(&folder.path);
-                self.forget(&key);
+            if let Some(asset) = page.last() {
+                self.after = Some(SpoolOrder::of(&asset.path));
             }
-            Change::Removed(path) => {
-                let key = self.key(&path);
-                self.forget(&key);
-                let below = format!("{key}/");
-                let gone: Vec<String> = self
-                    .by_key
-                    .range(below.clone()..)
-                    .take_while(|(key, _)| key.starts_with(&below))
-                    .map(|(key, _)| key.clone())
-                    .collect();
-                for key in gone {
-                    self.forget(&key);
-                }
+            if is_last || !page.is_empty() {
+                return Ok(page);
             }
-        }
-    }
-
-    fn forget(&mut self, key: &str) {
-        if let Some(asset) = self.by_key.remove(key) {
-            self.key_of.remove(&asset.id);
+            // One group fills it all.
+            want *= 2;
         }
     }
 }

@@ -15,9 +15,9 @@ mod select;
 
 pub use flows::ingest::{Ingest, IngestOptions};
 pub use observe::{Event, Observer, RunStatus, Silent};
-pub use plan::{Plan, PlannedStep, Unchanged, Work};
-pub use report::{AssetLine, Report};
-pub use run::{RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
+pub use plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work};
+pub use report::{AssetLine, ReasonLine, Report, Saved, TallyLine, each_asset};
+pub use run::{Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};
 
 #[cfg(test)]

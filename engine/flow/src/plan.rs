@@ -1,35 +1,77 @@
-//! The plan: one step an asset, each with its reason. A plain value that can be printed and compared.
+//! The plan: one step an asset, each with its reason. Steps are handed on as they are decided, because there may
+//! be millions; what remains of them is a summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
-    Action, Asset, AssetId, Blake3, Correlation, Destination, Draft, Error, Finding, HookIdentity,
-    Kind, NewStep, Placement, Result, StepState,
+    Action, Asset, AssetId, AssetPath, Blake3, Correlation, Destination, Draft, Error, Finding,
+    Kind, NewStep, Placement, Result, RunOrigin, StepState,
 };
 
 /// Why an asset is skipped that is [`Unchanged`].
 pub(crate) const UNCHANGED: &str = "already placed and unchanged";
 
-/// What a flow would do, and why.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+/// How many different reasons and remarks a summary tells apart; what comes after is counted together.
+const REASONS_MAX: usize = 1_000;
+
+/// How many steps of each action a summary names.
+const SAMPLES: usize = 3;
+
+/// Takes the steps of a plan as they are decided.
+#[async_trait]
+pub trait PlanWriter: Send {
+    /// Takes further steps, in the order of folded paths. An error ends the planning.
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()>;
+}
+
+#[async_trait]
+impl PlanWriter for Vec<PlannedStep> {
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        self.extend(steps);
+        Ok(())
+    }
+}
+
+/// What a flow would do, and why: everything about it but the steps. Its size is bounded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanSummary {
     /// The flow's name in the configuration.
     pub flow: String,
-    /// The endpoint that assets come from.
-    pub source: String,
-    /// The endpoint that assets go to.
-    pub sink: String,
-    /// Which hook spoke, where one is configured.
-    pub hook: Option<HookIdentity>,
-    /// The digest of what decided, apart from the assets: options, plugin, configuration, date.
-    pub rules: Blake3,
-    /// One step an asset that is not unchanged, in the order of paths.
-    pub steps: Vec<PlannedStep>,
+    /// By what it was decided.
+    pub origin: RunOrigin,
     /// What is placed as it would be placed again.
     pub unchanged: Unchanged,
+    /// The first steps of each action.
+    pub samples: BTreeMap<Action, Vec<Sample>>,
     /// Remarks that do not stop an asset; each is named once.
-    pub findings: Vec<Finding>,
+    pub findings: BTreeSet<Finding>,
+    /// Further remarks that are not among them, repeated ones too.
+    pub more_findings: u64,
+    steps: BTreeMap<Action, (u64, u64)>,
+    reasons: BTreeMap<(Action, String), u64>,
+    more_reasons: BTreeMap<Action, u64>,
+}
+
+/// One step of a plan, as its summary names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The asset.
+    pub path: AssetPath,
+    /// Number of bytes.
+    pub size: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a flow would do, and why, as one value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Everything but the steps.
+    pub summary: PlanSummary,
+    /// One step an asset that is not unchanged, in the order of folded paths.
+    pub steps: Vec<PlannedStep>,
 }
 
 /// Assets that are placed as they would be placed again: counted, because there may be millions.
@@ -159,41 +201,105 @@ impl PlannedStep {
     }
 }
 
-impl Plan {
+impl PlanSummary {
+    /// Nothing decided yet.
+    pub fn new(flow: String, origin: RunOrigin) -> Self {
+        PlanSummary {
+            flow,
+            origin,
+            unchanged: Unchanged::default(),
+            samples: BTreeMap::new(),
+            findings: BTreeSet::new(),
+            more_findings: 0,
+            steps: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            more_reasons: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a step.
+    pub fn count(&mut self, step: &PlannedStep) {
+        let (steps, bytes) = self.steps.entry(step.action).or_default();
+        *steps += 1;
+        *bytes += step.asset.size;
+        let samples = self.samples.entry(step.action).or_default();
+        if samples.len() < SAMPLES {
+            samples.push(Sample {
+                path: step.asset.path.clone(),
+                size: step.asset.size,
+                reason: step.reason.clone(),
+            });
+        }
+        if step.action.acts() {
+            return;
+        }
+        let key = (step.action, step.reason.clone());
+        if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&key) {
+            *self.reasons.entry(key).or_default() += 1;
+        } else {
+            *self.more_reasons.entry(step.action).or_default() += 1;
+        }
+    }
+
+    /// Remembers remarks.
+    pub fn find(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            if self.findings.contains(finding) {
+                continue;
+            }
+            match self.findings.len() < REASONS_MAX {
+                true => drop(self.findings.insert(finding.clone())),
+                false => self.more_findings += 1,
+            }
+        }
+    }
+
     /// True when running it would change nothing.
     pub fn is_empty(&self) -> bool {
-        !self.steps.iter().any(|step| step.action.acts())
+        !self.steps.keys().any(|action| action.acts())
     }
 
     /// Assets and bytes by action, in the order of actions; what is unchanged counts as skipped.
     pub fn totals(&self) -> BTreeMap<Action, (u64, u64)> {
-        let mut totals = BTreeMap::new();
+        let mut totals = self.steps.clone();
         if self.unchanged.assets > 0 {
-            totals.insert(Action::Skip, (self.unchanged.assets, self.unchanged.bytes));
-        }
-        for step in &self.steps {
-            let (steps, bytes) = totals.entry(step.action).or_insert((0, 0));
-            *steps += 1;
-            *bytes += step.asset.size;
+            let (steps, bytes) = totals.entry(Action::Skip).or_default();
+            *steps += self.unchanged.assets;
+            *bytes += self.unchanged.bytes;
         }
         totals
     }
 
     /// Skips and holds by reason, most frequent first, then by text.
     pub fn reasons(&self) -> Vec<(Action, String, u64)> {
-        let mut counted: BTreeMap<(Action, &str), u64> = BTreeMap::new();
-        for step in self.steps.iter().filter(|step| !step.action.acts()) {
-            *counted.entry((step.action, &step.reason)).or_default() += 1;
-        }
-        if self.unchanged.assets > 0 {
-            counted.insert((Action::Skip, UNCHANGED), self.unchanged.assets);
-        }
+        let counted = self.reasons.iter();
         let mut reasons: Vec<_> = counted
-            .into_iter()
-            .map(|((action, reason), count)| (action, reason.to_owned(), count))
+            .map(|((action, reason), count)| (*action, reason.clone(), *count))
             .collect();
+        if self.unchanged.assets > 0 {
+            reasons.push((Action::Skip, UNCHANGED.to_owned(), self.unchanged.assets));
+        }
         reasons.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| (a.0, &a.1).cmp(&(b.0, &b.1))));
+        let more = self.more_reasons.iter();
+        reasons.extend(more.map(|(action, count)| (*action, "other reasons".to_owned(), *count)));
         reasons
+    }
+}
+
+impl Plan {
+    /// True when running it would change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.summary.is_empty()
+    }
+
+    /// See [`PlanSummary::totals`].
+    pub fn totals(&self) -> BTreeMap<Action, (u64, u64)> {
+        self.summary.totals()
+    }
+
+    /// See [`PlanSummary::reasons`].
+    pub fn reasons(&self) -> Vec<(Action, String, u64)> {
+        self.summary.reasons()
     }
 }
 

@@ -1,17 +1,27 @@
 //! What a run did, read back from the ledger: sums for people, a line an asset for programs.
+//!
+//! Everything that is counted is counted by the ledger, so that a report of a million assets holds a few rows.
 
 use std::collections::BTreeMap;
 
-use crate::plan::UNCHANGED;
 use jiff::Timestamp;
 use serde::Serialize;
 use windlass_core::{
-    Action, AssetPath, Error, Evidence, Kind, Ledger, Placed, Result, RunId, RunRecord, RunState,
-    StepId, StepRecord, StepState, Tally,
+    Action, AssetPath, Error, Evidence, FactsWanted, Kind, Ledger, Placed, ReasonCount, Result,
+    RunId, RunOrigin, RunRecord, RunState, Slice, StepId, StepRecord, StepState, Tally,
 };
+
+use crate::plan::UNCHANGED;
 
 /// How many steps are read in one call.
 const STEPS_A_CALL: u32 = 1_000;
+
+/// How much a report says at most.
+const WANTED: FactsWanted = FactsWanted {
+    reasons: 200,
+    slowest: 20,
+    slices: 60,
+};
 
 /// The sums of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +32,8 @@ pub struct Report {
     pub flow: String,
     /// How the run stands.
     pub state: RunState,
+    /// By what it was decided.
+    pub origin: Option<RunOrigin>,
     /// When it began.
     pub started: Timestamp,
     /// When its last step ended.
@@ -30,6 +42,8 @@ pub struct Report {
     pub tallies: Vec<TallyLine>,
     /// Bytes that really moved.
     pub bytes_moved: u64,
+    /// What was done without moving its bytes.
+    pub saved: Saved,
     /// How many assets this run placed, by how strongly it is proved that the sink holds the right bytes.
     pub proved: BTreeMap<Evidence, u64>,
     /// Why assets were skipped, most frequent first.
@@ -38,6 +52,27 @@ pub struct Report {
     pub held: Vec<ReasonLine>,
     /// Why steps failed, most frequent first.
     pub failed: Vec<ReasonLine>,
+    /// Further reasons that are not among those.
+    pub more_reasons: u64,
+    /// The assets that took longest, slowest first.
+    pub slowest: Vec<AssetLine>,
+    /// What was done in slices of equal length; empty ones are left out.
+    pub slices: Vec<Slice>,
+    /// How long a slice is, in milliseconds.
+    pub slice_ms: u64,
+}
+
+/// Assets whose bytes did not have to move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Saved {
+    /// Assets that were placed and unchanged.
+    pub unchanged_assets: u64,
+    /// Their bytes.
+    pub unchanged_bytes: u64,
+    /// Assets that got their place by a link or a copy inside the sink.
+    pub linked_assets: u64,
+    /// Their bytes.
+    pub linked_bytes: u64,
 }
 
 /// One state and action of a report.
@@ -60,10 +95,28 @@ pub struct ReasonLine {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The stable code of what went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// How many assets it concerns.
     pub assets: u64,
+    /// Their bytes.
+    pub bytes: u64,
     /// One of them.
     pub example: AssetPath,
+}
+
+impl From<ReasonCount> for ReasonLine {
+    fn from(count: ReasonCount) -> Self {
+        ReasonLine {
+            reason: count.reason,
+            hint: count.hint,
+            error: count.error,
+            assets: count.steps,
+            bytes: count.bytes,
+            example: count.example,
+        }
+    }
 }
 
 /// One asset of a run, as `--json` prints it.
@@ -85,6 +138,9 @@ pub struct AssetLine {
     pub bytes_moved: u64,
     /// How often it was tried.
     pub attempts: u32,
+    /// How long the last attempt took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
     /// What the sink holds now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placed: Option<Placed>,
@@ -110,6 +166,7 @@ impl From<StepRecord> for AssetLine {
             size: step.size,
             bytes_moved: step.bytes_moved,
             attempts: step.attempt,
+            took_ms: step.took_ms,
             placed: step.placed,
             error: step.error,
             message: step.message,
@@ -118,30 +175,29 @@ impl From<StepRecord> for AssetLine {
     }
 }
 
-impl Report {
-    /// Sums up a run; `None` means the newest, of one flow or of all. `each` sees every asset in order.
-    pub async fn of(
-        ledger: &dyn Ledger,
-        run: Option<RunId>,
-        flow: Option<&str>,
-        mut each: impl FnMut(AssetLine),
-    ) -> Result<Report> {
-        let record = find(ledger, run, flow).await?;
-        let mut reasons: BTreeMap<(StepState, String), ReasonLine> = BTreeMap::new();
-        let mut proved: BTreeMap<Evidence, u64> = BTreeMap::new();
-        let mut after: Option<StepId> = None;
-        loop {
-            let steps = ledger.steps(record.id, after, STEPS_A_CALL).await?;
-            let Some(last) = steps.last() else { break };
-            after = Some(last.id);
-            for step in steps {
-                note_reason(&mut reasons, &step);
-                if let (StepState::Done, Some(placed)) = (step.state, &step.placed) {
-                    *proved.entry(placed.evidence).or_default() += 1;
-                }
-                each(AssetLine::from(step));
-            }
+/// Hands every asset of a run that has a step to `each`, in the order of the plan. An error of `each` ends it.
+pub async fn each_asset(
+    ledger: &dyn Ledger,
+    run: RunId,
+    mut each: impl FnMut(AssetLine) -> Result<()>,
+) -> Result<()> {
+    let mut after: Option<StepId> = None;
+    loop {
+        let steps = ledger.steps(run, after, STEPS_A_CALL).await?;
+        let Some(last) = steps.last() else {
+            return Ok(());
+        };
+        after = Some(last.id);
+        for step in steps {
+            each(AssetLine::from(step))?;
         }
+    }
+}
+
+impl Report {
+    /// Sums up a run; `None` means the newest, of one flow or of all. `NotFound` without it.
+    pub async fn of(ledger: &dyn Ledger, run: Option<RunId>, flow: Option<&str>) -> Result<Report> {
+        let record = find(ledger, run, flow).await?;
         let mut tallies: Vec<TallyLine> = ledger
             .tally(record.id)
             .await?
@@ -152,29 +208,46 @@ impl Report {
                 tally,
             })
             .collect();
-        let unchanged = record.unchanged;
-        if unchanged.steps > 0 {
-            add_unchanged(&mut tallies, unchanged);
-            let reason = ReasonLine {
+        let facts = ledger.facts(record.id, WANTED).await?;
+        let saved = saved(&tallies, record.unchanged);
+        let [mut skipped, held, failed] = [StepState::Skipped, StepState::Held, StepState::Failed]
+            .map(|state| {
+                let of_state = facts.reasons.iter().filter(|count| count.state == state);
+                of_state.cloned().map(ReasonLine::from).collect::<Vec<_>>()
+            });
+        if record.unchanged.steps > 0 {
+            add_unchanged(&mut tallies, record.unchanged);
+            skipped.push(ReasonLine {
                 reason: UNCHANGED.to_owned(),
                 hint: None,
-                assets: unchanged.steps,
+                error: None,
+                assets: record.unchanged.steps,
+                bytes: record.unchanged.bytes,
                 example: AssetPath::new(""),
-            };
-            reasons.insert((StepState::Skipped, UNCHANGED.to_owned()), reason);
+            });
+            skipped.sort_by(|a, b| {
+                let by_text = || a.reason.cmp(&b.reason);
+                b.assets.cmp(&a.assets).then_with(by_text)
+            });
         }
         Ok(Report {
             run: record.id,
             flow: record.flow,
             state: record.state,
+            origin: record.origin,
             started: record.started,
             finished: record.finished,
             bytes_moved: tallies.iter().map(|line| line.tally.bytes_moved).sum(),
             tallies,
-            proved,
-            skipped: by_frequency(&reasons, StepState::Skipped),
-            held: by_frequency(&reasons, StepState::Held),
-            failed: by_frequency(&reasons, StepState::Failed),
+            saved,
+            proved: facts.proved,
+            skipped,
+            held,
+            failed,
+            more_reasons: facts.more_reasons,
+            slowest: facts.slowest.into_iter().map(AssetLine::from).collect(),
+            slices: facts.slices,
+            slice_ms: facts.slice_ms,
         })
     }
 
@@ -188,6 +261,22 @@ impl Report {
         }
         total
     }
+}
+
+fn saved(tallies: &[TallyLine], unchanged: Tally) -> Saved {
+    let mut saved = Saved {
+        unchanged_assets: unchanged.steps,
+        unchanged_bytes: unchanged.bytes,
+        ..Saved::default()
+    };
+    for line in tallies {
+        let without_bytes = matches!(line.action, Action::Link | Action::Copy);
+        if line.state == StepState::Done && without_bytes {
+            saved.linked_assets += line.tally.steps;
+            saved.linked_bytes += line.tally.bytes.saturating_sub(line.tally.bytes_moved);
+        }
+    }
+    saved
 }
 
 /// What has no step of its own was skipped like what has one.
@@ -210,52 +299,19 @@ fn add_unchanged(tallies: &mut Vec<TallyLine>, unchanged: Tally) {
 }
 
 async fn find(ledger: &dyn Ledger, run: Option<RunId>, flow: Option<&str>) -> Result<RunRecord> {
-    let runs = ledger
-        .runs(flow, if run.is_some() { u32::MAX } else { 1 })
-        .await?;
-    let wanted = runs
-        .into_iter()
-        .find(|record| run.is_none_or(|run| record.id == run));
-    wanted.ok_or_else(|| match run {
-        Some(run) => Error::new(Kind::NotFound, format!("the ledger has no run {run}"))
+    let found = match run {
+        Some(run) => ledger.run(run).await?,
+        None => ledger.runs(flow, 1).await?.pop(),
+    };
+    found.ok_or_else(|| match (run, flow) {
+        (Some(run), _) => Error::new(Kind::NotFound, format!("the ledger has no run {run}"))
             .with_hint("`windlass status` lists the runs it has"),
-        None => Error::new(Kind::NotFound, "the ledger has no run yet")
+        (None, Some(flow)) => Error::new(
+            Kind::NotFound,
+            format!("the ledger has no run of flow {flow:?} yet"),
+        )
+        .with_hint(format!("`windlass run {flow}` makes one")),
+        (None, None) => Error::new(Kind::NotFound, "the ledger has no run yet")
             .with_hint("`windlass run FLOW` makes one"),
     })
-}
-
-fn note_reason(reasons: &mut BTreeMap<(StepState, String), ReasonLine>, step: &StepRecord) {
-    if !matches!(
-        step.state,
-        StepState::Skipped | StepState::Held | StepState::Failed
-    ) {
-        return;
-    }
-    let reason = step.message.clone().unwrap_or_else(|| step.reason.clone());
-    reasons
-        .entry((step.state, reason.clone()))
-        .or_insert_with(|| ReasonLine {
-            reason,
-            hint: step.hint.clone(),
-            assets: 0,
-            example: step.path.clone(),
-        })
-        .assets += 1;
-}
-
-fn by_frequency(
-    reasons: &BTreeMap<(StepState, String), ReasonLine>,
-    state: StepState,
-) -> Vec<ReasonLine> {
-    let mut lines: Vec<ReasonLine> = reasons
-        .iter()
-        .filter(|((of, _), _)| *of == state)
-        .map(|(_, line)| line.clone())
-        .collect();
-    lines.sort_by(|a, b| {
-        b.assets
-            .cmp(&a.assets)
-            .then_with(|| a.reason.cmp(&b.reason))
-    });
-    lines
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
@@ -18,7 +19,7 @@ use windlass_core::{
 use windlass_transfer::Engine;
 
 use crate::observe::{Event, Observer};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep};
 
 mod activity;
 mod evidence;
@@ -162,27 +163,76 @@ pub async fn next_run_to_resume(ledger: &dyn Ledger, flow: &str) -> Result<Optio
     Ok(None)
 }
 
+/// Writes a plan to the ledger as it is decided: a run that gives no steps before it is complete.
+#[derive(Debug)]
+pub struct Recorder<'a> {
+    ledger: &'a dyn Ledger,
+    run: RunId,
+    source: String,
+}
+
+impl<'a> Recorder<'a> {
+    /// Begins a run of a flow whose assets come from `source`.
+    pub async fn begin(ledger: &'a dyn Ledger, flow: &str, source: &str) -> Result<Self> {
+        let run = RunId::fresh();
+        ledger.begin_run(run, flow).await?;
+        Ok(Recorder {
+            ledger,
+            run,
+            source: source.to_owned(),
+        })
+    }
+
+    /// Completes the plan: from now on its steps may be taken.
+    pub async fn complete(self, summary: &PlanSummary) -> Result<RunId> {
+        let unchanged = Tally {
+            steps: summary.unchanged.assets,
+            bytes: summary.unchanged.bytes,
+            bytes_moved: 0,
+        };
+        self.ledger
+            .set_planned(self.run, unchanged, &summary.origin)
+            .await?;
+        // Only now may anybody take steps: a crash before this line leaves an abandoned plan.
+        self.ledger
+            .set_run_state(self.run, RunState::Running)
+            .await?;
+        Ok(self.run)
+    }
+
+    /// Gives the plan up: none of its steps will ever run.
+    pub async fn abandon(self) -> Result<()> {
+        self.ledger
+            .set_run_state(self.run, RunState::Abandoned)
+            .await
+    }
+}
+
+#[async_trait]
+impl PlanWriter for Recorder<'_> {
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        for steps in steps.chunks(STEPS_A_CALL) {
+            let steps = steps
+                .iter()
+                .map(|step| step.to_new_step(&self.source))
+                .collect::<Result<Vec<_>>>()?;
+            self.ledger.add_steps(self.run, &steps).await?;
+        }
+        Ok(())
+    }
+}
+
 impl Runner {
     /// Writes a plan's steps to the ledger as a new run, ready to be worked off.
     pub async fn record(&self, plan: &Plan) -> Result<RunId> {
-        let run = RunId::fresh();
-        self.ledger.begin_run(run, &plan.flow).await?;
-        for steps in plan.steps.chunks(STEPS_A_CALL) {
-            let steps = steps
-                .iter()
-                .map(|step| step.to_new_step(&plan.source))
-                .collect::<Result<Vec<_>>>()?;
-            self.ledger.add_steps(run, &steps).await?;
-        }
-        let unchanged = Tally {
-            steps: plan.unchanged.assets,
-            bytes: plan.unchanged.bytes,
-            bytes_moved: 0,
-        };
-        self.ledger.set_unchanged(run, unchanged).await?;
-        // Only now may anybody take steps: a crash before this line leaves an abandoned plan.
-        self.ledger.set_run_state(run, RunState::Running).await?;
-        Ok(run)
+        let mut recorder = Recorder::begin(
+            self.ledger.as_ref(),
+            &plan.summary.flow,
+            &plan.summary.origin.source,
+        )
+        .await?;
+        recorder.steps(plan.steps.clone()).await?;
+        recorder.complete(&plan.summary).await
     }
 
     /// Works the run off until every step has ended, `cancel` or the deadline asks to stop in order, or
@@ -243,8 +293,7 @@ impl Runner {
     /// Until when the run's plan is fresh, if it still is. A run that begins in the future by our clock is of
     /// unknown age.
     async fn fresh_until(&self, run: RunId) -> Result<Option<Instant>> {
-        let runs = self.ledger.runs(Some(&self.flow), RUNS_LOOKED_AT).await?;
-        let Some(record) = runs.iter().find(|record| record.id == run) else {
+        let Some(record) = self.ledger.run(run).await? else {
             return Ok(None);
         };
         let age = self.options.clock.now().duration_since(record.started);

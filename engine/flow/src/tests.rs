@@ -176,7 +176,7 @@ impl World {
     }
 
     async fn report(&self, run: RunId) -> Report {
-        Report::of(self.ledger.as_ref(), Some(run), None, |_| {})
+        Report::of(self.ledger.as_ref(), Some(run), None)
             .await
             .unwrap()
     }
@@ -257,11 +257,12 @@ async fn every_asset_gets_one_step_with_a_reason() {
         "264 characters; 255 are allowed",
     );
     assert_eq!(
-        plan.findings,
+        plan.summary.findings,
         [Finding {
             subject: "ACME".into(),
             message: "seen".into()
         }]
+        .into()
     );
 }
 
@@ -279,7 +280,7 @@ async fn a_plan_made_right_after_a_run_is_empty() {
     assert_eq!(world.sink.assets().len(), 40);
     let again = world.plan().await;
     assert!(again.is_empty());
-    assert_eq!(again.unchanged.assets, 40);
+    assert_eq!(again.summary.unchanged.assets, 40);
     assert_eq!(
         again.reasons(),
         [(Action::Skip, "already placed and unchanged".into(), 40)]
@@ -324,7 +325,7 @@ async fn new_bytes_become_a_new_version_and_new_rules_only_new_metadata() {
         step(&plan, "/In/ACME/Approved/hero.tif").0,
         Action::NewVersion
     );
-    assert_eq!(plan.unchanged.assets, 1);
+    assert_eq!(plan.summary.unchanged.assets, 1);
     world.run().await;
     let now = world.sink.asset_at("/Library/ACME/hero.tif").unwrap();
     assert_eq!(now.id, placed.id);
@@ -407,7 +408,7 @@ async fn what_a_run_held_is_not_tried_again_until_it_changes_or_somebody_asks() 
     world.file("/In/ACME/Approved/a.tif", b"a, delivered again");
     world.run().await;
     assert_eq!(world.sink.assets().len(), 1);
-    assert_eq!(world.plan().await.unchanged.assets, 1);
+    assert_eq!(world.plan().await.summary.unchanged.assets, 1);
 }
 
 #[tokio::test]
@@ -435,7 +436,7 @@ async fn a_hold_that_is_tried_again_on_request_ends_when_it_is_placed() {
     world.run().await;
     assert_eq!(world.sink.assets().len(), 1);
     world.retry_held = false;
-    assert_eq!(world.plan().await.unchanged.assets, 1);
+    assert_eq!(world.plan().await.summary.unchanged.assets, 1);
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use windlass_core::memory::ManualClock;
 use windlass_core::{
-    Action, AssetId, AssetPath, Blake3, CallCount, Clock, ContentHash, Cursor, Digests, Evidence,
-    Kind, LeasedStep, Ledger, NewHold, NewStep, Note, Noted, Outcome, Part, Placed, Placement,
-    Revision, RunId, RunState, StepId, StepReport, StepState, Tally, Unfinished, WorkerId,
+    Action, Asset, AssetId, AssetPath, Blake3, CallCount, Clock, ContentHash, Cursor, CustodyEvent,
+    Digests, Evidence, FactsWanted, HookIdentity, Kind, LeasedStep, Ledger, NewHold, NewStep, Note,
+    Noted, Outcome, Part, Placed, Placement, Revision, RunId, RunOrigin, RunState, Spool,
+    SpoolEntry, SpoolOrder, StepId, StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
 /// A ledger under test. Its lost-lease limit is the default one.
@@ -74,6 +75,13 @@ macro_rules! conformance_suite {
             jots_of_a_process_that_ended_go_to_the_next_attempt
             calls_are_counted_by_account_and_month
             what_a_plan_found_unchanged_is_kept_with_its_run
+            a_ledger_keeps_its_name
+            custody_tells_every_attempt_in_order
+            facts_of_a_run_are_counted_where_its_steps_are
+            steps_about_a_path_are_found_with_what_they_were_to_do
+            placements_are_read_in_order_and_found_by_what_they_became
+            scratch_space_applies_entries_in_order
+            scratch_spaces_are_apart_and_hold_thousands
             a_cursor_is_kept_until_it_is_forgotten
             any_text_survives
             a_closed_ledger_refuses_to_go_on
@@ -92,11 +100,13 @@ macro_rules! conformance_suite {
 
 mod notes;
 mod outcomes;
+mod proof;
 mod queue;
 mod runs;
 
 pub use notes::*;
 pub use outcomes::*;
+pub use proof::*;
 pub use queue::*;
 pub use runs::*;
 
@@ -157,6 +167,7 @@ pub fn report(step: &LeasedStep, outcome: Outcome) -> StepReport {
     StepReport {
         id: step.id,
         attempt: step.attempt,
+        took: Duration::from_millis(20),
         outcome,
     }
 }

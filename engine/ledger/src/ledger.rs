@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use sqlx::AnyPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use windlass_core::{
-    Action, Asset, AssetId, CallCount, ContentHash, ContentRecord, Cursor, Error, Hold,
-    JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note, Placement, Result, RunId, RunRecord,
-    RunState, StepId, StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
+    Action, Asset, AssetId, AssetPath, CallCount, ContentHash, ContentRecord, Cursor,
+    CustodyRecord, Error, FactsWanted, Hold, JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note,
+    Placement, Result, RunFacts, RunId, RunOrigin, RunRecord, RunState, Spool, StepId, StepRecord,
+    StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
 use crate::backup;
@@ -19,6 +20,7 @@ use crate::jots::Jots;
 use crate::open::{self, Target};
 use crate::options::LedgerOptions;
 use crate::read::Reader;
+use crate::spool::FileSpool;
 use crate::write::{Answer, Work};
 use crate::writer::{JOTS_A_FOLD, Request, Writer};
 
@@ -204,6 +206,14 @@ fn mismatched(answer: &Answer) -> Error {
 
 #[async_trait]
 impl Ledger for SqlLedger {
+    async fn id(&self) -> Result<String> {
+        self.reader.id().await
+    }
+
+    async fn spool(&self) -> Result<Box<dyn Spool>> {
+        Ok(Box::new(FileSpool::beside(self.file()).await?))
+    }
+
     async fn begin_run(&self, run: RunId, flow: &str) -> Result<()> {
         let flow = flow.to_owned();
         self.write_unit(Work::BeginRun { run, flow }).await
@@ -218,8 +228,18 @@ impl Ledger for SqlLedger {
         self.write_unit(Work::SetRunState { run, state }).await
     }
 
-    async fn set_unchanged(&self, run: RunId, unchanged: Tally) -> Result<()> {
-        self.write_unit(Work::SetUnchanged { run, unchanged }).await
+    async fn set_planned(&self, run: RunId, unchanged: Tally, origin: &RunOrigin) -> Result<()> {
+        let origin = origin.clone();
+        self.write_unit(Work::SetPlanned {
+            run,
+            unchanged,
+            origin,
+        })
+        .await
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRecord>> {
+        self.reader.run(run).await
     }
 
     async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
@@ -323,6 +343,23 @@ impl Ledger for SqlLedger {
         self.reader.tally(run).await
     }
 
+    async fn steps_at(&self, run: RunId, path: &AssetPath) -> Result<Vec<(StepRecord, String)>> {
+        self.reader.steps_at(run, path).await
+    }
+
+    async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts> {
+        self.reader.facts(run, wanted).await
+    }
+
+    async fn custody(
+        &self,
+        run: Option<RunId>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<CustodyRecord>> {
+        self.reader.custody(run, after, limit).await
+    }
+
     async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>> {
         self.reader.contents(hashes).await
     }
@@ -334,6 +371,22 @@ impl Ledger for SqlLedger {
         assets: &[AssetId],
     ) -> Result<Vec<Option<Placement>>> {
         self.reader.placements(flow, source, assets).await
+    }
+
+    async fn placements_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>> {
+        self.reader
+            .placements_after(flow, source, after, limit)
+            .await
+    }
+
+    async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>> {
+        self.reader.placed_as(sink, assets).await
     }
 
     async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>> {

@@ -20,9 +20,11 @@ mod lock;
 mod notes;
 mod open;
 mod options;
+mod proof;
 mod read;
 mod rows;
 mod settle;
+mod spool;
 mod write;
 mod writer;
 

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use windlass_core::{CallCount, Digests, Note, Noted, Part, RunId, StepId, Tally};
+use windlass_core::{CallCount, Digests, Note, Noted, Part, RunId, RunOrigin, StepId, Tally};
 
 use crate::error::Failure;
-use crate::rows::{Columns, set, signed};
+use crate::rows::{Columns, json, set, signed};
 use crate::write::{Answer, no_run};
 use crate::writer::Transaction;
 
@@ -52,8 +52,8 @@ const COUNT_CALLS: &str = "INSERT INTO call_count (account, month, calls) \
      MIN(call_count.calls, 9223372036854775807 - excluded.calls) \
      RETURNING account, month, calls";
 
-const UNCHANGED: &str =
-    "UPDATE run SET unchanged_assets = $2, unchanged_bytes = $3 WHERE id = $1 RETURNING key";
+const PLANNED: &str = "UPDATE run SET unchanged_assets = $2, unchanged_bytes = $3, origin = $4 \
+     WHERE id = $1 RETURNING key";
 
 /// Which attempts may note something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,16 +296,18 @@ pub(crate) async fn count_calls(
     ))
 }
 
-/// Records what the plan of a run found unchanged.
-pub(crate) async fn set_unchanged(
+/// Records what the plan of a run found unchanged, and by what it was decided.
+pub(crate) async fn set_planned(
     transaction: &mut Transaction<'_>,
     run: RunId,
     unchanged: &Tally,
+    origin: &RunOrigin,
 ) -> Result<Answer, Failure> {
-    let row = sqlx::query(UNCHANGED)
+    let row = sqlx::query(PLANNED)
         .bind(run.to_string())
         .bind(signed(unchanged.steps)?)
         .bind(signed(unchanged.bytes)?)
+        .bind(json(origin)?)
         .fetch_optional(&mut *transaction.connection)
         .await?;
     match row {

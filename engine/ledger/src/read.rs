@@ -14,16 +14,20 @@ use crate::open::Target;
 use crate::rows::{Columns, set};
 
 /// How many keys one statement looks up: bounds the JSON text that SQLite spreads.
-const KEYS_A_STATEMENT: usize = 1_000;
+pub(crate) const KEYS_A_STATEMENT: usize = 1_000;
 
-const RUNS: &str = "SELECT id, flow, state, started, finished, unchanged_assets, unchanged_bytes FROM run \
-     WHERE ($1 IS NULL OR flow = $1) ORDER BY key DESC LIMIT $2";
+/// What a run's record is read from.
+pub(crate) const RUN_COLUMNS: &str =
+    "id, flow, state, started, finished, unchanged_assets, unchanged_bytes, origin";
+
+const RUNS: &str = "SELECT id, flow, state, started, finished, unchanged_assets, unchanged_bytes, origin \
+     FROM run WHERE ($1 IS NULL OR flow = $1) ORDER BY key DESC LIMIT $2";
 
 pub(crate) const NEXT_DUE: &str = "SELECT MIN(due) AS due FROM step WHERE state = 'open' AND run = \
      (SELECT key FROM run WHERE id = $1 AND state NOT IN ('planning', 'abandoned'))";
 
 pub(crate) const STEPS: &str = "SELECT id, action, reason, state, attempt, endpoint, asset, revision, \
-     path, size, bytes_moved, message, hint, error, placed, ended FROM step \
+     path, size, bytes_moved, message, hint, error, placed, ended, took FROM step \
      WHERE run = (SELECT key FROM run WHERE id = $1) AND id > $2 ORDER BY id LIMIT $3";
 
 const TALLY: &str = "SELECT state, action, steps, bytes, bytes_moved FROM tally \
@@ -165,25 +169,40 @@ impl Reader {
         assets: &[Asset],
     ) -> Result<Vec<bool>> {
         let mut same = Vec::with_capacity(assets.len());
-        for part in assets.chunks(KEYS_A_STATEMENT) {
-            let wanted: Vec<_> = part
-                .iter()
-                .map(|asset| (&asset.id, &asset.revision, &asset.path))
-                .collect();
-            let rows = sqlx::query(CHANGED)
-                .bind(flow.to_owned())
-                .bind(source.to_owned())
-                .bind(set(&wanted)?)
-                .fetch_all(&self.pool)
-                .await;
-            let start = same.len();
-            same.resize(start + part.len(), true);
-            for row in &self.told(rows)? {
-                let position = self.columns(row).number("position")?;
-                let position = usize::try_from(position).unwrap_or(usize::MAX);
-                if let Some(changed) = same[start..].get_mut(position) {
-                    *changed = false;
-                }
+        // Two parts are looked up side by side, each on a connection of its own: a pass over everything waits for
+        // little else.
+        for pair in assets.chunks(2 * KEYS_A_STATEMENT) {
+            let (one, other) = pair.split_at(pair.len().min(KEYS_A_STATEMENT));
+            let (one, other) = tokio::try_join!(
+                self.unchanged_part(flow, source, one),
+                self.unchanged_part(flow, source, other)
+            )?;
+            same.extend(one);
+            same.extend(other);
+        }
+        Ok(same)
+    }
+
+    async fn unchanged_part(&self, flow: &str, source: &str, part: &[Asset]) -> Result<Vec<bool>> {
+        if part.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted: Vec<_> = part
+            .iter()
+            .map(|asset| (&asset.id, &asset.revision, &asset.path))
+            .collect();
+        let rows = sqlx::query(CHANGED)
+            .bind(flow.to_owned())
+            .bind(source.to_owned())
+            .bind(set(&wanted)?)
+            .fetch_all(&self.pool)
+            .await;
+        let mut same = vec![true; part.len()];
+        for row in &self.told(rows)? {
+            let position = self.columns(row).number("position")?;
+            let position = usize::try_from(position).unwrap_or(usize::MAX);
+            if let Some(changed) = same.get_mut(position) {
+                *changed = false;
             }
         }
         Ok(same)
@@ -316,14 +335,14 @@ impl Reader {
         Ok(())
     }
 
-    fn columns<'a>(&'a self, row: &'a sqlx::any::AnyRow) -> Columns<'a> {
+    pub(crate) fn columns<'a>(&'a self, row: &'a sqlx::any::AnyRow) -> Columns<'a> {
         Columns {
             file: &self.target.file,
             row,
         }
     }
 
-    fn told<T>(&self, result: Result<T, sqlx::Error>) -> Result<T> {
+    pub(crate) fn told<T>(&self, result: Result<T, sqlx::Error>) -> Result<T> {
         result.map_err(|error| explain(&self.target.file, "read", error))
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use windlass_core::{
@@ -68,6 +69,14 @@ impl Columns<'_> {
         u64::try_from(number).map_err(|_| nonsense(self.file, column, &number.to_string()))
     }
 
+    pub(crate) fn maybe_size(&self, column: &str) -> Result<Option<u64>> {
+        let number = self.maybe_number(column)?;
+        let size = |number: i64| {
+            u64::try_from(number).map_err(|_| nonsense(self.file, column, &number.to_string()))
+        };
+        number.map(size).transpose()
+    }
+
     fn blob(&self, column: &str) -> Result<Option<[u8; 32]>> {
         let bytes: Option<Vec<u8>> = self.told(self.row.try_get(column))?;
         let Some(bytes) = bytes else {
@@ -84,17 +93,21 @@ impl Columns<'_> {
         Ok(Blake3(bytes))
     }
 
+    pub(crate) fn maybe_blake3(&self, column: &str) -> Result<Option<Blake3>> {
+        Ok(self.blob(column)?.map(Blake3))
+    }
+
     pub(crate) fn content_hash(&self, column: &str) -> Result<Option<ContentHash>> {
         Ok(self.blob(column)?.map(ContentHash))
     }
 
-    fn instant(&self, column: &str, epoch_ms: i64) -> Result<Timestamp> {
+    pub(crate) fn instant(&self, column: &str, epoch_ms: i64) -> Result<Timestamp> {
         Timestamp::from_millisecond(epoch_ms)
             .map_err(|_| nonsense(self.file, column, &epoch_ms.to_string()))
     }
 
     /// A value that is written as one of a few words.
-    fn word<T>(&self, column: &str, of_word: impl Fn(&str) -> Option<T>) -> Result<T> {
+    pub(crate) fn word<T>(&self, column: &str, of_word: impl Fn(&str) -> Option<T>) -> Result<T> {
         let word = self.text(column)?;
         of_word(&word).ok_or_else(|| nonsense(self.file, column, &word))
     }
@@ -129,16 +142,20 @@ impl Columns<'_> {
                 bytes: self.size("unchanged_bytes")?,
                 bytes_moved: 0,
             },
+            origin: self.maybe_json("origin")?,
         })
     }
 
+    /// A value that is kept as JSON.
+    fn maybe_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
+        let text = self.maybe_text(column)?;
+        let parsed = text.map(|text| {
+            serde_json::from_str(&text).map_err(|_| nonsense(self.file, column, &text))
+        });
+        parsed.transpose()
+    }
+
     pub(crate) fn step_record(&self) -> Result<StepRecord> {
-        let placed = match self.maybe_text("placed")? {
-            None => None,
-            Some(json) => Some(
-                serde_json::from_str(&json).map_err(|_| nonsense(self.file, "placed", &json))?,
-            ),
-        };
         let ended = match self.maybe_number("ended")? {
             None => None,
             Some(at) => Some(self.instant("ended", at)?),
@@ -158,8 +175,9 @@ impl Columns<'_> {
             message: self.maybe_text("message")?,
             hint: self.maybe_text("hint")?,
             error: self.maybe_text("error")?,
-            placed,
+            placed: self.maybe_json("placed")?,
             ended,
+            took_ms: self.maybe_size("took")?,
         })
     }
 
@@ -246,7 +264,7 @@ pub(crate) fn evidence_word(evidence: Evidence) -> &'static str {
     }
 }
 
-fn evidence_of_word(word: &str) -> Option<Evidence> {
+pub(crate) fn evidence_of_word(word: &str) -> Option<Evidence> {
     [Evidence::E0, Evidence::E1, Evidence::E2, Evidence::E3]
         .into_iter()
         .find(|evidence| evidence_word(*evidence) == word)

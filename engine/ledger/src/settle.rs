@@ -5,6 +5,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::Any;
@@ -27,10 +28,10 @@ pub(crate) const SETTLE: &str = "WITH report AS (SELECT CAST(value->>'id' AS BIG
      CAST(value->>'attempt' AS BIGINT) AS attempt, value->>'state' AS state, \
      CAST(value->>'due' AS BIGINT) AS due, CAST(value->>'bytes_moved' AS BIGINT) AS bytes_moved, \
      value->>'message' AS message, value->>'hint' AS hint, value->>'error' AS error, \
-     value->>'placed' AS placed FROM jsonb_each($1)) \
+     value->>'placed' AS placed, CAST(value->>'took' AS BIGINT) AS took FROM jsonb_each($1)) \
      UPDATE step SET state = report.state, due = COALESCE(report.due, step.due), lease_until = NULL, \
      bytes_moved = report.bytes_moved, message = report.message, hint = report.hint, \
-     error = report.error, placed = report.placed, \
+     error = report.error, placed = report.placed, took = report.took, \
      ended = CASE WHEN report.state = 'open' THEN NULL ELSE $2 END \
      FROM report WHERE step.id = report.id AND step.attempt = report.attempt \
      AND step.state = 'leased' \
@@ -55,11 +56,14 @@ pub(crate) const RECLAIM: &str = "UPDATE step SET lost = lost + 1, due = $1, lea
      error = CASE WHEN lost + 1 >= $2 THEN $5 ELSE error END \
      WHERE state = 'leased' RETURNING id, run, attempt, action, size, owner, state";
 
-const CUSTODY: &str = "INSERT INTO custody (at, run, step, attempt, worker, event, bytes_moved, \
-     blake3, evidence, sink_asset, message) SELECT $2, CAST(value->>'run' AS BIGINT), \
-     CAST(value->>'step' AS BIGINT), CAST(value->>'attempt' AS BIGINT), value->>'worker', \
-     value->>'event', CAST(value->>'bytes_moved' AS BIGINT), unhex(value->>'blake3'), \
-     value->>'evidence', value->>'sink_asset', value->>'message' FROM jsonb_each($1) ORDER BY key";
+const CUSTODY: &str = "INSERT INTO custody (at, run, step, attempt, worker, event, bytes_moved, took, \
+     blake3, content_hash, evidence, sink, sink_asset, sink_revision, draft_digest, message) \
+     SELECT $2, CAST(value->>'run' AS BIGINT), CAST(value->>'step' AS BIGINT), \
+     CAST(value->>'attempt' AS BIGINT), value->>'worker', value->>'event', \
+     CAST(value->>'bytes_moved' AS BIGINT), CAST(value->>'took' AS BIGINT), unhex(value->>'blake3'), \
+     unhex(value->>'content_hash'), value->>'evidence', value->>'sink', value->>'sink_asset', \
+     value->>'sink_revision', unhex(value->>'draft_digest'), value->>'message' \
+     FROM jsonb_each($1) ORDER BY key";
 
 pub(crate) const ADD_CONTENTS: &str = "INSERT INTO content (content_hash, blake3, size) \
      SELECT unhex(value->>0), unhex(value->>1), CAST(value->>2 AS BIGINT) \
@@ -125,9 +129,14 @@ struct Custody<'a> {
     worker: Option<&'a str>,
     event: &'static str,
     bytes_moved: i64,
+    took: Option<i64>,
     blake3: Option<Blake3>,
+    content_hash: Option<ContentHash>,
     evidence: Option<&'static str>,
+    sink: Option<&'a str>,
     sink_asset: Option<&'a str>,
+    sink_revision: Option<&'a str>,
+    draft_digest: Option<Blake3>,
     message: Option<&'a str>,
 }
 
@@ -141,11 +150,27 @@ impl<'a> Custody<'a> {
             worker: step.owner.as_deref(),
             event,
             bytes_moved: 0,
+            took: None,
             blake3: None,
+            content_hash: None,
             evidence: None,
+            sink: None,
             sink_asset: None,
+            sink_revision: None,
+            draft_digest: None,
             message: None,
         }
+    }
+
+    /// What was placed.
+    fn placed(&mut self, placement: &'a Placement) {
+        self.blake3 = Some(placement.digests.blake3);
+        self.content_hash = placement.digests.content_hash;
+        self.evidence = Some(evidence_word(placement.placed.evidence));
+        self.sink = Some(&placement.sink);
+        self.sink_asset = Some(placement.placed.asset.as_str());
+        self.sink_revision = Some(placement.placed.revision.as_str());
+        self.draft_digest = Some(placement.draft_digest);
     }
 }
 
@@ -158,6 +183,11 @@ struct Ended {
     size: i64,
     owner: Option<String>,
     state: StepState,
+}
+
+/// A duration as columns hold it.
+fn milliseconds(took: Duration) -> i64 {
+    i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How many reports one statement settles: bounds the JSON text that SQLite spreads.
@@ -209,9 +239,9 @@ async fn settle_part(
     for index in settled.keys() {
         accepted[*index] = true;
     }
-    let in_order: Vec<(Ended, &Outcome)> = settled
+    let in_order: Vec<(Ended, &StepReport)> = settled
         .into_iter()
-        .map(|(index, step)| (step, &reports[index].outcome))
+        .map(|(index, step)| (step, reports[index]))
         .collect();
     record(transaction, &in_order).await?;
     Ok(accepted)
@@ -247,6 +277,7 @@ struct ReportRow<'a> {
     error: Option<&'static str>,
     /// JSON within JSON: the column holds it as text.
     placed: Option<String>,
+    took: i64,
 }
 
 fn report_row(report: &StepReport, now: i64) -> Result<ReportRow<'_>, Error> {
@@ -260,6 +291,7 @@ fn report_row(report: &StepReport, now: i64) -> Result<ReportRow<'_>, Error> {
         hint: None,
         error: None,
         placed: None,
+        took: milliseconds(report.took),
     };
     match &report.outcome {
         Outcome::Done {
@@ -297,23 +329,22 @@ fn report_row(report: &StepReport, now: i64) -> Result<ReportRow<'_>, Error> {
 /// Writes what follows from accepted outcomes: contents, placements, audit rows and sums.
 async fn record(
     transaction: &mut Transaction<'_>,
-    settled: &[(Ended, &Outcome)],
+    settled: &[(Ended, &StepReport)],
 ) -> Result<(), Failure> {
     let mut custody = Vec::with_capacity(settled.len());
     let mut placements = BTreeMap::new();
     let mut holds = BTreeMap::new();
-    for (step, outcome) in settled {
+    for (step, report) in settled {
         let mut row = Custody::of(step, "done");
-        match outcome {
+        row.took = Some(milliseconds(report.took));
+        match &report.outcome {
             Outcome::Done {
                 placement,
                 bytes_moved,
             } => {
                 row.bytes_moved = signed(*bytes_moved)?;
                 if let Some(placement) = placement.as_deref() {
-                    row.blake3 = Some(placement.digests.blake3);
-                    row.evidence = Some(evidence_word(placement.placed.evidence));
-                    row.sink_asset = Some(placement.placed.asset.as_str());
+                    row.placed(placement);
                     let key = (&placement.flow, &placement.source, &placement.source_asset);
                     holds.remove(&key);
                     placements.insert(key, (placement, step.id));

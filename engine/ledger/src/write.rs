@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::Row;
 use windlass_core::{
-    CallCount, Cursor, Error, Kind, LeasedStep, NewStep, Note, RunId, RunState, StepId, StepReport,
-    StepState, Tally, WorkerId,
+    CallCount, Cursor, Error, Kind, LeasedStep, NewStep, Note, RunId, RunOrigin, RunState, StepId,
+    StepReport, StepState, Tally, WorkerId,
 };
 
 use crate::error::Failure;
 use crate::jots::Folding;
-use crate::notes::{Fence, count_calls, fold, note, set_unchanged};
+use crate::notes::{Fence, count_calls, fold, note, set_planned};
 use crate::rows::{Columns, set, signed};
 use crate::settle::{REAP, lose, settle};
 use crate::writer::Transaction;
@@ -66,9 +66,10 @@ pub(crate) enum Work {
     CountCalls {
         counts: Vec<CallCount>,
     },
-    SetUnchanged {
+    SetPlanned {
         run: RunId,
         unchanged: Tally,
+        origin: RunOrigin,
     },
 }
 
@@ -133,7 +134,11 @@ pub(crate) async fn perform(
             Ok(Answer::Unit)
         }
         Work::CountCalls { counts } => count_calls(transaction, counts).await,
-        Work::SetUnchanged { run, unchanged } => set_unchanged(transaction, *run, unchanged).await,
+        Work::SetPlanned {
+            run,
+            unchanged,
+            origin,
+        } => set_planned(transaction, *run, unchanged, origin).await,
     }
 }
 

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
-use windlass_flow::{Observer, Plan, Report, RunOutcome, next_run_to_resume};
+use windlass_flow::{
+    Observer, PlanWriter, PlannedStep, Recorder, Report, RunOutcome, each_asset, next_run_to_resume,
+};
 
 use super::Ended;
 use crate::args::{PlanArgs, RunArgs};
-use crate::calls::upload_calls;
+use crate::calls::UploadCalls;
 use crate::config::Layered;
 use crate::out::Out;
 use crate::wiring::{Wired, Wiring};
@@ -22,8 +25,13 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         .flow(&args.flow, args.retry_held, Arc::clone(&observer))
         .await?;
     let interrupted = next_run_to_resume(wired.ledger.as_ref(), &args.flow).await?;
-    let plan = wired.ingest.plan().await?;
-    let forecast = forecast(&wired, &plan);
+    let mut shown = Shown {
+        calls: UploadCalls::new(wired.chunk_bytes),
+        steps: out.json || args.steps,
+        out,
+    };
+    let plan = wired.ingest.decide(&mut shown).await?;
+    let forecast = wired.calls.forecast(&plan.origin.sink, shown.calls.total());
     close(wired, observer).await?;
     if let Some(run) = interrupted {
         out.say(&format!(
@@ -32,15 +40,6 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         ));
     }
     if out.json {
-        for step in &plan.steps {
-            out.line(&serde_json::json!({
-                "record": "step",
-                "action": step.action,
-                "reason": step.reason,
-                "asset": step.asset,
-                "work": step.work,
-            }))?;
-        }
         let totals: Vec<_> = plan
             .totals()
             .into_iter()
@@ -51,6 +50,7 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         out.line(&serde_json::json!({
             "record": "plan",
             "flow": plan.flow,
+            "origin": plan.origin,
             "empty": plan.is_empty(),
             "unchanged": plan.unchanged,
             "totals": totals,
@@ -66,10 +66,46 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
     Ok(Ended::Done)
 }
 
-/// What a plan costs of a month's calls, and whether that fits.
-fn forecast(wired: &Wired, plan: &Plan) -> Option<(String, bool)> {
-    let calls = upload_calls(plan, wired.chunk_bytes);
-    wired.calls.forecast(&plan.sink, calls)
+/// Prints steps as they are decided, if at all, and adds up what they cost.
+struct Shown {
+    calls: UploadCalls,
+    steps: bool,
+    out: Out,
+}
+
+#[async_trait]
+impl PlanWriter for Shown {
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        steps.iter().for_each(|step| self.calls.add(step));
+        match (self.steps, self.out.json) {
+            (false, _) => Ok(()),
+            (true, false) if steps.is_empty() => Ok(()),
+            (true, false) => self.out.data(text::plan_steps(&steps).trim_end()),
+            (true, true) => steps.iter().try_for_each(|step| {
+                self.out.line(&serde_json::json!({
+                    "record": "step",
+                    "action": step.action,
+                    "reason": step.reason,
+                    "asset": step.asset,
+                    "work": step.work,
+                }))
+            }),
+        }
+    }
+}
+
+/// Records steps as they are decided, and adds up what they cost.
+struct Recorded<'a> {
+    calls: UploadCalls,
+    recorder: Recorder<'a>,
+}
+
+#[async_trait]
+impl PlanWriter for Recorded<'_> {
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        steps.iter().for_each(|step| self.calls.add(step));
+        self.recorder.steps(steps).await
+    }
 }
 
 /// Plans a flow and does it.
@@ -116,12 +152,32 @@ async fn resume_plan_and_work(wired: &Wired, args: &RunArgs, out: Out) -> Result
     if done.stopped {
         return Ok(done);
     }
-    let plan = tokio::select! {
-        plan = wired.ingest.plan() => plan?,
-        () = cancel.cancelled() => return Ok(Done { stopped: true, ..done }),
+    let ledger = wired.ledger.as_ref();
+    let source = wired.ingest.source.name();
+    let mut recorded = Recorded {
+        calls: UploadCalls::new(wired.chunk_bytes),
+        recorder: Recorder::begin(ledger, &args.flow, source).await?,
     };
-    if let Some((text, fits)) = forecast(wired, &plan) {
+    let decided = tokio::select! {
+        plan = wired.ingest.decide(&mut recorded) => plan,
+        () = cancel.cancelled() => {
+            recorded.recorder.abandon().await?;
+            return Ok(Done { stopped: true, ..done });
+        }
+    };
+    let plan = match decided {
+        Ok(plan) => plan,
+        Err(error) => {
+            recorded.recorder.abandon().await?;
+            return Err(error);
+        }
+    };
+    let forecast = wired
+        .calls
+        .forecast(&plan.origin.sink, recorded.calls.total());
+    if let Some((text, fits)) = forecast {
         if !fits && !args.over_budget {
+            recorded.recorder.abandon().await?;
             return Err(Error::new(
                 Kind::Capacity,
                 format!("the month's calls do not suffice: {text}"),
@@ -132,7 +188,7 @@ async fn resume_plan_and_work(wired: &Wired, args: &RunArgs, out: Out) -> Result
         }
         out.say(&text);
     }
-    let run = wired.runner.record(&plan).await?;
+    let run = recorded.recorder.complete(&plan).await?;
     work(wired, run, &cancel, &mut done, out).await?;
     if !done.stopped {
         wired.ingest.settle(&plan, Some(run)).await?;
@@ -166,14 +222,10 @@ async fn close(wired: Wired, observer: Arc<dyn Observer>) -> Result<()> {
 
 /// Prints a run's report; true when steps failed.
 async fn show(ledger: &dyn Ledger, run: RunId, began: Instant, out: Out) -> Result<bool> {
-    let mut written = Ok(());
-    let report = Report::of(ledger, Some(run), None, |line| {
-        if out.json && written.is_ok() {
-            written = out.line(&line);
-        }
-    })
-    .await?;
-    written?;
+    let report = Report::of(ledger, Some(run), None).await?;
+    if out.json {
+        each_asset(ledger, run, |line| out.line(&line)).await?;
+    }
     let elapsed = began.elapsed();
     if out.json {
         let mut value = serde_json::to_value(&report).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
-use windlass_flow::Report;
+use windlass_flow::{Report, each_asset};
 
 use super::Ended;
 use crate::args::{ReportArgs, StatusArgs};
@@ -93,16 +93,15 @@ pub(crate) async fn report(args: &ReportArgs, layered: &Layered, out: Out) -> Re
         })?),
     };
     let ledger = Wiring::new(layered, out).ledger(Access::ReadOnly).await?;
-    let mut written = Ok(());
-    let report = Report::of(ledger.as_ref(), run, args.flow.as_deref(), |line| {
-        if out.json && written.is_ok() {
-            written = out.line(&line);
-        }
-    })
-    .await;
+    let report = Report::of(ledger.as_ref(), run, args.flow.as_deref()).await;
+    let report = match report {
+        Ok(report) if out.json => each_asset(ledger.as_ref(), report.run, |line| out.line(&line))
+            .await
+            .map(|()| report),
+        other => other,
+    };
     ledger.close().await?;
     let report = report?;
-    written?;
     if out.json {
         let mut value = serde_json::to_value(&report).unwrap_or_default();
         value["record"] = "run".into();

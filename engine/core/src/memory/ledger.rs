@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::asset::{Asset, AssetId, Cursor};
+use uuid::Uuid;
+
+use crate::asset::{Asset, AssetId, AssetPath, Cursor};
 use crate::clock::{Clock, SystemClock};
 use crate::digest::ContentHash;
 use crate::error::{Error, Kind, Result};
@@ -17,10 +19,15 @@ use crate::ledger::{
     RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
 };
 use crate::plan::Action;
+use crate::proof::{
+    CustodyEvent, CustodyRecord, FactsWanted, ReasonCount, RunFacts, RunOrigin, Slice,
+};
+use crate::spool::{MemorySpool, Spool};
 
 /// A [`Ledger`] that lives as long as the value. Clones share it.
 #[derive(Clone, Debug)]
 pub struct MemoryLedger {
+    id: Uuid,
     clock: Arc<dyn Clock>,
     lost_leases_max: u32,
     book: Arc<Mutex<Book>>,
@@ -36,6 +43,7 @@ impl MemoryLedger {
     /// An empty ledger that reads the time from `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         MemoryLedger {
+            id: Uuid::now_v7(),
             clock,
             lost_leases_max: LOST_LEASES_MAX,
             book: Arc::default(),
@@ -78,6 +86,7 @@ struct Book {
     cursors: BTreeMap<String, Cursor>,
     notes: BTreeMap<StepId, Unfinished>,
     calls: BTreeMap<(String, String), u64>,
+    custody: Vec<CustodyRecord>,
 }
 
 #[derive(Debug)]
@@ -128,6 +137,7 @@ impl Book {
             error: None,
             placed: None,
             ended: step.state.is_terminal().then(|| instant(now)),
+            took_ms: None,
         };
         if step.state == StepState::Open {
             self.queue.insert((run, now, id));
@@ -195,15 +205,25 @@ impl Book {
         }
     }
 
-    /// Records an outcome of a step that is known to be leased by the right attempt.
-    fn settle(&mut self, id: StepId, outcome: &Outcome, now: i64) {
+    /// Records an outcome of a step that is known to be leased by the right attempt. An attempt whose worker
+    /// vanished took nobody knows how long.
+    fn settle(&mut self, id: StepId, outcome: &Outcome, took: Option<Duration>, now: i64) {
         if !matches!(outcome, Outcome::Retry { .. }) {
             self.notes.remove(&id);
         }
+        let event = match (outcome, took) {
+            (_, None) => CustodyEvent::Lost,
+            (Outcome::Done { .. }, _) => CustodyEvent::Done,
+            (Outcome::Held { .. }, _) => CustodyEvent::Held,
+            (Outcome::Failed { .. }, _) => CustodyEvent::Failed,
+            (Outcome::Retry { .. }, _) => CustodyEvent::Retry,
+        };
+        self.note_custody(id, event, Some(outcome), took, now);
         let Some(entry) = self.unlease(id) else {
             return;
         };
         let record = &mut entry.record;
+        record.took_ms = took.map(milliseconds);
         (record.message, record.hint, record.error) = (None, None, None);
         record.ended = Some(instant(now));
         match outcome {
@@ -250,6 +270,61 @@ impl Book {
         }
     }
 
+    fn note_custody(
+        &mut self,
+        id: StepId,
+        event: CustodyEvent,
+        outcome: Option<&Outcome>,
+        took: Option<Duration>,
+        now: i64,
+    ) {
+        let Some(entry) = self.steps.get(&id) else {
+            return;
+        };
+        let record = &entry.record;
+        let (placement, bytes_moved) = match outcome {
+            Some(Outcome::Done {
+                placement,
+                bytes_moved,
+            }) => (placement.as_deref(), *bytes_moved),
+            _ => (None, 0),
+        };
+        let message = match outcome {
+            Some(Outcome::Held { reason, .. }) => Some(reason.clone()),
+            Some(Outcome::Failed { message, .. } | Outcome::Retry { message, .. }) => {
+                Some(message.clone())
+            }
+            Some(Outcome::Done { .. }) | None => None,
+        };
+        let record = CustodyRecord {
+            id: self.custody.len() as i64 + 1,
+            at: instant(now),
+            run: entry.run,
+            step: id,
+            attempt: record.attempt,
+            worker: entry.worker.as_ref().map(|worker| worker.0.to_string()),
+            event,
+            action: record.action,
+            reason: record.reason.clone(),
+            endpoint: record.endpoint.clone(),
+            asset: record.asset.clone(),
+            revision: record.revision.clone(),
+            path: record.path.clone(),
+            size: record.size,
+            bytes_moved,
+            took_ms: took.map(milliseconds),
+            blake3: placement.map(|placement| placement.digests.blake3),
+            content_hash: placement.and_then(|placement| placement.digests.content_hash),
+            evidence: placement.map(|placement| placement.placed.evidence),
+            sink: placement.map(|placement| placement.sink.clone()),
+            sink_asset: placement.map(|placement| placement.placed.asset.clone()),
+            sink_revision: placement.map(|placement| placement.placed.revision.clone()),
+            draft_digest: placement.map(|placement| placement.draft_digest),
+            message,
+        };
+        self.custody.push(record);
+    }
+
     fn place(&mut self, placement: &Placement) {
         let digests = &placement.digests;
         if let Some(content_hash) = digests.content_hash {
@@ -269,8 +344,100 @@ impl Book {
     }
 }
 
+impl Book {
+    fn facts(&self, run: RunId, started: Timestamp, wanted: FactsWanted) -> RunFacts {
+        let done: Vec<&CustodyRecord> = self
+            .custody
+            .iter()
+            .filter(|record| record.run == run && record.event == CustodyEvent::Done)
+            .collect();
+        let mut facts = RunFacts::default();
+        for record in &done {
+            if let Some(evidence) = record.evidence {
+                *facts.proved.entry(evidence).or_default() += 1;
+            }
+        }
+        let after = |at: Timestamp| {
+            let ms = at.as_millisecond().saturating_sub(started.as_millisecond());
+            u64::try_from(ms).unwrap_or(0)
+        };
+        let last = done.iter().map(|record| after(record.at)).max();
+        facts.slice_ms = (last.unwrap_or(0) + 1)
+            .div_ceil(u64::from(wanted.slices.max(1)))
+            .max(1);
+        let mut slices: BTreeMap<u64, Slice> = BTreeMap::new();
+        for record in &done {
+            let from_ms = after(record.at) / facts.slice_ms * facts.slice_ms;
+            let slice = slices.entry(from_ms).or_insert(Slice {
+                from_ms,
+                steps: 0,
+                bytes_moved: 0,
+            });
+            slice.steps += 1;
+            slice.bytes_moved += record.bytes_moved;
+        }
+        facts.slices = slices.into_values().collect();
+        let records = self.steps.values().filter(|entry| entry.run == run);
+        let records: Vec<&StepRecord> = records.map(|entry| &entry.record).collect();
+        let mut slowest: Vec<&StepRecord> = records
+            .iter()
+            .copied()
+            .filter(|record| record.state == StepState::Done && record.took_ms.is_some())
+            .collect();
+        slowest.sort_by_key(|record| (std::cmp::Reverse(record.took_ms), record.id));
+        let slowest = slowest.into_iter().take(wanted.slowest as usize);
+        facts.slowest = slowest.cloned().collect();
+        let mut reasons: BTreeMap<(StepState, &str, Option<&str>), ReasonCount> = BTreeMap::new();
+        for record in records {
+            if !matches!(
+                record.state,
+                StepState::Skipped | StepState::Held | StepState::Failed
+            ) {
+                continue;
+            }
+            let reason = record.message.as_deref().unwrap_or(&record.reason);
+            let key = (record.state, reason, record.error.as_deref());
+            let count = reasons.entry(key).or_insert_with(|| ReasonCount {
+                state: record.state,
+                reason: reason.to_owned(),
+                hint: None,
+                error: record.error.clone(),
+                steps: 0,
+                bytes: 0,
+                example: record.path.clone(),
+            });
+            count.steps += 1;
+            count.bytes += record.size;
+            count.example = count.example.clone().min(record.path.clone());
+            count.hint = match (count.hint.take(), record.hint.clone()) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        let mut reasons: Vec<ReasonCount> = reasons.into_values().collect();
+        reasons.sort_by(|a, b| {
+            let key = |count: &ReasonCount| (count.state.word(), count.reason.clone());
+            b.steps.cmp(&a.steps).then_with(|| key(a).cmp(&key(b)))
+        });
+        let most = wanted.reasons as usize;
+        facts.more_reasons = reasons.len().saturating_sub(most) as u64;
+        reasons.truncate(most);
+        facts.reasons = reasons;
+        facts
+    }
+}
+
 #[async_trait]
 impl Ledger for MemoryLedger {
+    async fn id(&self) -> Result<String> {
+        drop(self.open()?);
+        Ok(self.id.simple().to_string())
+    }
+
+    async fn spool(&self) -> Result<Box<dyn Spool>> {
+        Ok(Box::new(MemorySpool::default()))
+    }
+
     async fn begin_run(&self, run: RunId, flow: &str) -> Result<()> {
         let started = instant(self.now_ms());
         let mut book = self.open()?;
@@ -288,6 +455,7 @@ impl Ledger for MemoryLedger {
                     started,
                     finished: None,
                     unchanged: Tally::default(),
+                    origin: None,
                 });
                 Ok(())
             }
@@ -328,9 +496,17 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
-    async fn set_unchanged(&self, run: RunId, unchanged: Tally) -> Result<()> {
-        self.open()?.run(run)?.unchanged = unchanged;
+    async fn set_planned(&self, run: RunId, unchanged: Tally, origin: &RunOrigin) -> Result<()> {
+        let mut book = self.open()?;
+        let record = book.run(run)?;
+        record.unchanged = unchanged;
+        record.origin = Some(origin.clone());
         Ok(())
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRecord>> {
+        let book = self.open()?;
+        Ok(book.runs.iter().find(|record| record.id == run).cloned())
     }
 
     async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
@@ -404,8 +580,9 @@ impl Ledger for MemoryLedger {
                 entry.lost
             });
             if lost >= self.lost_leases_max {
-                book.settle(*id, &Outcome::lost(lost), now);
+                book.settle(*id, &Outcome::lost(lost), None, now);
             } else {
+                book.note_custody(*id, CustodyEvent::Lost, None, None, now);
                 book.requeue(*id, now);
             }
         }
@@ -433,7 +610,7 @@ impl Ledger for MemoryLedger {
         for report in reports {
             let current = book.holds_step(report.id, report.attempt);
             if current {
-                book.settle(report.id, &report.outcome, now);
+                book.settle(report.id, &report.outcome, Some(report.took), now);
             }
             accepted.push(current);
         }
@@ -531,6 +708,34 @@ impl Ledger for MemoryLedger {
             .collect())
     }
 
+    async fn steps_at(&self, run: RunId, path: &AssetPath) -> Result<Vec<(StepRecord, String)>> {
+        let book = self.open()?;
+        let entries = book.steps.values();
+        let there = entries.filter(|entry| entry.run == run && entry.record.path == *path);
+        Ok(there
+            .map(|entry| (entry.record.clone(), entry.payload.clone()))
+            .collect())
+    }
+
+    async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts> {
+        let mut book = self.open()?;
+        let started = book.run(run)?.started;
+        Ok(book.facts(run, started, wanted))
+    }
+
+    async fn custody(
+        &self,
+        run: Option<RunId>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<CustodyRecord>> {
+        let book = self.open()?;
+        let records = book.custody.iter().filter(|record| {
+            run.is_none_or(|run| record.run == run) && after.is_none_or(|after| record.id > after)
+        });
+        Ok(records.take(limit as usize).cloned().collect())
+    }
+
     async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>> {
         let book = self.open()?;
         let known = |hash| book.contents.get(hash).cloned();
@@ -549,6 +754,32 @@ impl Ledger for MemoryLedger {
             book.placements.get(&key).cloned()
         };
         Ok(assets.iter().map(known).collect())
+    }
+
+    async fn placements_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>> {
+        let book = self.open()?;
+        let of_flow = book.placements.values().filter(|placement| {
+            placement.flow == flow
+                && placement.source == source
+                && after.is_none_or(|after| placement.source_asset > *after)
+        });
+        Ok(of_flow.take(limit as usize).cloned().collect())
+    }
+
+    async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>> {
+        let book = self.open()?;
+        let of = |asset: &AssetId| {
+            let all = book.placements.values();
+            let there = all.filter(|p| p.sink == sink && p.placed.asset == *asset);
+            there.cloned().collect()
+        };
+        Ok(assets.iter().map(of).collect())
     }
 
     async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>> {
@@ -603,4 +834,8 @@ fn later(now_ms: i64, by: Duration) -> i64 {
 
 fn instant(epoch_ms: i64) -> Timestamp {
     Timestamp::from_millisecond(epoch_ms).unwrap_or(Timestamp::MAX)
+}
+
+fn milliseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,23 +8,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use windlass_core::{
-    Action, Asset, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities, Clock,
-    Correlation, Cursor, Destination, Draft, Error, Finding, Hold, Hooks, Kind, Ledger, Mapping,
-    Placement, Readable, Result, RunId, Scope, Sink, Source, StepState, Value, Verdict,
-    preflight_name,
+    Action, Asset, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities, Change,
+    Clock, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Kind, Ledger, Mapping,
+    Placement, Readable, Result, RunId, RunOrigin, Scope, Sink, Source, SpoolOrder, StepState,
+    Value, Verdict, preflight_name,
 };
 
-use crate::discover::Listing;
+use crate::discover::{Kept, Listing, Sorted};
 use crate::observe::{Event, Observer};
-use crate::plan::{Plan, PlannedStep, Unchanged, Work, draft_digest};
+use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Unchanged, Work, draft_digest};
 use crate::select::{Pick, Selection, Selector};
 
 /// How many assets a hook, a ledger or a sink is asked about at once.
 const BATCH: usize = 256;
 
+/// How many assets are decided before their steps are handed over.
+const DECIDED_AT_ONCE: usize = 2_048;
+
 /// How many assets the ledger is asked about at once whether they are as they were. Larger, because nothing
 /// else is asked and a key costs less in a larger set.
-const UNCHANGED_BATCH: usize = 2_000;
+const UNCHANGED_BATCH: usize = 4_000;
 
 /// What the configuration says about an ingest flow.
 #[derive(Clone, Debug)]
@@ -78,65 +81,114 @@ struct Candidate {
 }
 
 impl Ingest {
-    /// Decides what a run would do. Writes nothing anywhere.
+    /// Decides what a run would do, as a value. Writes nothing anywhere.
     ///
-    /// Memory grows with what needs a decision, not with what is unchanged.
+    /// Memory grows with what needs a step; where that may be millions, [`Ingest::decide`] hands steps over as they
+    /// are decided.
     pub async fn plan(&self) -> Result<Plan> {
+        let mut steps = Vec::new();
+        let summary = self.decide(&mut steps).await?;
+        Ok(Plan { summary, steps })
+    }
+
+    /// Decides what a run would do and hands each step to `writer`, in the order of folded paths. Writes nothing
+    /// anywhere itself.
+    pub async fn decide(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
         let selector = Selector::new(&self.options.selection)?;
+        let mut summary = self.summary()?;
+        let mut placed_names = PlacedNames::new(self.source.capabilities());
+        let mut undecided = self.list(&mut summary, &mut placed_names).await?;
+        self.observer.observe(Event::Deciding {
+            assets: undecided.len(),
+        });
+        loop {
+            let page = undecided.next(DECIDED_AT_ONCE).await?;
+            if page.is_empty() {
+                return Ok(summary);
+            }
+            let steps = self
+                .decide_page(&selector, page, &placed_names, &mut summary)
+                .await?;
+            steps.iter().for_each(|step| summary.count(step));
+            writer.steps(steps).await?;
+        }
+    }
+
+    /// What a plan says of itself before its first step.
+    fn summary(&self) -> Result<PlanSummary> {
+        Ok(PlanSummary::new(
+            self.options.flow.clone(),
+            RunOrigin {
+                windlass: env!("CARGO_PKG_VERSION").to_owned(),
+                source: self.source.name().to_owned(),
+                sink: self.sink.name().to_owned(),
+                hook: self.hooks.as_ref().map(|hooks| hooks.identity().clone()),
+                rules: self.rules()?,
+                plan: None,
+            },
+        ))
+    }
+
+    /// Lists the source; what is placed and unchanged is counted, the rest kept.
+    async fn list(
+        &self,
+        summary: &mut PlanSummary,
+        placed_names: &mut PlacedNames,
+    ) -> Result<Sorted> {
         let scope = Scope {
             root: self.options.root.clone(),
         };
-        let rules = self.rules()?;
         let mut listing = Listing::new(self.source.as_ref(), &scope, self.observer.as_ref());
-        let mut placed_names = PlacedNames::new(self.source.capabilities());
-        let mut unchanged = Unchanged::default();
-        let is_settled = self.is_settled(&rules).await?;
+        let folds = self.source.capabilities().folds_names;
+        let mut kept = Kept::new(self.ledger.as_ref(), folds);
+        let is_settled = self.is_settled(&summary.origin.rules).await?;
         // The ledger looks at what was listed before while the source lists on.
         let mut before = Vec::new();
         loop {
-            let (fresh, same) =
-                tokio::try_join!(listing.fresh(UNCHANGED_BATCH), self.unchanged(before))?;
-            for asset in same {
-                if listing.forget(&asset) {
+            let (changes, same) = tokio::try_join!(
+                listing.changes(UNCHANGED_BATCH),
+                self.unchanged(&before, is_settled)
+            )?;
+            let mut same = same.into_iter();
+            kept.apply(before, |asset| {
+                let is_same = same.next().unwrap_or(false);
+                if is_same {
                     placed_names.insert(&asset.path);
-                    unchanged.count(&asset);
+                    summary.unchanged.count(asset);
                 }
+                !is_same
+            })
+            .await?;
+            match changes {
+                Some(changes) => before = changes,
+                None => return kept.into_sorted().await,
             }
-            if fresh.is_empty() {
-                break;
-            }
-            before = if is_settled { fresh } else { Vec::new() };
         }
-        let listed = listing.into_assets();
-        self.observer.observe(Event::Deciding {
-            assets: listed.len() as u64,
-        });
-        let spelled_alike = alike(&listed);
+    }
 
-        let mut steps = Vec::with_capacity(listed.len());
-        let picked = self.select(&selector, listed, &mut steps).await?;
-        let picked = self.preflight(picked, &spelled_alike, &placed_names, &mut steps);
-        let mut findings = BTreeSet::new();
+    /// The steps of some assets, in order.
+    async fn decide_page(
+        &self,
+        selector: &Selector,
+        page: Vec<Asset>,
+        placed_names: &PlacedNames,
+        summary: &mut PlanSummary,
+    ) -> Result<Vec<PlannedStep>> {
+        let spelled_alike = alike(&page);
+        let mut steps = Vec::with_capacity(page.len());
+        let picked = self.select(selector, page, &mut steps).await?;
+        let picked = self.preflight(picked, &spelled_alike, placed_names, &mut steps);
         let mut picked = picked.into_iter();
         loop {
             let batch: Vec<(Asset, String)> = picked.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
-            let decided = self.decide_batch(batch, &mut steps, &mut findings).await?;
-            unchanged.add(decided);
+            let decided = self.decide_batch(batch, &mut steps, summary).await?;
+            summary.unchanged.add(decided);
         }
-        steps.sort_by(|a, b| (&a.asset.path, &a.asset.id).cmp(&(&b.asset.path, &b.asset.id)));
-        Ok(Plan {
-            flow: self.options.flow.clone(),
-            source: self.source.name().to_owned(),
-            sink: self.sink.name().to_owned(),
-            hook: self.hooks.as_ref().map(|hooks| hooks.identity().clone()),
-            rules,
-            steps,
-            unchanged,
-            findings: findings.into_iter().collect(),
-        })
+        steps.sort_by_cached_key(|step| (SpoolOrder::of(&step.asset.path), step.asset.id.clone()));
+        Ok(steps)
     }
 
     /// Notes, once a plan was completely worked off, that everything placed so far is what the rules of
@@ -144,7 +196,7 @@ impl Ingest {
     /// change. `run` is the plan's run, `None` when nothing was to be done.
     ///
     /// A run in which metadata could not be updated settles nothing: those assets must be looked at again.
-    pub async fn settle(&self, plan: &Plan, run: Option<RunId>) -> Result<()> {
+    pub async fn settle(&self, plan: &PlanSummary, run: Option<RunId>) -> Result<()> {
         if let Some(run) = run {
             for (state, action, tally) in self.ledger.tally(run).await? {
                 let left_over = match state {
@@ -157,7 +209,7 @@ impl Ingest {
                 }
             }
         }
-        let rules = Cursor::new(plan.rules.to_hex());
+        let rules = Cursor::new(plan.origin.rules.to_hex());
         self.ledger
             .set_cursor(&self.rules_key(), Some(&rules))
             .await
@@ -189,16 +241,22 @@ impl Ingest {
         Ok(Blake3::of(&text))
     }
 
-    /// Those of the assets that are placed at this revision and under this path.
-    async fn unchanged(&self, assets: Vec<Asset>) -> Result<Vec<Asset>> {
-        let unchanged = self
-            .ledger
+    /// Whether each asset of a page is placed at this revision and under this path, in order. None is where that
+    /// alone settles nothing.
+    async fn unchanged(&self, page: &[Change], is_settled: bool) -> Result<Vec<bool>> {
+        if !is_settled {
+            return Ok(Vec::new());
+        }
+        let assets: Vec<Asset> = page
+            .iter()
+            .filter_map(|change| match change {
+                Change::Asset(asset) => Some(asset.clone()),
+                Change::Folder(_) | Change::Removed(_) => None,
+            })
+            .collect();
+        self.ledger
             .unchanged(&self.options.flow, self.source.name(), &assets)
-            .await?;
-        let pairs = assets.into_iter().zip(unchanged);
-        Ok(pairs
-            .filter_map(|(asset, unchanged)| unchanged.then_some(asset))
-            .collect())
+            .await
     }
 
     /// Splits the listing into assets that are in, with what approved them, and skips.
@@ -274,7 +332,7 @@ impl Ingest {
         &self,
         batch: Vec<(Asset, String)>,
         steps: &mut Vec<PlannedStep>,
-        findings: &mut BTreeSet<Finding>,
+        summary: &mut PlanSummary,
     ) -> Result<Unchanged> {
         let mut unchanged = Unchanged::default();
         let ids: Vec<_> = batch.iter().map(|(asset, _)| asset.id.clone()).collect();
@@ -303,7 +361,7 @@ impl Ingest {
                     continue;
                 }
             };
-            findings.extend(mapping.findings.iter().cloned());
+            summary.find(&mapping.findings);
             let draft = self.draft(&asset, mapping);
             let candidate = Candidate {
                 asset,

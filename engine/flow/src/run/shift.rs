@@ -269,6 +269,7 @@ impl<'a> Shift<'a> {
         let attempt = Arc::new(Attempt {
             step: step.id,
             number: step.attempt,
+            began: Instant::now(),
             work,
             may_be_placed: unfinished.intent.is_some(),
             journal: Arc::new(StepJournal::new(
@@ -409,6 +410,7 @@ impl<'a> Shift<'a> {
             report: StepReport {
                 id: ran.attempt.step,
                 attempt: ran.attempt.number,
+                took: ran.attempt.began.elapsed(),
                 outcome,
             },
             asset: Some((asset.path.clone(), asset.size)),
@@ -470,6 +472,7 @@ impl<'a> Shift<'a> {
             report: StepReport {
                 id: step.id,
                 attempt: step.attempt,
+                took: Duration::ZERO,
                 outcome: Outcome::Failed {
                     kind: error.kind(),
                     message: error.chain(),

@@ -41,6 +41,7 @@ const LOOKED_AT_BYTES: u64 = 4 << 20;
 pub(super) struct Attempt {
     pub(super) step: StepId,
     pub(super) number: u32,
+    pub(super) began: Instant,
     pub(super) work: Work,
     /// A commit may have been sent by an earlier attempt.
     pub(super) may_be_placed: bool,

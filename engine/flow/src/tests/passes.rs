@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use windlass_core::Scope;
+use windlass_core::{Asset, AssetId, Change, Folder, Revision, Scope};
 
 use super::*;
-use crate::discover::Listing;
+use crate::discover::{Kept, Listing};
 
 /// Counts the assets that a hook is asked about.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ async fn run_and_settle(world: &World) -> Report {
     let runner = world.runner();
     let run = runner.record(&plan).await.unwrap();
     runner.work(run, &CancellationToken::new()).await.unwrap();
-    ingest.settle(&plan, Some(run)).await.unwrap();
+    ingest.settle(&plan.summary, Some(run)).await.unwrap();
     world.report(run).await
 }
 
@@ -57,7 +57,7 @@ async fn a_pass_by_the_same_rules_asks_no_hook_about_what_is_unchanged() {
     let (world, counted) = settled_world(120).await;
     let plan = world.plan().await;
     assert!(plan.is_empty());
-    assert_eq!(plan.unchanged.assets, 120);
+    assert_eq!(plan.summary.unchanged.assets, 120);
     assert_eq!(counted.asked.load(Ordering::Relaxed), 0);
 
     world.file("/In/ACME/Approved/007.tif", b"other bytes");
@@ -67,7 +67,7 @@ async fn a_pass_by_the_same_rules_asks_no_hook_about_what_is_unchanged() {
         .rename("/In/ACME/Approved/008.tif", "/In/Other/Approved/008.tif")
         .unwrap();
     let plan = world.plan().await;
-    assert_eq!(plan.unchanged.assets, 118);
+    assert_eq!(plan.summary.unchanged.assets, 118);
     assert_eq!(counted.asked.load(Ordering::Relaxed), 3);
     let action = |path: &str| step(&plan, path).0;
     assert_eq!(action("/In/ACME/Approved/007.tif"), Action::NewVersion);
@@ -81,7 +81,7 @@ async fn other_rules_are_asked_about_everything_again() {
     world.hooks = hooks("client ");
     let plan = world.plan().await;
     assert_eq!(plan.totals()[&Action::UpdateMetadata].0, 30);
-    assert_eq!(plan.unchanged.assets, 0);
+    assert_eq!(plan.summary.unchanged.assets, 0);
 }
 
 #[tokio::test]
@@ -144,17 +144,96 @@ async fn an_asset_that_moves_while_the_ledger_is_asked_about_it_is_not_forgotten
     let scope = Scope {
         root: AssetPath::new("/In"),
     };
-    let mut listing = Listing::new(&source, &scope, &Silent);
-    let first = listing.fresh(1).await.unwrap();
-    source.rename("/In/a.tif", "/In/z.tif").unwrap();
-    listing.fresh(usize::MAX).await.unwrap();
+    for in_memory_max in [0, 100] {
+        source.rename("/In/z.tif", "/In/a.tif").ok();
+        let ledger = MemoryLedger::new(Arc::new(SystemClock));
+        let mut listing = Listing::new(&source, &scope, &Silent);
+        let mut kept = Kept::new(&ledger, true).with_in_memory_max(in_memory_max);
+        let first = listing.changes(1).await.unwrap().unwrap();
+        source.rename("/In/a.tif", "/In/z.tif").unwrap();
+        let rest = listing.changes(usize::MAX).await.unwrap().unwrap();
+        assert!(listing.changes(1).await.unwrap().is_none());
 
-    let forgotten: Vec<bool> = first.iter().map(|asset| listing.forget(asset)).collect();
-    assert_eq!(forgotten, [false, true]);
-    let left: Vec<String> = listing
-        .into_assets()
-        .iter()
-        .map(|asset| asset.path.to_string())
-        .collect();
-    assert_eq!(left, ["/In/c.tif", "/In/z.tif"]);
+        // The ledger knows the first page; by the time it says so, the second one is there.
+        kept.apply(first, |_| false).await.unwrap();
+        kept.apply(rest, |_| true).await.unwrap();
+        let mut sorted = kept.into_sorted().await.unwrap();
+        assert_eq!(sorted.len(), 2);
+        assert_eq!(
+            paths(&sorted.next(100).await.unwrap()),
+            ["/In/c.tif", "/In/z.tif"]
+        );
+        assert!(sorted.next(100).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn names_alike_are_decided_together_however_small_the_page() {
+    let ledger = MemoryLedger::new(Arc::new(SystemClock));
+    let names = ["/In/b", "/In/A", "/In/a", "/In/C", "/In/c", "/In/\u{e9}"];
+    let changes = names.map(|path| Change::Asset(asset(path)));
+    let mut kept = Kept::new(&ledger, false);
+    kept.apply(changes.into(), |_| true).await.unwrap();
+    let mut sorted = kept.into_sorted().await.unwrap();
+    let mut pages = Vec::new();
+    loop {
+        let page = sorted.next(1).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        pages.push(paths(&page));
+    }
+    assert_eq!(
+        pages.concat(),
+        ["/In/A", "/In/a", "/In/b", "/In/C", "/In/c", "/In/\u{e9}"]
+    );
+    let together = |one: &str| pages.iter().position(|page| page.contains(&one.to_owned()));
+    assert_eq!(together("/In/A"), together("/In/a"));
+    assert_eq!(together("/In/C"), together("/In/c"));
+    assert!(pages.len() > 1, "{pages:?}");
+}
+
+#[tokio::test]
+async fn a_folder_replaces_the_file_at_its_path_and_a_removal_takes_what_is_below() {
+    let ledger = MemoryLedger::new(Arc::new(SystemClock));
+    let folder = |path: &str| {
+        Change::Folder(Folder {
+            id: AssetId::new(path),
+            path: AssetPath::new(path),
+        })
+    };
+    let mut kept = Kept::new(&ledger, true);
+    let changes = vec![
+        Change::Asset(asset("/In/x")),
+        Change::Asset(asset("/In/y/1")),
+        Change::Asset(asset("/In/y/2")),
+        Change::Asset(asset("/In/y-not-below")),
+        folder("/In/X"),
+        Change::Asset(asset("/In/X/child")),
+        folder("/In/X"),
+        Change::Removed(AssetPath::new("/in/Y")),
+    ];
+    kept.apply(changes, |_| true).await.unwrap();
+    let mut sorted = kept.into_sorted().await.unwrap();
+    assert_eq!(
+        paths(&sorted.next(9).await.unwrap()),
+        ["/In/X/child", "/In/y-not-below"]
+    );
+}
+
+fn asset(path: &str) -> Asset {
+    Asset {
+        id: AssetId::new(path),
+        path: AssetPath::new(path),
+        revision: Revision::new("1"),
+        size: 1,
+        modified: None,
+        content_hash: None,
+        tags: Vec::new(),
+        readable: Readable::Yes,
+    }
+}
+
+fn paths(assets: &[Asset]) -> Vec<String> {
+    assets.iter().map(|asset| asset.path.to_string()).collect()
 }

@@ -363,9 +363,16 @@ pub async fn what_a_plan_found_unchanged_is_kept_with_its_run(
         bytes: 7 << 40,
         bytes_moved: 0,
     };
-    ledger.set_unchanged(run, unchanged).await.unwrap();
-    assert_eq!(ledger.runs(None, 1).await.unwrap()[0].unchanged, unchanged);
-    let error = ledger.set_unchanged(RunId::fresh(), unchanged).await;
+    let origin = origin();
+    ledger.set_planned(run, unchanged, &origin).await.unwrap();
+    let record = ledger.run(run).await.unwrap().unwrap();
+    assert_eq!(record, ledger.runs(None, 1).await.unwrap()[0]);
+    assert_eq!(
+        (record.unchanged, record.origin),
+        (unchanged, Some(origin.clone()))
+    );
+    assert_eq!(ledger.run(RunId::fresh()).await.unwrap(), None);
+    let error = ledger.set_planned(RunId::fresh(), unchanged, &origin).await;
     assert_eq!(error.unwrap_err().kind(), Kind::NotFound);
     let taken = take(ledger, run, &WorkerId::fresh(), 1).await;
     ledger

@@ -7,6 +7,7 @@ use crate::notes::{
     FORGET_INTENTS, FORGET_PARTS, FORGET_SESSIONS, HELD, KEEP_INTENTS, KEEP_PARTS, KEEP_SESSIONS,
 };
 use crate::open::Target;
+use crate::proof::{CUSTODY, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, SLICES, STEPS_AT};
 use crate::read::{
     CHANGED, CONTENTS, HOLDS, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS, STEPS,
 };
@@ -201,4 +202,42 @@ async fn sets_are_inserted_in_one_pass() {
     }
     let add = plan(ADD_STEPS).await;
     assert_eq!(add[0], "SCAN jsonb_each VIRTUAL TABLE INDEX 1:");
+}
+
+#[tokio::test]
+async fn the_past_is_read_along_its_indexes() {
+    let run = "SEARCH run USING INDEX sqlite_autoindex_run_1 (id=?)";
+    runs_as(
+        STEPS_AT,
+        &[
+            "SEARCH step USING INDEX step_path (run=? AND path=?)",
+            "SCALAR SUBQUERY 1",
+            run,
+        ],
+    )
+    .await;
+    let of_run = "SEARCH custody USING INDEX custody_run (run=? AND event=?)";
+    runs_as(LAST_DONE, &[of_run]).await;
+    runs_as(PROVED, &[of_run, "USE TEMP B-TREE FOR GROUP BY"]).await;
+    runs_as(SLICES, &[of_run, "USE TEMP B-TREE FOR GROUP BY"]).await;
+    runs_as(
+        PLACEMENTS_AFTER,
+        &["SEARCH placement USING INDEX sqlite_autoindex_placement_1 (flow=? AND source=? AND source_asset>?)"],
+    )
+    .await;
+    runs_as(
+        PLACED_AS,
+        &[
+            "SCAN wanted VIRTUAL TABLE INDEX 1:",
+            "SEARCH placement USING INDEX placement_sink (sink=? AND sink_asset=?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    )
+    .await;
+    let joined = [
+        "SEARCH custody USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH step USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH run USING INTEGER PRIMARY KEY (rowid=?)",
+    ];
+    runs_as(CUSTODY, &joined).await;
 }

@@ -212,6 +212,7 @@ async fn steal(ledger: &MemoryLedger, run: windlass_core::RunId) -> usize {
     let steps = ledger.steps(run, None, 9).await.unwrap();
     for step in steps {
         let report = windlass_core::StepReport {
+            took: Duration::ZERO,
             id: step.id,
             attempt: step.attempt,
             outcome: windlass_core::Outcome::Retry {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use windlass_core::memory::MemoryLedger;
 use windlass_core::{
-    Action, Asset, AssetId, CallCount, ContentHash, ContentRecord, Cursor, Hold, LeasedStep,
-    Ledger, NewStep, Note, Noted, Placement, Result, RunId, RunRecord, RunState, StepId,
-    StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
+    Action, Asset, AssetId, AssetPath, CallCount, ContentHash, ContentRecord, Cursor,
+    CustodyRecord, FactsWanted, Hold, LeasedStep, Ledger, NewStep, Note, Noted, Placement, Result,
+    RunFacts, RunId, RunOrigin, RunRecord, RunState, Spool, StepId, StepRecord, StepReport,
+    StepState, Tally, Unfinished, WorkerId,
 };
 
 /// See the module.
@@ -76,8 +77,53 @@ impl Ledger for CountedLedger {
         self.inner.set_run_state(run, state).await
     }
 
-    async fn set_unchanged(&self, run: RunId, unchanged: Tally) -> Result<()> {
-        self.inner.set_unchanged(run, unchanged).await
+    async fn set_planned(&self, run: RunId, unchanged: Tally, origin: &RunOrigin) -> Result<()> {
+        self.inner.set_planned(run, unchanged, origin).await
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRecord>> {
+        self.inner.run(run).await
+    }
+
+    async fn id(&self) -> Result<String> {
+        self.inner.id().await
+    }
+
+    async fn spool(&self) -> Result<Box<dyn Spool>> {
+        self.inner.spool().await
+    }
+
+    async fn steps_at(&self, run: RunId, path: &AssetPath) -> Result<Vec<(StepRecord, String)>> {
+        self.inner.steps_at(run, path).await
+    }
+
+    async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts> {
+        self.inner.facts(run, wanted).await
+    }
+
+    async fn custody(
+        &self,
+        run: Option<RunId>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<CustodyRecord>> {
+        self.inner.custody(run, after, limit).await
+    }
+
+    async fn placements_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>> {
+        self.inner
+            .placements_after(flow, source, after, limit)
+            .await
+    }
+
+    async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>> {
+        self.inner.placed_as(sink, assets).await
     }
 
     async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {

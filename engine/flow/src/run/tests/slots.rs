@@ -225,6 +225,7 @@ fn size_of_attempt(world: &World, work: crate::Work) -> usize {
     let attempt = Attempt {
         step,
         number: 1,
+        began: tokio::time::Instant::now(),
         work,
         may_be_placed: false,
         journal: Arc::new(StepJournal::new(

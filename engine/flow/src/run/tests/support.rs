@@ -9,15 +9,15 @@ use tokio_util::sync::CancellationToken;
 use windlass_core::memory::MemoryLedger;
 use windlass_core::{
     Action, AssetPath, Blake3, ByteSize, Capabilities, Clock, Correlation, Destination, Draft,
-    Ledger, Result, RunId, StepRecord, StepState, Together,
+    Ledger, Result, RunId, RunOrigin, StepRecord, StepState, Together,
 };
 use windlass_transfer::{Engine, EngineOptions};
 
 use super::harbour::Harbour;
 use super::ledger::CountedLedger;
 use crate::{
-    Event, Observer, Plan, PlannedStep, Report, RunOptions, RunOutcome, RunStatus, Runner,
-    Unchanged, Work,
+    Event, Observer, Plan, PlanSummary, PlannedStep, Report, RunOptions, RunOutcome, RunStatus,
+    Runner, Work,
 };
 
 pub(super) const MIB: usize = 1 << 20;
@@ -195,16 +195,18 @@ impl World {
                 asset,
             }
         });
-        Plan {
-            flow: "move".into(),
+        let origin = RunOrigin {
+            windlass: "0.0.0".into(),
             source: "nas".into(),
             sink: "dam".into(),
             hook: None,
             rules: Blake3::of(b"rules"),
-            steps: steps.collect(),
-            unchanged: Unchanged::default(),
-            findings: Vec::new(),
-        }
+            plan: None,
+        };
+        let mut summary = PlanSummary::new("move".into(), origin);
+        let steps: Vec<PlannedStep> = steps.collect();
+        steps.iter().for_each(|step| summary.count(step));
+        Plan { summary, steps }
     }
 
     pub(super) fn runner(&self) -> Runner {
@@ -264,7 +266,7 @@ impl World {
 
     pub(super) async fn report(&self, run: RunId) -> Report {
         let ledger: &dyn Ledger = self.ledger.as_ref();
-        Report::of(ledger, Some(run), None, drop).await.unwrap()
+        Report::of(ledger, Some(run), None).await.unwrap()
     }
 
     pub(super) async fn steps(&self, run: RunId) -> Vec<StepRecord> {

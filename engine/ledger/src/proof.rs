@@ -1,0 +1,297 @@
+//! What the ledger answers about the past: facts of a run, custody, what was placed where.
+
+use std::collections::BTreeMap;
+
+use sqlx::any::AnyRow;
+use windlass_core::{
+    AssetId, AssetPath, CustodyEvent, CustodyRecord, Error, FactsWanted, Kind, Placement,
+    ReasonCount, Result, Revision, RunFacts, RunId, RunRecord, Slice, StepId, StepRecord,
+};
+
+use crate::error::nonsense;
+use crate::read::{KEYS_A_STATEMENT, RUN_COLUMNS, Reader};
+use crate::rows::{Columns, evidence_of_word, set};
+
+const ID: &str = "SELECT id FROM identity";
+
+pub(crate) const STEPS_AT: &str = "SELECT id, action, reason, state, attempt, endpoint, asset, revision, \
+     path, size, bytes_moved, message, hint, error, placed, ended, took, payload FROM step \
+     WHERE run = (SELECT key FROM run WHERE id = $1) AND path = $2 ORDER BY id";
+
+pub(crate) const PROVED: &str = "SELECT evidence, COUNT(*) AS steps FROM custody \
+     WHERE run = $1 AND event = 'done' AND evidence IS NOT NULL GROUP BY evidence";
+
+pub(crate) const LAST_DONE: &str =
+    "SELECT MAX(at) AS at FROM custody WHERE run = $1 AND event = 'done'";
+
+// What came before the run began by a clock that was set back counts as its first moment.
+pub(crate) const SLICES: &str = "SELECT CASE WHEN at > $2 THEN (at - $2) / $3 ELSE 0 END AS slice, \
+     COUNT(*) AS steps, CAST(SUM(bytes_moved) AS BIGINT) AS bytes_moved FROM custody \
+     WHERE run = $1 AND event = 'done' GROUP BY 1 ORDER BY 1";
+
+pub(crate) const SLOWEST: &str = "SELECT id, action, reason, state, attempt, endpoint, asset, revision, path, \
+     size, bytes_moved, message, hint, error, placed, ended, took FROM step \
+     WHERE run = $1 AND state = 'done' AND took IS NOT NULL ORDER BY took DESC, id LIMIT $2";
+
+pub(crate) const REASONS: &str = "SELECT state, COALESCE(message, reason) AS reason, error, MIN(hint) AS hint, \
+     COUNT(*) AS steps, CAST(SUM(size) AS BIGINT) AS bytes, MIN(path) AS path FROM step \
+     WHERE run = $1 AND state IN ('skipped', 'held', 'failed') \
+     GROUP BY state, COALESCE(message, reason), error \
+     ORDER BY steps DESC, state, COALESCE(message, reason)";
+
+pub(crate) const CUSTODY_OF_RUN: &str = "SELECT custody.id, custody.at, run.id AS run, custody.step, \
+     custody.attempt, custody.worker, custody.event, step.action, step.reason, step.endpoint, \
+     step.asset, step.revision, step.path, step.size, custody.bytes_moved, custody.took, \
+     custody.blake3, custody.content_hash, custody.evidence, custody.sink, custody.sink_asset, \
+     custody.sink_revision, custody.draft_digest, custody.message FROM custody \
+     JOIN step ON step.id = custody.step JOIN run ON run.key = custody.run \
+     WHERE custody.id > $1 AND custody.run = (SELECT key FROM run WHERE id = $2) \
+     ORDER BY custody.id LIMIT $3";
+
+pub(crate) const CUSTODY: &str = "SELECT custody.id, custody.at, run.id AS run, custody.step, custody.attempt, \
+     custody.worker, custody.event, step.action, step.reason, step.endpoint, step.asset, \
+     step.revision, step.path, step.size, custody.bytes_moved, custody.took, custody.blake3, \
+     custody.content_hash, custody.evidence, custody.sink, custody.sink_asset, \
+     custody.sink_revision, custody.draft_digest, custody.message FROM custody \
+     JOIN step ON step.id = custody.step JOIN run ON run.key = custody.run \
+     WHERE custody.id > $1 ORDER BY custody.id LIMIT $2";
+
+pub(crate) const PLACEMENTS_AFTER: &str = "SELECT flow, source, source_asset, source_revision, source_path, \
+     sink, sink_asset, sink_revision, sink_size, sink_content_hash, evidence, size, blake3, \
+     content_hash, draft_digest FROM placement \
+     WHERE flow = $1 AND source = $2 AND source_asset > $3 ORDER BY source_asset LIMIT $4";
+
+pub(crate) const PLACED_AS: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
+     source_revision, source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, \
+     evidence, size, blake3, content_hash, draft_digest \
+     FROM json_each($2) AS wanted CROSS JOIN placement \
+     WHERE sink = $1 AND sink_asset = wanted.value ORDER BY wanted.key, flow, source, source_asset";
+
+impl Reader {
+    pub(crate) async fn id(&self) -> Result<String> {
+        let row = sqlx::query(ID).fetch_one(&self.pool).await;
+        self.columns(&self.told(row)?).text("id")
+    }
+
+    pub(crate) async fn run(&self, run: RunId) -> Result<Option<RunRecord>> {
+        Ok(self.find_run(run).await?.map(|(_, record)| record))
+    }
+
+    /// A run with the number that other tables know it by.
+    async fn find_run(&self, run: RunId) -> Result<Option<(i64, RunRecord)>> {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT key, {RUN_COLUMNS} FROM run WHERE id = $1"));
+        let row = sqlx::query(sql)
+            .bind(run.to_string())
+            .fetch_optional(&self.pool)
+            .await;
+        let Some(row) = self.told(row)? else {
+            return Ok(None);
+        };
+        let columns = self.columns(&row);
+        Ok(Some((columns.number("key")?, columns.run_record()?)))
+    }
+
+    pub(crate) async fn steps_at(
+        &self,
+        run: RunId,
+        path: &AssetPath,
+    ) -> Result<Vec<(StepRecord, String)>> {
+        let rows = sqlx::query(STEPS_AT)
+            .bind(run.to_string())
+            .bind(path.as_str().to_owned())
+            .fetch_all(&self.pool)
+            .await;
+        let rows = self.told(rows)?;
+        let both = |row| {
+            let columns = self.columns(row);
+            Ok((columns.step_record()?, columns.text("payload")?))
+        };
+        rows.iter().map(both).collect()
+    }
+
+    pub(crate) async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts> {
+        let Some((key, record)) = self.find_run(run).await? else {
+            return Err(Error::new(
+                Kind::NotFound,
+                format!("the ledger has no run {run}"),
+            ));
+        };
+        let mut facts = RunFacts::default();
+        let rows = sqlx::query(PROVED).bind(key).fetch_all(&self.pool).await;
+        for row in &self.told(rows)? {
+            let columns = self.columns(row);
+            let evidence = columns.word("evidence", evidence_of_word)?;
+            facts.proved.insert(evidence, columns.size("steps")?);
+        }
+        self.add_slices(&mut facts, key, &record, wanted).await?;
+        let rows = sqlx::query(SLOWEST)
+            .bind(key)
+            .bind(i64::from(wanted.slowest))
+            .fetch_all(&self.pool)
+            .await;
+        for row in &self.told(rows)? {
+            facts.slowest.push(self.columns(row).step_record()?);
+        }
+        let rows = sqlx::query(REASONS).bind(key).fetch_all(&self.pool).await;
+        let rows = self.told(rows)?;
+        let most = wanted.reasons as usize;
+        facts.more_reasons = rows.len().saturating_sub(most) as u64;
+        for row in rows.iter().take(most) {
+            facts.reasons.push(reason_count(&self.columns(row))?);
+        }
+        Ok(facts)
+    }
+
+    async fn add_slices(
+        &self,
+        facts: &mut RunFacts,
+        key: i64,
+        record: &RunRecord,
+        wanted: FactsWanted,
+    ) -> Result<()> {
+        let row = sqlx::query(LAST_DONE).bind(key).fetch_one(&self.pool).await;
+        let last = self.columns(&self.told(row)?).maybe_number("at")?;
+        let started = record.started.as_millisecond();
+        let lasted = last.map_or(0, |last| last.saturating_sub(started).max(0));
+        let lasted = u64::try_from(lasted).unwrap_or(0);
+        facts.slice_ms = (lasted + 1)
+            .div_ceil(u64::from(wanted.slices.max(1)))
+            .max(1);
+        let rows = sqlx::query(SLICES)
+            .bind(key)
+            .bind(started)
+            .bind(i64::try_from(facts.slice_ms).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await;
+        for row in &self.told(rows)? {
+            let columns = self.columns(row);
+            facts.slices.push(Slice {
+                from_ms: columns.size("slice")? * facts.slice_ms,
+                steps: columns.size("steps")?,
+                bytes_moved: columns.size("bytes_moved")?,
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn custody(
+        &self,
+        run: Option<RunId>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<CustodyRecord>> {
+        let after = after.unwrap_or(i64::MIN);
+        let query = match run {
+            Some(run) => sqlx::query(CUSTODY_OF_RUN)
+                .bind(after)
+                .bind(run.to_string()),
+            None => sqlx::query(CUSTODY).bind(after),
+        };
+        let rows = query.bind(i64::from(limit)).fetch_all(&self.pool).await;
+        let rows = self.told(rows)?;
+        rows.iter()
+            .map(|row| custody_record(&self.columns(row)))
+            .collect()
+    }
+
+    pub(crate) async fn placements_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>> {
+        // No id is empty.
+        let rows = sqlx::query(PLACEMENTS_AFTER)
+            .bind(flow.to_owned())
+            .bind(source.to_owned())
+            .bind(after.map_or("", AssetId::as_str).to_owned())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await;
+        let rows = self.told(rows)?;
+        rows.iter()
+            .map(|row| self.columns(row).placement())
+            .collect()
+    }
+
+    pub(crate) async fn placed_as(
+        &self,
+        sink: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Vec<Placement>>> {
+        let mut found = vec![Vec::new(); assets.len()];
+        for (part, found) in assets
+            .chunks(KEYS_A_STATEMENT)
+            .zip(found.chunks_mut(KEYS_A_STATEMENT))
+        {
+            let rows: Result<Vec<AnyRow>, _> = sqlx::query(PLACED_AS)
+                .bind(sink.to_owned())
+                .bind(set(part)?)
+                .fetch_all(&self.pool)
+                .await;
+            let mut by_position: BTreeMap<usize, Vec<Placement>> = BTreeMap::new();
+            for row in &self.told(rows)? {
+                let columns = self.columns(row);
+                let position = usize::try_from(columns.number("position")?).unwrap_or(usize::MAX);
+                by_position
+                    .entry(position)
+                    .or_default()
+                    .push(columns.placement()?);
+            }
+            for (position, placements) in by_position {
+                if let Some(slot) = found.get_mut(position) {
+                    *slot = placements;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn reason_count(columns: &Columns<'_>) -> Result<ReasonCount> {
+    Ok(ReasonCount {
+        state: columns.step_state()?,
+        reason: columns.text("reason")?,
+        hint: columns.maybe_text("hint")?,
+        error: columns.maybe_text("error")?,
+        steps: columns.size("steps")?,
+        bytes: columns.size("bytes")?,
+        example: AssetPath::new(&columns.text("path")?),
+    })
+}
+
+fn custody_record(columns: &Columns<'_>) -> Result<CustodyRecord> {
+    let evidence = match columns.maybe_text("evidence")? {
+        None => None,
+        Some(word) => {
+            Some(evidence_of_word(&word).ok_or_else(|| nonsense(columns.file, "evidence", &word))?)
+        }
+    };
+    Ok(CustodyRecord {
+        id: columns.number("id")?,
+        at: columns.instant("at", columns.number("at")?)?,
+        run: columns.word("run", |word| word.parse().ok().map(RunId))?,
+        step: StepId(columns.number("step")?),
+        attempt: columns.attempt()?,
+        worker: columns.maybe_text("worker")?,
+        event: columns.word("event", CustodyEvent::from_word)?,
+        action: columns.action()?,
+        reason: columns.text("reason")?,
+        endpoint: columns.text("endpoint")?,
+        asset: AssetId::new(columns.text("asset")?),
+        revision: Revision::new(columns.text("revision")?),
+        path: AssetPath::new(&columns.text("path")?),
+        size: columns.size("size")?,
+        bytes_moved: columns.size("bytes_moved")?,
+        took_ms: columns.maybe_size("took")?,
+        blake3: columns.maybe_blake3("blake3")?,
+        content_hash: columns.content_hash("content_hash")?,
+        evidence,
+        sink: columns.maybe_text("sink")?,
+        sink_asset: columns.maybe_text("sink_asset")?.map(AssetId::new),
+        sink_revision: columns.maybe_text("sink_revision")?.map(Revision::new),
+        draft_digest: columns.maybe_blake3("draft_digest")?,
+        message: columns.maybe_text("message")?,
+    })
+}
