@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
+use windlass_core::digest::ContentHasher;
 use windlass_core::{ContentHash, Digests};
 use windlass_transfer::ChunkLayout;
 use windlass_transfer::hash::{ContentDigester, Hashing, content_hash_bytes, digest_bytes};
@@ -80,6 +81,13 @@ fn digests(criterion: &mut Criterion) {
     });
     group.bench_function("blake3, lane", |bench| {
         bench.iter(|| runtime.block_on(through_lane(&pool, black_box(&bytes), false)));
+    });
+    group.bench_function("content hash, block by block", |bench| {
+        bench.iter(|| {
+            let mut hasher = ContentHasher::new();
+            hasher.update(black_box(&bytes));
+            hasher.finalize()
+        });
     });
     group.bench_function("content hash, one thread", |bench| {
         bench.iter(|| ContentHash::of(black_box(&bytes)));

@@ -4,11 +4,17 @@
 //! 4 MiB blocks. Blocks are independent, so chunks may be hashed in any order as long as they start on
 //! a block boundary; 32 bytes a block are kept until the end.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
+
+mod pair;
+
+use pair::{Lane, update_both};
 
 /// The unit of the content hash: 4 MiB. Fixed by Dropbox; appends to concurrent sessions align to it.
 pub const BLOCK_BYTES: usize = 4 << 20;
@@ -95,7 +101,7 @@ impl Blake3 {
 impl ContentHash {
     /// The hash of bytes that are all here.
     pub fn of(bytes: &[u8]) -> Self {
-        ContentHash::from_blocks(bytes.chunks(BLOCK_BYTES).map(block_digest))
+        ContentHash::from_blocks(block_digests(bytes))
     }
 
     /// The hash of a content from its block digests, in order. An empty content has no block.
@@ -108,10 +114,126 @@ impl ContentHash {
     }
 }
 
-/// The digest of one block: at most [`BLOCK_BYTES`] long, shorter only at a content's end.
-pub fn block_digest(block: &[u8]) -> [u8; 32] {
-    debug_assert!(block.len() <= BLOCK_BYTES);
-    Sha256::digest(block).into()
+/// The digests of the blocks of bytes that are all here and begin on a block boundary. Two blocks take hardly more
+/// time than one.
+pub fn block_digests(bytes: &[u8]) -> Vec<[u8; 32]> {
+    let (pairs, rest) = bytes.as_chunks::<{ 2 * BLOCK_BYTES }>();
+    let of_pair = |pair: &[u8; 2 * BLOCK_BYTES]| {
+        let (first, second) = pair.split_at(BLOCK_BYTES);
+        let mut lanes = [Lane::new(), Lane::new()];
+        update_both(&mut lanes, [first, second]);
+        lanes.map(Lane::finalize)
+    };
+    let alone = rest.chunks(BLOCK_BYTES);
+    let alone = alone.map(|block| Sha256::digest(block).into());
+    pairs.iter().flat_map(of_pair).chain(alone).collect()
+}
+
+/// The SHA-256 digests of two contents that are here in pieces: for contents of at most a block, their block digests.
+/// Takes hardly more time than the longer one alone.
+pub fn two_digests(contents: [&[Bytes]; 2]) -> [[u8; 32]; 2] {
+    let mut lanes = [Lane::new(), Lane::new()];
+    let [mut first, mut second] = contents.map(|pieces| pieces.iter().map(Bytes::as_ref));
+    let (mut a, mut b): (&[u8], &[u8]) = (&[], &[]);
+    loop {
+        if a.is_empty() {
+            a = first.next().unwrap_or_default();
+        }
+        if b.is_empty() {
+            b = second.next().unwrap_or_default();
+        }
+        let len = a.len().min(b.len());
+        if len == 0 {
+            break;
+        }
+        let ((now_a, later_a), (now_b, later_b)) = (a.split_at(len), b.split_at(len));
+        update_both(&mut lanes, [now_a, now_b]);
+        (a, b) = (later_a, later_b);
+    }
+    let [mut lane_a, mut lane_b] = lanes;
+    std::iter::once(a)
+        .chain(first)
+        .for_each(|piece| lane_a.update(piece));
+    std::iter::once(b)
+        .chain(second)
+        .for_each(|piece| lane_b.update(piece));
+    [lane_a.finalize(), lane_b.finalize()]
+}
+
+/// Computes block digests from pieces that arrive in order. Holds up to a block of them back, so that two
+/// blocks are hashed at a time.
+#[derive(Clone, Debug)]
+pub struct BlockHasher {
+    /// The first block of a pair as far as it was not hashed, in pieces.
+    held: VecDeque<Bytes>,
+    held_len: usize,
+    /// Both blocks of a pair, as far as they were hashed.
+    lanes: [Lane; 2],
+    digests: Vec<[u8; 32]>,
+}
+
+impl Default for BlockHasher {
+    fn default() -> Self {
+        BlockHasher {
+            held: VecDeque::new(),
+            held_len: 0,
+            lanes: [Lane::new(), Lane::new()],
+            digests: Vec::new(),
+        }
+    }
+}
+
+impl BlockHasher {
+    /// Takes the next piece.
+    pub fn update(&mut self, mut piece: Bytes) {
+        while !piece.is_empty() {
+            // What was hashed of the second block was taken off the first.
+            let second = self.lanes[1].len() as usize;
+            let missing = BLOCK_BYTES - second - self.held_len;
+            if missing > 0 {
+                let now = piece.split_to(piece.len().min(missing));
+                self.held_len += now.len();
+                self.held.push_back(now);
+            } else {
+                let now = piece.split_to(piece.len().min(BLOCK_BYTES - second));
+                self.take_beside(&now);
+            }
+        }
+    }
+
+    /// Hashes bytes of the second block and as many of the first.
+    fn take_beside(&mut self, mut second: &[u8]) {
+        while let Some(first) = self.held.front_mut() {
+            let len = first.len().min(second.len());
+            let now = first.split_to(len);
+            if first.is_empty() {
+                self.held.pop_front();
+            }
+            self.held_len -= len;
+            let (beside, later) = second.split_at(len);
+            update_both(&mut self.lanes, [&now, beside]);
+            second = later;
+            if second.is_empty() {
+                break;
+            }
+        }
+        if self.held.is_empty() {
+            let lanes = std::mem::replace(&mut self.lanes, [Lane::new(), Lane::new()]);
+            self.digests.extend(lanes.map(Lane::finalize));
+        }
+    }
+
+    /// The digest of every block, the last one perhaps short.
+    pub fn finish(mut self) -> Vec<[u8; 32]> {
+        let [mut first, second] = self.lanes;
+        self.held.iter().for_each(|piece| first.update(piece));
+        for lane in [first, second] {
+            if lane.len() > 0 {
+                self.digests.push(lane.finalize());
+            }
+        }
+        self.digests
+    }
 }
 
 /// Computes a [`ContentHash`] from bytes that arrive in order, in pieces of any length.

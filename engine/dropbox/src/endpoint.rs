@@ -33,7 +33,8 @@ pub(crate) const NAME_UNITS_MAX: usize = 255;
 /// times as long to send as to ask for.
 pub(crate) const SMALL_BYTES_MAX: u64 = 4 << 20;
 
-/// How many small uploads it pays to have under way: a batch being filled, a batch being committed.
+/// How many small uploads it pays to have under way: a batch being filled, a batch being committed. Twice as many
+/// took a quarter more memory and no less time.
 const SMALL_AT_ONCE: usize = 2_000;
 
 /// How long a batch of appends that is not full waits for more that is coming: reading small files takes

@@ -26,7 +26,7 @@ use crate::client::{Api, BatchFailure};
 use crate::errors::{AppendBatchError, CorrectOffset, Failure, SessionError};
 use crate::hashing::hash_pieces;
 use crate::lock;
-use crate::pool::{Fresh, Pool, START_BATCH_MAX};
+use crate::pool::{Fresh, MANY, Pool, START_BATCH_MAX};
 use crate::shared_error::copy_of;
 use crate::wire::{AppendEntry, Entry, SessionCursor};
 
@@ -303,12 +303,12 @@ async fn work(shared: Arc<Shared>) {
             let mut state = lock(&shared.state);
             let next = state.next(Instant::now(), &shared.rules);
             let soon = state.waiting.len() + state.coming;
-            (next, (state.waiting.len() > 1).then_some(soon))
+            (next, (soon >= MANY).then_some(soon))
         };
         match next {
             Next::Rest => return,
             Next::Wait(until) => {
-                // While contents are still being read, their sessions can be started.
+                // While many contents are still being read, their sessions can be started; a few soon are a batch.
                 if let Some(soon) = ahead {
                     let shared = Arc::clone(shared);
                     tokio::spawn(async move { shared.pool.prepare(soon).await });

@@ -1,7 +1,7 @@
 //! Block hashes of what one call carries.
 
 use bytes::Bytes;
-use windlass_core::digest::ContentHasher;
+use windlass_core::digest::BlockHasher;
 use windlass_core::{ContentHash, Error, Kind, Result};
 use windlass_http::Pieces;
 
@@ -23,9 +23,9 @@ pub(crate) async fn hash_pieces(pieces: &Pieces) -> Result<ContentHash> {
     let size = pieces.length();
     let pieces = pieces.clone();
     let all = move || {
-        let mut hasher = ContentHasher::new();
-        pieces.iter().for_each(|piece| hasher.update(piece));
-        hasher.finalize()
+        let mut hasher = BlockHasher::default();
+        pieces.iter().for_each(|piece| hasher.update(piece.clone()));
+        ContentHash::from_blocks(hasher.finish())
     };
     match size < HASH_ASIDE_BYTES {
         true => Ok(all()),

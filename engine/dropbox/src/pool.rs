@@ -2,7 +2,7 @@
 //!
 //! One `start_batch` starts up to a thousand sessions for the price of a call, and one that is never used
 //! expires without trace. So sessions are asked for ahead of need: the first alone, as most flows with a
-//! single file want no more, then twice as many each time.
+//! single file want no more, then twice as many each time, and whoever wants many gets all that one call gives.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,9 @@ use crate::wire::SessionType;
 
 /// The most sessions that one call starts, as documented.
 pub(crate) const START_BATCH_MAX: usize = 1_000;
+
+/// Whoever wants so many at once has many files, and will want more before they are here.
+pub(crate) const MANY: usize = 100;
 
 /// How long a session waits here at most. It lives seven days, and an upload may take most of them.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -115,6 +118,7 @@ impl Pool {
             let missing = wanted.saturating_sub(state.fresh.len());
             match state.singly {
                 true => 1,
+                false if missing >= MANY => self.most,
                 false => missing.max(2 * state.asked).clamp(1, self.most),
             }
         };

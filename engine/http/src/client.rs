@@ -391,6 +391,12 @@ impl Client {
         tries: &Tries<'_>,
     ) -> Result<Outcome> {
         let uploaded = request.body.length();
+        tracing::debug!(
+            service = self.name(),
+            route = tries.route(),
+            uploaded,
+            "sent"
+        );
         place.send();
         let response = match self.shared.transport.send(request).await {
             Ok(response) => response,

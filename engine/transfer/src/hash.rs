@@ -14,7 +14,7 @@ use blake3::hazmat::{
 use bytes::Bytes;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use windlass_core::digest::{BLOCK_BYTES, ContentHasher, block_digest};
+use windlass_core::digest::{BLOCK_BYTES, ContentHasher, block_digests};
 use windlass_core::{Blake3, ContentHash, Digests};
 
 use crate::layout::ChunkLayout;
@@ -114,7 +114,7 @@ impl Hashing {
     /// Hashes chunk `index` on this thread. `bytes` are all of that chunk.
     pub fn chunk(&self, index: u64, bytes: &[u8]) -> ChunkDigest {
         let blocks = if self.hashes_blocks() {
-            bytes.chunks(BLOCK_BYTES).map(block_digest).collect()
+            block_digests(bytes)
         } else {
             Vec::new()
         };
@@ -122,16 +122,14 @@ impl Hashing {
         ChunkDigest { tree, blocks }
     }
 
-    /// The same as [`Hashing::chunk`], with BLAKE3 and every block on a thread of the current rayon
+    /// The same as [`Hashing::chunk`], with BLAKE3 and every two blocks on a thread of the current rayon
     /// pool where one is idle.
     pub fn chunk_in_pool(&self, index: u64, bytes: &[u8]) -> ChunkDigest {
         if !self.hashes_blocks() {
             return self.chunk(index, bytes);
         }
-        let (blocks, tree) = rayon::join(
-            || bytes.par_chunks(BLOCK_BYTES).map(block_digest).collect(),
-            || self.tree(index, bytes),
-        );
+        let (blocks, tree) =
+            rayon::join(|| block_digests_in_pool(bytes), || self.tree(index, bytes));
         ChunkDigest { tree, blocks }
     }
 
@@ -269,8 +267,15 @@ pub fn digest_bytes(bytes: &[u8], content_hash: bool) -> Digests {
 
 /// The content hash of bytes that are all here, its blocks on the current rayon pool.
 pub fn content_hash_bytes(bytes: &[u8]) -> ContentHash {
-    let blocks: Vec<_> = bytes.par_chunks(BLOCK_BYTES).map(block_digest).collect();
-    ContentHash::from_blocks(blocks)
+    ContentHash::from_blocks(block_digests_in_pool(bytes))
+}
+
+/// Two blocks make one job, because a thread hashes two in the time of one.
+fn block_digests_in_pool(bytes: &[u8]) -> Vec<[u8; 32]> {
+    bytes
+        .par_chunks(2 * BLOCK_BYTES)
+        .flat_map_iter(block_digests)
+        .collect()
 }
 
 /// The digests of everything that a reader still gives, on this thread.

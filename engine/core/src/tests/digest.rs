@@ -1,6 +1,8 @@
+use bytes::Bytes;
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
-use crate::digest::{BLOCK_BYTES, ContentHasher, block_digest};
+use crate::digest::{BLOCK_BYTES, BlockHasher, ContentHasher, block_digests, two_digests};
 use crate::{Blake3, ContentHash};
 
 /// The input of the published BLAKE3 test set: bytes that count to 250 and start over.
@@ -188,18 +190,62 @@ fn the_content_hash_equals_the_vectors_of_its_contract() {
     }
 }
 
+/// Each block by itself, by the library alone.
+fn blocks_one_by_one(content: &[u8]) -> Vec<[u8; 32]> {
+    let blocks = content.chunks(BLOCK_BYTES);
+    blocks.map(|block| Sha256::digest(block).into()).collect()
+}
+
 #[test]
-fn blocks_hashed_in_any_order_give_the_same_content_hash() {
-    let content = counting(2 * BLOCK_BYTES + 17);
-    let mut blocks: Vec<_> = content.chunks(BLOCK_BYTES).enumerate().collect();
-    blocks.reverse();
-    let mut digests: Vec<_> = blocks
-        .into_iter()
-        .map(|(index, block)| (index, block_digest(block)))
-        .collect();
-    digests.sort_unstable();
-    let hash = ContentHash::from_blocks(digests.into_iter().map(|(_, digest)| digest));
-    assert_eq!(hash, ContentHash::of(&content));
+fn blocks_hashed_two_at_a_time_are_what_each_is_alone() {
+    for len in [
+        0,
+        1,
+        BLOCK_BYTES - 1,
+        BLOCK_BYTES,
+        BLOCK_BYTES + 1,
+        2 * BLOCK_BYTES - 1,
+        2 * BLOCK_BYTES,
+        3 * BLOCK_BYTES + 70,
+        5 * BLOCK_BYTES - 64,
+    ] {
+        let content = counting(len);
+        let expected = blocks_one_by_one(&content);
+        assert_eq!(block_digests(&content), expected, "{len}");
+        assert_eq!(
+            ContentHash::of(&content),
+            ContentHash::from_blocks(expected.iter().copied())
+        );
+        for piece_len in [1_000_003, BLOCK_BYTES, 16_368, 3 * BLOCK_BYTES - 5] {
+            let mut hasher = BlockHasher::default();
+            for piece in content.chunks(piece_len) {
+                hasher.update(Bytes::copy_from_slice(piece));
+            }
+            assert_eq!(hasher.finish(), expected, "{len} in pieces of {piece_len}");
+        }
+    }
+}
+
+#[test]
+fn two_contents_side_by_side_are_what_each_is_alone() {
+    let pieces = |len: usize, piece: usize| -> Vec<Bytes> {
+        let content = counting(len);
+        content.chunks(piece).map(Bytes::copy_from_slice).collect()
+    };
+    let contents = [
+        pieces(0, 1),
+        pieces(63, 10),
+        pieces(64, 64),
+        pieces(100 << 10, 16_368),
+        pieces(70_001, 7),
+    ];
+    for first in &contents {
+        for second in &contents {
+            let alone: [[u8; 32]; 2] =
+                [first, second].map(|pieces| Sha256::digest(pieces.concat()).into());
+            assert_eq!(two_digests([first, second]), alone);
+        }
+    }
 }
 
 #[test]

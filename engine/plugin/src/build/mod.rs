@@ -294,12 +294,7 @@ fn lock(target_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
 }
 
 /// Locks an open file against every other process, and says what it waits for.
-fn claim(
-    file: File,
-    path: &Path,
-    waits_for: &str,
-    progress: &mut dyn FnMut(&str),
-) -> Result<File> {
+fn claim(file: File, path: &Path, waits_for: &str, progress: &mut dyn FnMut(&str)) -> Result<File> {
     match file.try_lock() {
         Ok(()) => return Ok(file),
         Err(TryLockError::WouldBlock) => progress(&format!("waiting for {waits_for}")),

@@ -8,9 +8,8 @@ use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http_body::Body as _;
-use sha2::{Digest, Sha256};
 use windlass_core::ContentHash;
-use windlass_core::digest::BLOCK_BYTES;
+use windlass_core::digest::{BLOCK_BYTES, BlockHasher, two_digests};
 
 use super::Dropbox;
 use super::call::Call;
@@ -35,14 +34,28 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// A body that is here already.
-    pub(super) fn of(pieces: &[Bytes]) -> Self {
-        let mut hasher = BlockHasher::default();
-        pieces.iter().for_each(|piece| hasher.update(piece));
-        Received {
-            len: pieces.iter().map(|piece| piece.len() as u64).sum(),
-            blocks: hasher.finish(),
-        }
+    /// Contents that are here already, two at a time where each is one block.
+    pub(super) fn of_each(contents: &[Vec<Bytes>]) -> Vec<Self> {
+        let whole = |content: &Vec<Bytes>| {
+            let mut hasher = BlockHasher::default();
+            content
+                .iter()
+                .for_each(|piece| hasher.update(piece.clone()));
+            hasher.finish()
+        };
+        let len = |content: &Vec<Bytes>| content.iter().map(|piece| piece.len() as u64).sum();
+        let is_block = |content: &Vec<Bytes>| (1..=BLOCK_BYTES as u64).contains(&len(content));
+        let digests = contents.chunks(2).flat_map(|pair| match pair {
+            [a, b] if is_block(a) && is_block(b) => {
+                two_digests([a, b]).map(|digest| vec![digest]).to_vec()
+            }
+            _ => pair.iter().map(whole).collect(),
+        });
+        let of_one = |(content, digests)| Received {
+            len: len(content),
+            blocks: blocks_of(len(content), digests),
+        };
+        contents.iter().zip(digests).map(of_one).collect()
     }
 
     /// What is left of a body that broke off in the middle: whole blocks where it has to be aligned.
@@ -107,39 +120,13 @@ impl Blocks {
     }
 }
 
-#[derive(Default)]
-struct BlockHasher {
-    block: Sha256,
-    len: usize,
-    blocks: Vec<Block>,
-}
-
-impl BlockHasher {
-    fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.len));
-            self.block.update(now);
-            self.len += now.len();
-            bytes = later;
-            if self.len == BLOCK_BYTES {
-                self.close();
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        let digest = std::mem::take(&mut self.block).finalize().into();
-        // A block is at most 4 MiB, so its length fits.
-        self.blocks.push((digest, self.len as u32));
-        self.len = 0;
-    }
-
-    fn finish(mut self) -> Vec<Block> {
-        if self.len > 0 {
-            self.close();
-        }
-        self.blocks
-    }
+/// The digests of a body's blocks with the length of each.
+fn blocks_of(len: u64, digests: Vec<[u8; 32]>) -> Vec<Block> {
+    let block = BLOCK_BYTES as u64;
+    let starts = (0..len).step_by(BLOCK_BYTES);
+    // A block is at most 4 MiB, so its length fits.
+    let lengths = starts.map(|start| block.min(len - start) as u32);
+    digests.into_iter().zip(lengths).collect()
 }
 
 /// `payload_too_large`, a tag of its own in the error of every upload route.
@@ -176,7 +163,7 @@ impl Dropbox {
             if len > BODY_BYTES_MAX {
                 continue;
             }
-            hasher.update(&piece);
+            hasher.update(piece.clone());
             if !keeps {
                 // Nothing is held, so there is nothing to hold tidily.
                 let at = len - piece.len() as u64;
@@ -199,7 +186,7 @@ impl Dropbox {
         }
         Ok(Received {
             len,
-            blocks: hasher.finish(),
+            blocks: blocks_of(len, hasher.finish()),
         })
     }
 }

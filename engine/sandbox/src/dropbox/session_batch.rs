@@ -65,9 +65,12 @@ impl Dropbox {
         if let Some(first) = arg.entries.first() {
             self.lose_session(call, &first.cursor.session_id)?;
         }
+        let lengths = arg.entries.iter().map(|entry| entry.length);
+        let contents: Vec<_> = lengths.map(|length| take(&mut pieces, length)).collect();
+        let bodies = Received::of_each(&contents);
         let mut results = Vec::with_capacity(arg.entries.len());
-        for (index, entry) in arg.entries.iter().enumerate() {
-            let bytes = take(&mut pieces, entry.length);
+        let entries = arg.entries.iter().zip(contents.into_iter().zip(bodies));
+        for (index, (entry, (bytes, body))) in entries.enumerate() {
             if call.wants("entries") && index % 2 == 1 {
                 results.push(tagged("failure", tag("not_found")));
                 continue;
@@ -75,7 +78,7 @@ impl Dropbox {
             if call.wants("partial") && index >= arg.entries.len() / 2 {
                 return Err(ApiError::Broken);
             }
-            results.push(match self.append_entry(entry, bytes).await? {
+            results.push(match self.append_entry(entry, bytes, &body).await? {
                 Ok(()) => tag("success"),
                 Err(error) => tagged("failure", error),
             });
@@ -88,6 +91,7 @@ impl Dropbox {
         &self,
         entry: &EntryArg,
         pieces: Vec<Bytes>,
+        body: &Received,
     ) -> Result<Result<(), Value>, ApiError> {
         let id = &entry.cursor.session_id;
         let offset = entry.cursor.offset;
@@ -96,7 +100,6 @@ impl Dropbox {
             return Ok(Err(tag("not_found")));
         };
         let _turn = upload.order.lock().await;
-        let body = Received::of(&pieces);
         let mut state = lock(&self.state);
         let Some((session, _)) = self.open_session(&mut state, id)? else {
             return Ok(Err(tag("not_found")));
@@ -117,7 +120,7 @@ impl Dropbox {
                     at = next;
                 }
             }
-            lock(&upload.blocks).add(offset, &body);
+            lock(&upload.blocks).add(offset, body);
         }
         let event = Event::SessionAppended {
             id: id.clone(),
