@@ -13,11 +13,11 @@ fn help_is_grouped_by_subject_and_names_the_exit_statuses() {
 #[test]
 fn a_mistyped_command_is_refused_with_the_nearest_one() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = run(dir.path(), &["plam", "x"]).expect(2);
+    let refused = run(dir.path(), &["docter"]).expect(2);
     assert!(
         refused
             .stderr
-            .contains("a similar subcommand exists: 'plan'"),
+            .contains("a similar subcommand exists: 'doctor'"),
         "{}",
         refused.stderr
     );

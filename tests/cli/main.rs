@@ -7,4 +7,5 @@ mod demo;
 mod help;
 mod kills;
 mod program;
+mod proof;
 mod readme;

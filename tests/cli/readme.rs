@@ -80,6 +80,7 @@ fn every_command_that_the_readme_names_exists() {
         "windlass plan ",
         "windlass run ",
         "windlass report",
+        "windlass explain ",
         "windlass sandbox ",
     ] {
         assert!(readme.contains(command), "{command}");

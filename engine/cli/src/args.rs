@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Shows what a run did
     Report(ReportArgs),
+    /// Shows why an asset is where it is, or why not: from the listing to the proof
+    Explain(ExplainArgs),
     /// Copies the ledger while it may be in use
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -75,7 +77,10 @@ pub(crate) enum Command {
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "sandbox"]),
     ("Move assets", &["plan", "run"]),
-    ("See what happened", &["status", "report", "ledger"]),
+    (
+        "See what happened",
+        &["status", "report", "explain", "ledger"],
+    ),
     ("Set it up", &["doctor", "config", "plugin"]),
 ];
 
@@ -222,6 +227,33 @@ pub(crate) struct ReportArgs {
     /// The newest run of this flow
     #[arg(long, value_name = "FLOW", conflicts_with = "run")]
     pub(crate) flow: Option<String>,
+    /// As what; --json is one of them
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, conflicts_with = "json")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Sums and reasons for the terminal
+    Text,
+    /// A line for each file, for programs
+    Json,
+    /// A row for each file, for a spreadsheet
+    Csv,
+    /// One page with charts, for people who do not read logs
+    Html,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The asset: its path at the source, or its id at the sink
+    pub(crate) asset: String,
+    /// Only what this flow did with it
+    #[arg(long, value_name = "FLOW")]
+    pub(crate) flow: Option<String>,
+    /// What this run did with it; the newest that did anything when not given
+    #[arg(long, value_name = "RUN", conflicts_with = "flow")]
+    pub(crate) run: Option<String>,
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod interrupt;
 mod out;
+mod page;
 mod progress;
 mod text;
 mod wiring;

@@ -4,6 +4,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use windlass_core::{Action, ByteSize, StepState};
 use windlass_flow::{PlanSummary, PlannedStep, Report};
 
+mod explain;
+
+pub(crate) use explain::explanation;
+
 /// Reasons beyond this many are only counted.
 const REASONS_SHOWN: usize = 15;
 

@@ -533,6 +533,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         limit: u32,
     ) -> Result<Vec<CustodyRecord>>;
 
+    /// How attempts at one step ended, in the order in which they did.
+    async fn attempts(&self, step: StepId) -> Result<Vec<CustodyRecord>>;
+
     /// What is known of each content, in the same order.
     async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>>;
 

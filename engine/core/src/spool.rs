@@ -39,7 +39,7 @@ pub trait Spool: Send + fmt::Debug {
     async fn apply(&mut self, entries: Vec<SpoolEntry>) -> Result<()>;
 
     /// How many assets it holds.
-    async fn len(&mut self) -> Result<u64>;
+    async fn kept(&mut self) -> Result<u64>;
 
     /// The assets whose place in the order comes after `after`, in order, at most `limit`.
     async fn page(&mut self, after: Option<&SpoolOrder>, limit: usize) -> Result<Vec<Asset>>;
@@ -135,7 +135,7 @@ impl Spool for MemorySpool {
         Ok(())
     }
 
-    async fn len(&mut self) -> Result<u64> {
+    async fn kept(&mut self) -> Result<u64> {
         Ok(self.by_key.len() as u64)
     }
 

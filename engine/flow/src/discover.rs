@@ -164,7 +164,7 @@ impl<'a> Kept<'a> {
             Store::Spool(spool) => spool,
         };
         Ok(Sorted {
-            len: spool.len().await?,
+            len: spool.kept().await?,
             spool,
             after: None,
         })

@@ -6,6 +6,7 @@
 //! them off; a run that was killed goes on from there. No service is known here by name.
 
 mod discover;
+mod explain;
 mod flows;
 mod observe;
 mod plan;
@@ -13,6 +14,7 @@ mod report;
 mod run;
 mod select;
 
+pub use explain::{Explanation, explain};
 pub use flows::ingest::{Ingest, IngestOptions};
 pub use observe::{Event, Observer, RunStatus, Silent};
 pub use plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work};

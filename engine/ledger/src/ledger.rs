@@ -229,7 +229,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn set_planned(&self, run: RunId, unchanged: Tally, origin: &RunOrigin) -> Result<()> {
-        let origin = origin.clone();
+        let origin = Box::new(origin.clone());
         self.write_unit(Work::SetPlanned {
             run,
             unchanged,
@@ -358,6 +358,10 @@ impl Ledger for SqlLedger {
         limit: u32,
     ) -> Result<Vec<CustodyRecord>> {
         self.reader.custody(run, after, limit).await
+    }
+
+    async fn attempts(&self, step: StepId) -> Result<Vec<CustodyRecord>> {
+        self.reader.attempts(step).await
     }
 
     async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>> {

@@ -39,22 +39,29 @@ pub(crate) const REASONS: &str = "SELECT state, COALESCE(message, reason) AS rea
      GROUP BY state, COALESCE(message, reason), error \
      ORDER BY steps DESC, state, COALESCE(message, reason)";
 
-pub(crate) const CUSTODY_OF_RUN: &str = "SELECT custody.id, custody.at, run.id AS run, custody.step, \
-     custody.attempt, custody.worker, custody.event, step.action, step.reason, step.endpoint, \
-     step.asset, step.revision, step.path, step.size, custody.bytes_moved, custody.took, \
-     custody.blake3, custody.content_hash, custody.evidence, custody.sink, custody.sink_asset, \
-     custody.sink_revision, custody.draft_digest, custody.message FROM custody \
-     JOIN step ON step.id = custody.step JOIN run ON run.key = custody.run \
-     WHERE custody.id > $1 AND custody.run = (SELECT key FROM run WHERE id = $2) \
-     ORDER BY custody.id LIMIT $3";
+/// A statement over attempts with what their steps and runs say, narrowed by its end.
+macro_rules! custody {
+    ($narrowed:literal) => {
+        concat!(
+            "SELECT custody.id, custody.at, run.id AS run, custody.step, custody.attempt, custody.worker, \
+             custody.event, step.action, step.reason, step.endpoint, step.asset, step.revision, step.path, \
+             step.size, custody.bytes_moved, custody.took, custody.blake3, custody.content_hash, \
+             custody.evidence, custody.sink, custody.sink_asset, custody.sink_revision, \
+             custody.draft_digest, custody.message FROM custody \
+             JOIN step ON step.id = custody.step JOIN run ON run.key = custody.run ",
+            $narrowed
+        )
+    };
+}
 
-pub(crate) const CUSTODY: &str = "SELECT custody.id, custody.at, run.id AS run, custody.step, custody.attempt, \
-     custody.worker, custody.event, step.action, step.reason, step.endpoint, step.asset, \
-     step.revision, step.path, step.size, custody.bytes_moved, custody.took, custody.blake3, \
-     custody.content_hash, custody.evidence, custody.sink, custody.sink_asset, \
-     custody.sink_revision, custody.draft_digest, custody.message FROM custody \
-     JOIN step ON step.id = custody.step JOIN run ON run.key = custody.run \
-     WHERE custody.id > $1 ORDER BY custody.id LIMIT $2";
+pub(crate) const CUSTODY_OF_RUN: &str = custody!(
+    "WHERE custody.id > $1 AND custody.run = (SELECT key FROM run WHERE id = $2) \
+     ORDER BY custody.id LIMIT $3"
+);
+
+pub(crate) const CUSTODY: &str = custody!("WHERE custody.id > $1 ORDER BY custody.id LIMIT $2");
+
+pub(crate) const ATTEMPTS: &str = custody!("WHERE custody.step = $1 ORDER BY custody.id");
 
 pub(crate) const PLACEMENTS_AFTER: &str = "SELECT flow, source, source_asset, source_revision, source_path, \
      sink, sink_asset, sink_revision, sink_size, sink_content_hash, evidence, size, blake3, \
@@ -188,6 +195,17 @@ impl Reader {
             None => sqlx::query(CUSTODY).bind(after),
         };
         let rows = query.bind(i64::from(limit)).fetch_all(&self.pool).await;
+        let rows = self.told(rows)?;
+        rows.iter()
+            .map(|row| custody_record(&self.columns(row)))
+            .collect()
+    }
+
+    pub(crate) async fn attempts(&self, step: StepId) -> Result<Vec<CustodyRecord>> {
+        let rows = sqlx::query(ATTEMPTS)
+            .bind(step.0)
+            .fetch_all(&self.pool)
+            .await;
         let rows = self.told(rows)?;
         rows.iter()
             .map(|row| custody_record(&self.columns(row)))

@@ -168,7 +168,7 @@ impl Spool for FileSpool {
         Ok(())
     }
 
-    async fn len(&mut self) -> Result<u64> {
+    async fn kept(&mut self) -> Result<u64> {
         let row = sqlx::query(LEN).fetch_one(&mut self.connection).await;
         let count = self.told(row.and_then(|row| row.try_get::<i64, _>(0)))?;
         Ok(u64::try_from(count).unwrap_or(0))

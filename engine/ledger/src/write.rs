@@ -69,7 +69,7 @@ pub(crate) enum Work {
     SetPlanned {
         run: RunId,
         unchanged: Tally,
-        origin: RunOrigin,
+        origin: Box<RunOrigin>,
     },
 }
 

@@ -1,16 +1,16 @@
-//! `windlass status` and `windlass report`: what the ledger remembers.
+//! `windlass status`, `report` and `explain`: what the ledger remembers.
 
 use std::path::Path;
 
 use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
-use windlass_flow::{Report, each_asset};
+use windlass_flow::{AssetLine, Report, each_asset};
 
 use super::Ended;
-use crate::args::{ReportArgs, StatusArgs};
+use crate::args::{ExplainArgs, ReportArgs, ReportFormat, StatusArgs};
 use crate::config::Layered;
 use crate::out::Out;
-use crate::text;
 use crate::wiring::{Access, Wiring};
+use crate::{page, text};
 
 /// Copies the ledger; it may be in use.
 pub(crate) async fn backup(copy: &Path, layered: &Layered, out: Out) -> Result<Ended> {
@@ -80,40 +80,175 @@ pub(crate) async fn status(args: &StatusArgs, layered: &Layered, out: Out) -> Re
     Ok(Ended::Done)
 }
 
+/// Shows why an asset is where it is.
+pub(crate) async fn explain(args: &ExplainArgs, layered: &Layered, out: Out) -> Result<Ended> {
+    let run = args.run.as_deref().map(run_id).transpose()?;
+    let ledger = Wiring::new(layered, out).ledger(Access::ReadOnly).await?;
+    let flow = args.flow.as_deref();
+    let explained = windlass_flow::explain(ledger.as_ref(), &args.asset, flow, run).await;
+    ledger.close().await?;
+    let explained = explained?;
+    if out.json {
+        for one in &explained {
+            let mut value = serde_json::to_value(one).unwrap_or_default();
+            value["record"] = "explanation".into();
+            out.line(&value)?;
+        }
+        return Ok(Ended::Done);
+    }
+    let texts: Vec<String> = explained.iter().map(text::explanation).collect();
+    out.data(&texts.join("\n"))?;
+    Ok(Ended::Done)
+}
+
+fn run_id(text: &str) -> Result<RunId> {
+    text.parse().map(RunId).map_err(|_| {
+        Error::new(
+            Kind::InvalidInput,
+            format!("{text:?} is not the id of a run"),
+        )
+        .with_hint("`windlass status` lists the runs")
+    })
+}
+
 /// Shows what a run did.
 pub(crate) async fn report(args: &ReportArgs, layered: &Layered, out: Out) -> Result<Ended> {
-    let run = match &args.run {
-        None => None,
-        Some(text) => Some(text.parse().map(RunId).map_err(|_| {
-            Error::new(
-                Kind::InvalidInput,
-                format!("{text:?} is not the id of a run"),
-            )
-            .with_hint("`windlass status` lists the runs")
-        })?),
-    };
+    let run = args.run.as_deref().map(run_id).transpose()?;
     let ledger = Wiring::new(layered, out).ledger(Access::ReadOnly).await?;
-    let report = Report::of(ledger.as_ref(), run, args.flow.as_deref()).await;
-    let report = match report {
-        Ok(report) if out.json => each_asset(ledger.as_ref(), report.run, |line| out.line(&line))
-            .await
-            .map(|()| report),
-        other => other,
-    };
+    let shown = show(ledger.as_ref(), run, args, out).await;
     ledger.close().await?;
-    let report = report?;
-    if out.json {
-        let mut value = serde_json::to_value(&report).unwrap_or_default();
-        value["record"] = "run".into();
-        out.line(&value)?;
-    } else {
-        let elapsed = report
-            .finished
-            .and_then(|finished| finished.duration_since(report.started).try_into().ok());
-        out.data(&text::report(&report, elapsed))?;
-    }
-    Ok(match report.total(StepState::Failed).steps {
+    Ok(match shown?.total(StepState::Failed).steps {
         0 => Ended::Done,
         _ => Ended::WithFailures,
     })
+}
+
+async fn show(
+    ledger: &dyn Ledger,
+    run: Option<RunId>,
+    args: &ReportArgs,
+    out: Out,
+) -> Result<Report> {
+    let report = Report::of(ledger, run, args.flow.as_deref()).await?;
+    match args.format {
+        _ if out.json => as_json(ledger, &report, out).await?,
+        ReportFormat::Json => as_json(ledger, &report, out).await?,
+        ReportFormat::Csv => {
+            let mut rows = Rows::new(out)?;
+            each_asset(ledger, report.run, |line| rows.add(&line)).await?;
+            rows.finish()?;
+        }
+        ReportFormat::Html => out.data(&page::page(&report)?)?,
+        ReportFormat::Text => {
+            let elapsed = report
+                .finished
+                .and_then(|finished| finished.duration_since(report.started).try_into().ok());
+            out.data(&text::report(&report, elapsed))?;
+        }
+    }
+    Ok(report)
+}
+
+async fn as_json(ledger: &dyn Ledger, report: &Report, out: Out) -> Result<()> {
+    each_asset(ledger, report.run, |line| out.line(&line)).await?;
+    let mut value = serde_json::to_value(report).unwrap_or_default();
+    value["record"] = "run".into();
+    out.line(&value)
+}
+
+/// Rows of a report for a spreadsheet: UTF-8 with the mark by which spreadsheets know it.
+struct Rows {
+    text: csv::Writer<Vec<u8>>,
+    out: Out,
+}
+
+/// So much text is gathered before it is printed.
+const PRINTED_AT_ONCE: usize = 64 << 10;
+
+impl Rows {
+    fn new(out: Out) -> Result<Self> {
+        let mut rows = Rows {
+            text: csv::Writer::from_writer("\u{feff}".into()),
+            out,
+        };
+        rows.row([
+            "path",
+            "action",
+            "state",
+            "reason",
+            "size",
+            "bytes_moved",
+            "attempts",
+            "took_ms",
+            "sink_asset",
+            "sink_revision",
+            "evidence",
+            "error",
+            "message",
+            "hint",
+        ])?;
+        Ok(rows)
+    }
+
+    fn add(&mut self, asset: &AssetLine) -> Result<()> {
+        let placed = asset.placed.as_ref();
+        let text = |text: &Option<String>| cell(text.as_deref().unwrap_or_default());
+        self.row([
+            cell(asset.path.as_str()),
+            asset.action.to_string(),
+            text::word(asset.state),
+            cell(&asset.reason),
+            asset.size.to_string(),
+            asset.bytes_moved.to_string(),
+            asset.attempts.to_string(),
+            asset.took_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+            placed
+                .map(|placed| cell(placed.asset.as_str()))
+                .unwrap_or_default(),
+            placed
+                .map(|placed| cell(placed.revision.as_str()))
+                .unwrap_or_default(),
+            placed
+                .map(|placed| text::word(placed.evidence))
+                .unwrap_or_default(),
+            text(&asset.error),
+            text(&asset.message),
+            text(&asset.hint),
+        ])
+    }
+
+    fn row<T: AsRef<[u8]>>(&mut self, cells: [T; 14]) -> Result<()> {
+        self.text.write_record(cells).map_err(unwritable)?;
+        match self.text.get_ref().len() >= PRINTED_AT_ONCE {
+            true => self.print(),
+            false => Ok(()),
+        }
+    }
+
+    fn print(&mut self) -> Result<()> {
+        let next = csv::Writer::from_writer(Vec::new());
+        let done = std::mem::replace(&mut self.text, next);
+        let text = done.into_inner().map_err(unwritable)?;
+        match String::from_utf8(text) {
+            Ok(text) if text.is_empty() => Ok(()),
+            Ok(text) => self.out.data(&text),
+            Err(error) => Err(unwritable(error)),
+        }
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.print()
+    }
+}
+
+/// A text that no spreadsheet takes for a formula.
+fn cell(text: &str) -> String {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{text}"),
+        false => text.to_owned(),
+    }
+}
+
+fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Unexpected, "a row cannot be written as CSV").with_source(error)
 }

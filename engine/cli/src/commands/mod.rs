@@ -33,6 +33,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Run(args) => flow::run(&args, &read(global)?, out).await,
         Command::Status(args) => history::status(&args, &read(global)?, out).await,
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
+        Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
         Command::Ledger(LedgerCommand::Backup { file }) => {
             history::backup(&file, &read(global)?, out).await
         }

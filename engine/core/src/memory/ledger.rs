@@ -736,6 +736,12 @@ impl Ledger for MemoryLedger {
         Ok(records.take(limit as usize).cloned().collect())
     }
 
+    async fn attempts(&self, step: StepId) -> Result<Vec<CustodyRecord>> {
+        let book = self.open()?;
+        let records = book.custody.iter().filter(|record| record.step == step);
+        Ok(records.cloned().collect())
+    }
+
     async fn contents(&self, hashes: &[ContentHash]) -> Result<Vec<Option<ContentRecord>>> {
         let book = self.open()?;
         let known = |hash| book.contents.get(hash).cloned();

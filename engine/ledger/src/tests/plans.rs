@@ -7,7 +7,9 @@ use crate::notes::{
     FORGET_INTENTS, FORGET_PARTS, FORGET_SESSIONS, HELD, KEEP_INTENTS, KEEP_PARTS, KEEP_SESSIONS,
 };
 use crate::open::Target;
-use crate::proof::{CUSTODY, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, SLICES, STEPS_AT};
+use crate::proof::{
+    ATTEMPTS, CUSTODY, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, SLICES, STEPS_AT,
+};
 use crate::read::{
     CHANGED, CONTENTS, HOLDS, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS, STEPS,
 };
@@ -240,4 +242,10 @@ async fn the_past_is_read_along_its_indexes() {
         "SEARCH run USING INTEGER PRIMARY KEY (rowid=?)",
     ];
     runs_as(CUSTODY, &joined).await;
+    let of_step = [
+        "SEARCH step USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH custody USING INDEX custody_step (step=?)",
+        "SEARCH run USING INTEGER PRIMARY KEY (rowid=?)",
+    ];
+    runs_as(ATTEMPTS, &of_step).await;
 }

@@ -110,6 +110,10 @@ impl Ledger for CountedLedger {
         self.inner.custody(run, after, limit).await
     }
 
+    async fn attempts(&self, step: StepId) -> Result<Vec<CustodyRecord>> {
+        self.inner.attempts(step).await
+    }
+
     async fn placements_after(
         &self,
         flow: &str,

@@ -1,0 +1,78 @@
+//! What can be asked afterwards: a report in every form, and why an asset is where it is.
+
+use crate::program::run;
+
+#[test]
+fn a_report_is_a_page_a_sheet_or_lines_and_an_asset_is_explained_by_path_and_by_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = ["demo", "--size", "small", "--json", "--dir", "."];
+    let demo = run(dir.path(), &demo).expect(0);
+    let assets = demo.records("asset");
+    let done = assets
+        .iter()
+        .find(|asset| asset["state"] == "done")
+        .unwrap();
+    let path = done["path"].as_str().unwrap();
+    let id = done["placed"]["asset"].as_str().unwrap();
+
+    let page = run(dir.path(), &["report", "--format", "html"])
+        .expect(0)
+        .stdout;
+    assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
+    assert!(page.contains("<svg") && page.contains("What became of each file"));
+
+    let sheet = run(dir.path(), &["report", "--format", "csv"])
+        .expect(0)
+        .stdout;
+    let sheet = sheet.strip_prefix('\u{feff}').unwrap();
+    let rows: Vec<&str> = sheet.lines().collect();
+    assert!(rows[0].starts_with("path,action,state,reason,size,bytes_moved"));
+    assert_eq!(rows.len(), assets.len() + 1, "a row for each asset");
+    let lines = run(dir.path(), &["report", "--format", "json"]).expect(0);
+    assert_eq!(lines.records("asset"), assets);
+
+    let by_path = run(dir.path(), &["explain", path, "--json"]).expect(0);
+    let explained = by_path.records("explanation").remove(0);
+    assert_eq!(explained["step"]["path"], path);
+    assert_eq!(explained["placement"]["placed"]["asset"], id);
+    assert_eq!(explained["attempts"][0]["event"], "done");
+    assert_eq!(
+        explained["run"]["origin"]["hook"]["name"],
+        "folder-metadata"
+    );
+    let fields = explained["draft"]["fields"].as_array().unwrap();
+    assert!(fields.iter().all(|field| field["rule"] != ""), "{fields:?}");
+    let by_id = run(dir.path(), &["explain", id, "--json"]).expect(0);
+    assert_eq!(by_id.records("explanation")[0], explained);
+
+    let text = run(dir.path(), &["explain", path]).expect(0).stdout;
+    for part in [
+        "listed",
+        "decided",
+        "becomes",
+        "attempt",
+        "placed",
+        "plugin folder-metadata",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn an_asset_that_no_run_knows_is_answered_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    run(
+        dir.path(),
+        &["demo", "--size", "small", "--json", "--dir", "."],
+    )
+    .expect(0);
+    let unknown = run(dir.path(), &["explain", "/nowhere.png"]).expect(2);
+    assert!(
+        unknown
+            .stderr
+            .contains("no run has a step for \"/nowhere.png\"")
+    );
+    assert!(unknown.stderr.contains("windlass plan FLOW --steps"));
+    let no_run = run(dir.path(), &["explain", "/x", "--run", "7"]).expect(2);
+    assert!(no_run.stderr.contains("\"7\" is not the id of a run"));
+}
