@@ -47,6 +47,17 @@ impl Out {
         self.data(&text)
     }
 
+    /// Prints one value as a line of JSON that says what it is: `record` is added to its members.
+    pub(crate) fn record<T: Serialize>(self, record: &str, value: &T) -> Result<()> {
+        #[derive(Serialize)]
+        struct Record<'a, T> {
+            record: &'a str,
+            #[serde(flatten)]
+            value: &'a T,
+        }
+        self.line(&Record { record, value })
+    }
+
     /// Says something to the person.
     pub(crate) fn say(self, text: &str) {
         if !self.quiet {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
 use windlass_flow::{
@@ -220,6 +221,14 @@ async fn close(wired: Wired, observer: Arc<dyn Observer>) -> Result<()> {
     counted
 }
 
+/// A report with how long this process worked on its run.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    seconds: f64,
+}
+
 /// Prints a run's report; true when steps failed.
 async fn show(ledger: &dyn Ledger, run: RunId, began: Instant, out: Out) -> Result<bool> {
     let report = Report::of(ledger, Some(run), None).await?;
@@ -228,10 +237,11 @@ async fn show(ledger: &dyn Ledger, run: RunId, began: Instant, out: Out) -> Resu
     }
     let elapsed = began.elapsed();
     if out.json {
-        let mut value = serde_json::to_value(&report).unwrap_or_default();
-        value["record"] = "run".into();
-        value["seconds"] = elapsed.as_secs_f64().into();
-        out.line(&value)?;
+        let timed = Timed {
+            report: &report,
+            seconds: elapsed.as_secs_f64(),
+        };
+        out.record("run", &timed)?;
     } else {
         out.data(&text::report(&report, Some(elapsed)))?;
     }

@@ -90,9 +90,7 @@ pub(crate) async fn explain(args: &ExplainArgs, layered: &Layered, out: Out) -> 
     let explained = explained?;
     if out.json {
         for one in &explained {
-            let mut value = serde_json::to_value(one).unwrap_or_default();
-            value["record"] = "explanation".into();
-            out.line(&value)?;
+            out.record("explanation", one)?;
         }
         return Ok(Ended::Done);
     }
@@ -151,9 +149,7 @@ async fn show(
 
 async fn as_json(ledger: &dyn Ledger, report: &Report, out: Out) -> Result<()> {
     each_asset(ledger, report.run, |line| out.line(&line)).await?;
-    let mut value = serde_json::to_value(report).unwrap_or_default();
-    value["record"] = "run".into();
-    out.line(&value)
+    out.record("run", report)
 }
 
 /// Rows of a report for a spreadsheet: UTF-8 with the mark by which spreadsheets know it.
