@@ -1,9 +1,8 @@
 //! The routes in use, typed: an argument goes in, a result or the route's own error comes out.
 //!
-//! Calls travel in lanes. Chunks and downloads share one, lookups another, listings have a lane of width
-//! one because Dropbox throttles identical listings made at once, and everything that takes a folder's
-//! write lock has its own, so that a lock never stops a download. Credentials, pauses and retries are the
-//! HTTP client's.
+//! Calls travel in lanes: uploads, downloads, lookups; listings have one of width one because Dropbox throttles
+//! identical listings made at once, and everything that takes a folder's write lock has its own, so that a lock
+//! never stops a download. Credentials, pauses and retries are the HTTP client's.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -59,9 +58,13 @@ const LONGPOLL_JITTER: Duration = Duration::from_secs(100);
 /// One long poll for each watched scope; more scopes than this take turns.
 const POLLS_MAX: usize = 64;
 
-/// How many transfers are under way at once before anything is known of the path: what one large file keeps busy, below
+/// How many uploads are under way at once before anything is known of the path: what one large file keeps busy, below
 /// any burst that was ever refused.
-const TRANSFERS_START: usize = 16;
+const UPLOADS_START: usize = 16;
+
+/// The same for downloads. Fewer, because all share the path: where it is full at once, the first chunk of sixteen
+/// arrives as late as the last, and whoever sends it on waits for it.
+const DOWNLOADS_START: usize = 4;
 
 /// The result of a route: its value, or why not.
 pub(crate) type Routed<T, E> = std::result::Result<T, Failure<E>>;
@@ -75,7 +78,8 @@ pub(crate) struct Api {
     notify: Url,
     lookups: Client,
     listings: Client,
-    transfers: Client,
+    uploads: Client,
+    downloads: Client,
     commits: Client,
     polls: Client,
     /// Headers of every call that has credentials.
@@ -113,6 +117,13 @@ impl Api {
             })?;
             headers.insert(SELECT_USER, value);
         }
+        let transfers = |start| {
+            lookups.lane_with(&LaneOptions {
+                start,
+                priority: Priority::Bulk,
+                ..LaneOptions::new(options.transfers)
+            })
+        };
         Ok(Api {
             name: options.name.clone(),
             api: options.api_url.clone(),
@@ -120,11 +131,8 @@ impl Api {
             notify: options.notify_url.clone(),
             polls: lookups.lane(POLLS_MAX),
             listings: lookups.lane(1),
-            transfers: lookups.lane_with(&LaneOptions {
-                start: TRANSFERS_START,
-                priority: Priority::Bulk,
-                ..LaneOptions::new(options.transfers)
-            }),
+            uploads: transfers(UPLOADS_START),
+            downloads: transfers(DOWNLOADS_START),
             commits: lookups.lane(options.commits).at(Priority::Bulk),
             lookups: lookups.at(Priority::Interactive),
             headers,
@@ -145,7 +153,8 @@ impl Api {
         [
             &self.lookups,
             &self.listings,
-            &self.transfers,
+            &self.uploads,
+            &self.downloads,
             &self.commits,
         ]
         .iter()
@@ -158,7 +167,8 @@ impl Api {
         let whole = self.lookups.paused_for();
         let left = whole.max(self.commits.paused_for());
         if left.is_zero() {
-            let why = self.transfers.why_waiting()?;
+            let mut transfers = [&self.uploads, &self.downloads].into_iter();
+            let why = transfers.find_map(Client::why_waiting)?;
             return Some(HeldBack { why, left: None });
         }
         let seconds = left.as_secs_f64().ceil();
@@ -324,7 +334,7 @@ impl Api {
             repeat: Repeat::Idempotent,
             authorize: true,
         };
-        match self.transfers.call(call).await.map_err(Failure::Call)? {
+        match self.downloads.call(call).await.map_err(Failure::Call)? {
             Answer::Success(response) => Ok(response),
             Answer::Refused {
                 status,

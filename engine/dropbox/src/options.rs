@@ -53,8 +53,8 @@ pub struct DropboxOptions {
     pub path_root: PathRoot,
     /// For team tokens: the member on whose behalf we act (`dbmid:…`).
     pub select_user: Option<String>,
-    /// How many uploads of chunks and downloads are under way at once at most. It begins with 16 and doubles while
-    /// that moves more: a path that gives each connection 25 MB/s needs 40 of them to fill a line of 1 GB/s.
+    /// How many uploads of chunks, and how many downloads, are under way at once at most. They begin with 16 and with 4,
+    /// and double while that moves more: a path that gives each connection 25 MB/s needs 40 of them to fill a line of 1 GB/s.
     pub transfers: usize,
     /// How many metadata calls are under way at once.
     pub lookups: usize,

@@ -78,8 +78,7 @@ impl Api {
     async fn start_with(&self, arg: &StartArg, bytes: Bytes) -> Routed<Started, StartError> {
         // A session that nobody uses expires by itself.
         let (route, repeat) = ("files/upload_session/start", Repeat::Idempotent);
-        self.content(&self.transfers, route, arg, bytes, repeat)
-            .await
+        self.content(&self.uploads, route, arg, bytes, repeat).await
     }
 
     /// Starts several sessions without bytes, 1 to 1,000.
@@ -93,7 +92,7 @@ impl Api {
             num_sessions,
         };
         let route = "files/upload_session/start_batch";
-        self.rpc(&self.transfers, route, &arg, Repeat::Idempotent)
+        self.rpc(&self.uploads, route, &arg, Repeat::Idempotent)
             .await
     }
 
@@ -112,7 +111,7 @@ impl Api {
         };
         // The offset tells a second arrival from a first.
         let (route, repeat) = ("files/upload_session/append_v2", Repeat::Idempotent);
-        self.content(&self.transfers, route, &arg, bytes, repeat)
+        self.content(&self.uploads, route, &arg, bytes, repeat)
             .await
     }
 
@@ -137,7 +136,7 @@ impl Api {
             repeat: Repeat::Idempotent,
             authorize: true,
         };
-        let lane = self.transfers.counted(true);
+        let lane = self.uploads.counted(true);
         let answer = lane.call_whole(call, ANSWER_BYTES_MAX).await;
         let reply = match answer.map_err(failed)? {
             Whole::Success(reply) => reply,

@@ -3,8 +3,9 @@
 //!
 //! Work is measured in *rounds*: as many completions as the lane was wide when the round began. While the
 //! lane is full, a round that moved clearly more per second than the one before doubles the width; two
-//! that did not end that, for the path is full and more would only queue. From then on, and after
-//! a halving, the width grows by an eighth a round, and is taken back when that gains nothing.
+//! that did not take the last doubling back and end that, for the path is full and more would only queue: each
+//! call would take twice as long. From then on, and after a halving, the width grows by an eighth a round, and is
+//! taken back when that gains nothing.
 
 /// What a call without content counts as, in bytes, so that calls/s and bytes/s are one measure: about
 /// what moves during a round trip's fixed costs.
@@ -138,7 +139,10 @@ impl Width {
                 Growth::Doubling { flat: 0 }
             }
             Growth::Doubling { flat: 0 } => Growth::Doubling { flat: 1 },
-            Growth::Doubling { .. } => self.rest(),
+            Growth::Doubling { .. } => {
+                self.now = (self.now / 2).max(1);
+                self.rest()
+            }
             Growth::Adding {
                 back_to: Some(width),
             } if !gained(GAIN_ADDED) => {
