@@ -19,7 +19,9 @@ mod plan;
 mod ports;
 mod proof;
 mod ranges;
+pub mod sealed;
 mod secret;
+pub mod sign;
 mod spool;
 
 pub use asset::{

@@ -4,4 +4,5 @@ mod error;
 mod memory;
 mod names;
 mod ranges;
+mod sealed;
 mod words;

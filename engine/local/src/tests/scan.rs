@@ -94,7 +94,10 @@ fn every_file_has_the_digests_of_its_bytes_however_it_is_hashed() {
                 "{path} {exclusive} {content_hash} {threads}"
             );
         }
-        assert_eq!(totals.bytes, sizes.iter().map(|size| *size as u64).sum());
+        assert_eq!(
+            totals.bytes,
+            sizes.iter().map(|size| *size as u64).sum::<u64>()
+        );
         assert_eq!((totals.folders, totals.stopped), (7, false));
     }
 }
