@@ -6,6 +6,7 @@ mod budget;
 mod demo;
 mod help;
 mod kills;
+mod plans;
 mod program;
 mod proof;
 mod readme;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use windlass_core::sign::PublicKey;
+use windlass_flow::Tolerance;
 
 /// Moves creative archives between Dropbox and CELUM, and can prove afterwards what it did.
 #[derive(Debug, Parser)]
@@ -60,6 +62,14 @@ pub(crate) enum Command {
     /// Copies the ledger while it may be in use
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Exports what was done as a document that proves itself, and checks one
+    #[command(subcommand)]
+    Custody(CustodyCommand),
+    /// Signs a plan file or a custody export
+    Sign(SignArgs),
+    /// Makes and shows the keys that sign
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Looks whether everything that the configuration names works
     Doctor,
     /// Shows, checks or describes the configuration
@@ -81,6 +91,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
         "See what happened",
         &["status", "report", "explain", "ledger"],
     ),
+    ("Stand for it", &["custody", "sign", "key"]),
     ("Set it up", &["doctor", "config", "plugin"]),
 ];
 
@@ -186,7 +197,20 @@ impl std::str::FromStr for Noise {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PlanArgs {
     /// The flow, as the configuration names it
-    pub(crate) flow: String,
+    #[arg(required_unless_present = "show", conflicts_with = "show")]
+    pub(crate) flow: Option<String>,
+    /// Shows a saved plan instead, and who signed it; asks nobody
+    #[arg(long, value_name = "FILE")]
+    pub(crate) show: Option<PathBuf>,
+    /// Saves the plan to a file that does not exist yet, to be reviewed and run later
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["show", "against"])]
+    pub(crate) save: Option<PathBuf>,
+    /// Signs what is saved with this key; may be repeated
+    #[arg(long, value_name = "KEY", requires = "save")]
+    pub(crate) sign: Vec<PathBuf>,
+    /// Shows how the plan differs from a saved one
+    #[arg(long, value_name = "FILE", conflicts_with = "show")]
+    pub(crate) against: Option<PathBuf>,
     /// Lists every asset with its step, not only sums and reasons
     #[arg(long)]
     pub(crate) steps: bool,
@@ -198,7 +222,17 @@ pub(crate) struct PlanArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
     /// The flow, as the configuration names it
-    pub(crate) flow: String,
+    #[arg(required_unless_present = "plan")]
+    pub(crate) flow: Option<String>,
+    /// Does what this saved plan says, and nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+    /// How much of the saved plan may have changed since, in steps or as a share such as 0.5%
+    #[arg(long, value_name = "N|N%", requires = "plan", default_value = "0")]
+    pub(crate) tolerance: Tolerance,
+    /// Replaces or withdraws more than max_removals allows without a reviewed plan
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) over_cap: bool,
     /// Stops in order after this long, such as 90m or 8h; the next run goes on from there
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) stop_after: Option<std::time::Duration>,
@@ -208,6 +242,64 @@ pub(crate) struct RunArgs {
     /// Tries again what an earlier run held, although nothing about it changed
     #[arg(long)]
     pub(crate) retry_held: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CustodyCommand {
+    /// Writes who did what to which file, and when: chained, sealed, signed
+    Export(CustodyExportArgs),
+    /// Proves an export; needs no ledger, no network and no configuration
+    Verify(CustodyVerifyArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CustodyExportArgs {
+    /// A file that does not exist yet
+    pub(crate) file: PathBuf,
+    /// Only what this run did
+    #[arg(long, value_name = "RUN", conflicts_with = "after")]
+    pub(crate) run: Option<String>,
+    /// Only what happened since this earlier export, chained to it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) after: Option<PathBuf>,
+    /// Signs it with this key; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CustodyVerifyArgs {
+    /// The export
+    pub(crate) file: PathBuf,
+    /// Must be signed by this public key; may be repeated
+    #[arg(long, value_name = "ed25519:…")]
+    pub(crate) key: Vec<PublicKey>,
+    /// Must begin where this earlier export ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) after: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SignArgs {
+    /// The sealed file
+    pub(crate) file: PathBuf,
+    /// The secret key, as `windlass key new` or openssl wrote it
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Makes a key: the secret half goes to the file, the public half is printed
+    New {
+        /// A file that does not exist yet
+        file: PathBuf,
+    },
+    /// Prints the public half of a key
+    Show {
+        /// The secret key
+        file: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use windlass_core::{Action, ByteSize, StepState};
-use windlass_flow::{PlanSummary, PlannedStep, Report};
+use windlass_flow::{Difference, Forecast, PlanSummary, PlannedStep, Removals, Report};
 
 mod explain;
 
@@ -10,6 +10,9 @@ pub(crate) use explain::explanation;
 
 /// Reasons beyond this many are only counted.
 const REASONS_SHOWN: usize = 15;
+
+/// Differences beyond this many are only counted.
+const DIFFERENCES_SHOWN: usize = 20;
 
 /// A table without lines, two blanks between columns.
 pub(crate) fn table(header: &[&str], right: &[usize]) -> Table {
@@ -34,6 +37,67 @@ pub(crate) fn files(count: u64) -> String {
     match count {
         1 => "1 file".to_owned(),
         n => format!("{n} files"),
+    }
+}
+
+/// `1 step`, `2 steps`.
+pub(crate) fn steps(count: u64) -> String {
+    match count {
+        1 => "1 step".to_owned(),
+        n => format!("{n} steps"),
+    }
+}
+
+/// How the world moved since a plan was reviewed.
+pub(crate) fn difference(difference: &Difference) -> String {
+    let mut text = match difference.count() {
+        0 => "nothing differs from the saved plan".to_owned(),
+        count => format!(
+            "{} of {} differ from the saved plan",
+            count,
+            steps(difference.reviewed)
+        ),
+    };
+    if difference.already_done > 0 {
+        text.push_str(&format!(
+            "; {} carried out already",
+            match difference.already_done {
+                1 => "1 was".to_owned(),
+                n => format!("{n} were"),
+            }
+        ));
+    }
+    let mut named = table(&[], &[]);
+    for step in difference.steps.iter().take(DIFFERENCES_SHOWN) {
+        named.add_row(vec![
+            step.differs.word().to_owned(),
+            step.path.to_string(),
+            step.why.clone(),
+        ]);
+    }
+    text.push('\n');
+    text.push_str(&lines(&named));
+    let more = difference.count().saturating_sub(DIFFERENCES_SHOWN as u64);
+    if more > 0 {
+        text.push_str(&format!("… and {more} more\n"));
+    }
+    text
+}
+
+/// What a plan is expected to take, in a line; empty where nothing is known.
+pub(crate) fn forecast(forecast: &Forecast) -> String {
+    let mut parts: Vec<String> = forecast
+        .calls
+        .iter()
+        .map(|(endpoint, calls)| format!("about {calls} calls to {endpoint} for uploads"))
+        .collect();
+    if let Some(seconds) = forecast.seconds {
+        let span = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+        parts.push(format!("{span:#} at the pace of the last run"));
+    }
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!("expected: {}", parts.join(", ")),
     }
 }
 
@@ -75,6 +139,18 @@ pub(crate) fn plan(plan: &PlanSummary, steps_shown: bool) -> String {
         ]);
     }
     parts.push(lines(&sums));
+    let removals = Removals::of(plan);
+    if removals.steps > 0 {
+        parts.push(format!(
+            "replaces or withdraws {} of {}, {}",
+            removals.steps,
+            match removals.of {
+                1 => "1 placed asset".to_owned(),
+                n => format!("{n} placed assets"),
+            },
+            ByteSize(removals.bytes)
+        ));
+    }
     if !steps_shown {
         for action in [Action::Conflict, Action::Hold, Action::Skip] {
             let of_action = plan
@@ -146,7 +222,9 @@ pub(crate) fn report(report: &Report, elapsed: Option<std::time::Duration>) -> S
                     line.assets,
                     line.reason.clone(),
                     hint,
-                    Some(line.example.to_string()).filter(|example| !example.is_empty()),
+                    Some(&line.example)
+                        .filter(|example| !example.as_str().is_empty())
+                        .map(ToString::to_string),
                 )
             });
             parts.push(counted(title, lines));

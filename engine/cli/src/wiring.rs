@@ -41,6 +41,8 @@ pub(crate) struct Wired {
     pub(crate) calls: CallRecorder,
     /// The chunks that large files are cut into, in bytes, for a forecast of calls.
     pub(crate) chunk_bytes: u64,
+    /// What uploads to the sink take in calls can be predicted.
+    pub(crate) sink_counts: bool,
 }
 
 /// What the ledger is opened for.
@@ -145,6 +147,7 @@ impl<'a> Wiring<'a> {
             ledger,
             calls,
             chunk_bytes,
+            sink_counts: matches!(config.endpoint[&flow.to], EndpointConfig::Dropbox(_)),
         })
     }
 

@@ -5,19 +5,31 @@
 //! one step with a reason, skips included. [`Runner`] writes the plan's steps to the ledger and works
 //! them off; a run that was killed goes on from there. No service is known here by name.
 
+mod caps;
+mod compare;
+mod custody;
 mod discover;
 mod explain;
 mod flows;
 mod observe;
+mod pace;
 mod plan;
+mod planfile;
 mod report;
 mod run;
 mod select;
 
+pub use caps::{RemovalCap, Removals};
+pub use compare::{Comparison, Difference, DifferentStep, Differs, Tolerance};
+pub use custody::{
+    After, CUSTODY_DOCUMENT, Custody, CustodyHeader, CustodySums, export_custody, verify_custody,
+};
 pub use explain::{Explanation, explain};
 pub use flows::ingest::{Ingest, IngestOptions};
 pub use observe::{Event, Observer, RunStatus, Silent};
+pub use pace::Pace;
 pub use plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work};
+pub use planfile::{Forecast, PLAN_DOCUMENT, PlanFileReader, PlanFileWriter, PlanHeader, ReadPlan};
 pub use report::{AssetLine, ReasonLine, Report, Saved, TallyLine, each_asset};
 pub use run::{Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};

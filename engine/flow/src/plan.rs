@@ -259,6 +259,11 @@ impl PlanSummary {
         !self.steps.keys().any(|action| action.acts())
     }
 
+    /// Steps and bytes by action, without what is unchanged.
+    pub(crate) fn planned(&self) -> impl Iterator<Item = (Action, (u64, u64))> {
+        self.steps.iter().map(|(action, sums)| (*action, *sums))
+    }
+
     /// Assets and bytes by action, in the order of actions; what is unchanged counts as skipped.
     pub fn totals(&self) -> BTreeMap<Action, (u64, u64)> {
         let mut totals = self.steps.clone();

@@ -1,6 +1,8 @@
 //! Flows against memory endpoints: what is decided, what is done, what a crash leaves.
 
+mod custody;
 mod passes;
+mod planfiles;
 mod running;
 
 use std::collections::BTreeMap;

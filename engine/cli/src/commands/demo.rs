@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use windlass_core::{Error, Kind, Result};
+use windlass_flow::Tolerance;
 use windlass_sandbox::SandboxEndpoints;
 
-use super::{Ended, flow, overlay, sandbox};
+use super::{Ended, overlay, run as flow, sandbox};
 use crate::args::{DemoArgs, Global, RunArgs};
 use crate::config::load;
 use crate::out::Out;
@@ -51,13 +52,16 @@ async fn on_sandbox(
     sandbox::fill(served, args.size, args.basics.seed, out)?;
     let file = write_config(&args.dir, served.endpoints())?;
     let layered = load(&file, &overlay(global))?;
-    let flow = RunArgs {
+    let asked = RunArgs {
         stop_after: None,
         over_budget: false,
-        flow: FLOW.to_owned(),
+        flow: Some(FLOW.to_owned()),
+        plan: None,
+        tolerance: Tolerance::default(),
+        over_cap: false,
         retry_held: false,
     };
-    let ended = flow::run(&flow, &layered, out).await?;
+    let ended = flow::run(&asked, &layered, out).await?;
     out.say(&format!(
         "the configuration is {}; run the demo again and it finds nothing to do",
         file.display()

@@ -99,7 +99,8 @@ pub(crate) async fn explain(args: &ExplainArgs, layered: &Layered, out: Out) -> 
     Ok(Ended::Done)
 }
 
-fn run_id(text: &str) -> Result<RunId> {
+/// The id of a run, as it was typed.
+pub(super) fn run_id(text: &str) -> Result<RunId> {
     text.parse().map(RunId).map_err(|_| {
         Error::new(
             Kind::InvalidInput,

@@ -1,16 +1,20 @@
 //! The commands: each turns what was typed into calls of the crates below, and prints the answer.
 
 mod config;
+mod custody;
 mod demo;
 mod doctor;
-mod flow;
 mod history;
+mod plan;
 mod plugin;
+mod reviewed;
+mod run;
 mod sandbox;
+mod seal;
 
 use windlass_core::Result;
 
-use crate::args::{Cli, Command, Global, LedgerCommand, PluginCommand};
+use crate::args::{Cli, Command, CustodyCommand, Global, KeyCommand, LedgerCommand, PluginCommand};
 use crate::config::{Layered, Overlay, load};
 use crate::out::Out;
 
@@ -29,14 +33,24 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, global, out).await,
         Command::Sandbox(args) => sandbox::run(&args, out).await,
-        Command::Plan(args) => flow::plan(&args, &read(global)?, out).await,
-        Command::Run(args) => flow::run(&args, &read(global)?, out).await,
+        Command::Plan(args) => match &args.show {
+            Some(file) => plan::show(file, args.steps, out),
+            None => plan::plan(&args, &read(global)?, out).await,
+        },
+        Command::Run(args) => run::run(&args, &read(global)?, out).await,
         Command::Status(args) => history::status(&args, &read(global)?, out).await,
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
         Command::Ledger(LedgerCommand::Backup { file }) => {
             history::backup(&file, &read(global)?, out).await
         }
+        Command::Custody(CustodyCommand::Export(args)) => {
+            custody::export(&args, &read(global)?, out).await
+        }
+        Command::Custody(CustodyCommand::Verify(args)) => custody::verify(&args, out),
+        Command::Sign(args) => seal::sign(&args, out),
+        Command::Key(KeyCommand::New { file }) => seal::new_key(&file, out),
+        Command::Key(KeyCommand::Show { file }) => seal::show_key(&file, out),
         Command::Doctor => doctor::run(global, out).await,
         Command::Config(command) => config::run(&command, global, out),
         Command::Plugin(PluginCommand::Build { dir }) => plugin::build(&dir, out).await,

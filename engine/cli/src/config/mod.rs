@@ -12,8 +12,9 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use windlass_core::sign::PublicKey;
 use windlass_core::{ByteSize, Error, Kind, Result};
-use windlass_flow::{Approval, Selection};
+use windlass_flow::{Approval, RemovalCap, Selection};
 
 pub(crate) use layers::{Layered, Overlay, load};
 pub(crate) use secrets::SecretRef;
@@ -35,6 +36,9 @@ pub(crate) struct Config {
     pub(crate) plugin: BTreeMap<String, PluginConfig>,
     /// What is to be done, by name.
     pub(crate) flow: BTreeMap<String, FlowConfig>,
+    /// Whose signatures count, by role: public keys as `windlass key` prints them.
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(crate) signers: BTreeMap<String, PublicKey>,
 }
 
 /// Where the durable record is kept.
@@ -243,6 +247,13 @@ pub(crate) struct IngestConfig {
     /// Reads back and hashes everything that was placed, which proves the most and doubles the bytes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) read_back: bool,
+    /// How many of the keys in `[signers]` must have signed a plan before it is run. From 1 on nothing runs without a
+    /// plan file.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) signatures: usize,
+    /// The most that a run may replace or withdraw without a reviewed plan.
+    #[serde(default)]
+    pub(crate) max_removals: RemovalsConfig,
     /// The asset type for files whose plugin names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asset_type: Option<String>,
@@ -257,6 +268,46 @@ pub(crate) struct IngestConfig {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub(crate) set: BTreeMap<String, toml::Value>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// The most that a run may replace or withdraw without a reviewed plan. All caps count.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RemovalsConfig {
+    /// How many assets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) count: Option<u64>,
+    /// Which share of what is placed, from 0 to 1; it says nothing about up to 20 assets.
+    pub(crate) share: f64,
+    /// How many bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<SizeText>")]
+    pub(crate) bytes: Option<ByteSize>,
+}
+
+impl Default for RemovalsConfig {
+    fn default() -> Self {
+        RemovalsConfig {
+            count: None,
+            // More is rather a folder that was renamed, or a rule that was changed by mistake.
+            share: 0.2,
+            bytes: None,
+        }
+    }
+}
+
+impl From<&RemovalsConfig> for RemovalCap {
+    fn from(config: &RemovalsConfig) -> Self {
+        RemovalCap {
+            count: config.count,
+            share: Some(config.share),
+            bytes: config.bytes,
+        }
+    }
 }
 
 /// Which files are taken.
@@ -353,6 +404,7 @@ impl Config {
                     format!("flow.{name} goes from {:?} to itself", ingest.from),
                 ));
             }
+            self.check_caution(name, ingest)?;
             for (field, value) in &ingest.set {
                 field_value(&format!("flow.{name}.set.{field}"), value)?;
             }
@@ -360,6 +412,31 @@ impl Config {
         }
         for (name, plugin) in &self.plugin {
             plugin.check(name)?;
+        }
+        Ok(())
+    }
+
+    /// What keeps a flow from running unseen.
+    fn check_caution(&self, name: &str, flow: &IngestConfig) -> Result<()> {
+        let keys: std::collections::BTreeSet<String> =
+            self.signers.values().map(ToString::to_string).collect();
+        if flow.signatures > keys.len() {
+            return Err(Error::new(
+                Kind::Config,
+                format!(
+                    "flow.{name}.signatures is {}; [signers] names {} keys, so no plan could ever run",
+                    flow.signatures,
+                    keys.len()
+                ),
+            )
+            .with_hint("`windlass key new FILE` makes a key; its public half goes into [signers]"));
+        }
+        let share = flow.max_removals.share;
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::new(
+                Kind::Config,
+                format!("flow.{name}.max_removals.share is {share}; it must be from 0 to 1"),
+            ));
         }
         Ok(())
     }

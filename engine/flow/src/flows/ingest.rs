@@ -95,7 +95,7 @@ impl Ingest {
     /// anywhere itself.
     pub async fn decide(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
         let selector = Selector::new(&self.options.selection)?;
-        let mut summary = self.summary()?;
+        let mut summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
         let mut placed_names = PlacedNames::new(self.source.capabilities());
         let mut undecided = self.list(&mut summary, &mut placed_names).await?;
         self.observer.observe(Event::Deciding {
@@ -114,19 +114,16 @@ impl Ingest {
         }
     }
 
-    /// What a plan says of itself before its first step.
-    fn summary(&self) -> Result<PlanSummary> {
-        Ok(PlanSummary::new(
-            self.options.flow.clone(),
-            RunOrigin {
-                windlass: env!("CARGO_PKG_VERSION").to_owned(),
-                source: self.source.name().to_owned(),
-                sink: self.sink.name().to_owned(),
-                hook: self.hooks.as_ref().map(|hooks| hooks.identity().clone()),
-                rules: self.rules()?,
-                plan: None,
-            },
-        ))
+    /// By what a plan made now would be decided.
+    pub fn origin(&self) -> Result<RunOrigin> {
+        Ok(RunOrigin {
+            windlass: env!("CARGO_PKG_VERSION").to_owned(),
+            source: self.source.name().to_owned(),
+            sink: self.sink.name().to_owned(),
+            hook: self.hooks.as_ref().map(|hooks| hooks.identity().clone()),
+            rules: self.rules()?,
+            plan: None,
+        })
     }
 
     /// Lists the source; what is placed and unchanged is counted, the rest kept.

@@ -1,0 +1,274 @@
+//! `windlass plan`: what a flow would do, shown, saved, or held beside what it would have done before.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use windlass_core::sealed::Seal;
+use windlass_core::sign::SigningKey;
+use windlass_core::{Error, Kind, Result};
+use windlass_flow::{
+    Comparison, Difference, Forecast, PLAN_DOCUMENT, Pace, PlanFileWriter, PlanHeader, PlanSummary,
+    PlanWriter, PlannedStep, Removals, next_run_to_resume,
+};
+
+use super::{Ended, reviewed, run, seal};
+use crate::args::PlanArgs;
+use crate::calls::UploadCalls;
+use crate::config::Layered;
+use crate::out::Out;
+use crate::wiring::{Wired, Wiring};
+use crate::{progress, text};
+
+/// Shows what a flow would do.
+pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result<Ended> {
+    let Some(flow) = &args.flow else {
+        return Err(Error::new(Kind::InvalidInput, "no flow is named"));
+    };
+    // Before anybody is asked for anything.
+    let keys: Vec<SigningKey> = args
+        .sign
+        .iter()
+        .map(|file| seal::read_key(file))
+        .collect::<Result<_>>()?;
+    let before = args.against.as_deref().map(reviewed::read).transpose()?;
+    let observer = progress::observer(out);
+    let wired = Wiring::new(layered, out)
+        .flow(flow, args.retry_held, Arc::clone(&observer))
+        .await?;
+    if let Some(before) = &before {
+        reviewed::check_origin(before, layered, &wired.ledger.id().await?)?;
+    }
+    let interrupted = next_run_to_resume(wired.ledger.as_ref(), flow).await?;
+    let shown = Shown {
+        calls: UploadCalls::new(wired.chunk_bytes),
+        steps: out.json || args.steps,
+        out,
+        file: None,
+    };
+    let decided = Box::pin(decide(args, flow, &wired, shown, &keys)).await;
+    let month = decided.as_ref().ok().and_then(|(summary, forecast, ..)| {
+        let calls = forecast.calls.get(&summary.origin.sink)?;
+        wired.calls.forecast(&summary.origin.sink, *calls)
+    });
+    run::close(wired, observer).await?;
+    let (summary, forecast, sealed, difference) = decided?;
+    if let Some(run) = interrupted {
+        out.say(&format!(
+            "run {run} was interrupted: `windlass run {flow}` finishes it before it plans anew"
+        ));
+    }
+    let month = month.map(|(text, _)| text);
+    print(&summary, &forecast, args.steps, month.as_deref(), out)?;
+    if let Some((sealed, file)) = sealed.as_ref().zip(args.save.as_deref()) {
+        print_seal(sealed, Some(file), out)?;
+    }
+    match difference {
+        None => Ok(Ended::Done),
+        Some(difference) => {
+            match out.json {
+                true => out.record("difference", &difference)?,
+                false => out.data(&format!("\n{}", text::difference(&difference)))?,
+            }
+            Ok(match difference.count() {
+                0 => Ended::Done,
+                _ => Ended::WithFailures,
+            })
+        }
+    }
+}
+
+/// Shows a saved plan. Asks nobody: it can be reviewed where there are no credentials.
+pub(crate) fn show(file: &Path, steps: bool, out: Out) -> Result<Ended> {
+    let plan = reviewed::read(file)?;
+    if steps || out.json {
+        let shown = Shown {
+            calls: UploadCalls::new(1),
+            steps: true,
+            out,
+            file: None,
+        };
+        let mut reader = reviewed::steps_of(file)?;
+        while let Some(step) = reader.step()? {
+            shown.print(&[step])?;
+        }
+        reader.finish()?;
+    }
+    let header = &plan.header;
+    if !out.json {
+        out.data(&format!(
+            "made {} with ledger {}\n",
+            header.made.strftime("%Y-%m-%d %H:%M:%SZ"),
+            header.ledger
+        ))?;
+    }
+    print(&plan.summary, &plan.forecast, steps, None, out)?;
+    print_seal(&plan.seal, None, out)?;
+    Ok(Ended::Done)
+}
+
+type Decided = (PlanSummary, Forecast, Option<Seal>, Option<Difference>);
+
+/// Decides, and does with the steps what was asked for.
+async fn decide(
+    args: &PlanArgs,
+    flow: &str,
+    wired: &Wired,
+    mut shown: Shown,
+    keys: &[SigningKey],
+) -> Result<Decided> {
+    if let Some(file) = &args.save {
+        return save(file, flow, wired, shown, keys).await;
+    }
+    let (summary, difference) = match &args.against {
+        None => (wired.ingest.decide(&mut shown).await?, None),
+        Some(before) => {
+            let steps = reviewed::steps_of(before)?;
+            let mut comparison = Comparison::begin(steps, wired.ledger.as_ref(), &mut shown)?;
+            let summary = wired.ingest.decide(&mut comparison).await?;
+            (summary, Some(comparison.finish().await?.0))
+        }
+    };
+    let forecast = shown.forecast(wired, &summary).await?;
+    Ok((summary, forecast, None, difference))
+}
+
+/// Decides, and writes the plan to a file on the way.
+async fn save(
+    file: &Path,
+    flow: &str,
+    wired: &Wired,
+    mut shown: Shown,
+    keys: &[SigningKey],
+) -> Result<Decided> {
+    let header = PlanHeader {
+        ledger: wired.ledger.id().await?,
+        flow: flow.to_owned(),
+        made: Timestamp::now(),
+        origin: wired.ingest.origin()?,
+    };
+    seal::create(file, async |to| {
+        shown.file = Some(PlanFileWriter::begin(to, &header)?);
+        let summary = wired.ingest.decide(&mut shown).await?;
+        let forecast = shown.forecast(wired, &summary).await?;
+        let writer = shown
+            .file
+            .take()
+            .ok_or_else(|| Error::new(Kind::Unexpected, "the plan file was lost"))?;
+        let (to, sealed) = writer.end(&summary, &forecast, keys)?;
+        Ok((to, (summary, forecast, Some(sealed), None)))
+    })
+    .await
+}
+
+fn print(
+    summary: &PlanSummary,
+    forecast: &Forecast,
+    steps_shown: bool,
+    month: Option<&str>,
+    out: Out,
+) -> Result<()> {
+    if out.json {
+        let totals: Vec<_> = summary
+            .totals()
+            .into_iter()
+            .map(|(action, (steps, bytes))| {
+                serde_json::json!({ "action": action, "steps": steps, "bytes": bytes })
+            })
+            .collect();
+        return out.line(&serde_json::json!({
+            "record": "plan",
+            "flow": summary.flow,
+            "origin": summary.origin,
+            "empty": summary.is_empty(),
+            "unchanged": summary.unchanged,
+            "totals": totals,
+            "removals": Removals::of(summary),
+            "findings": summary.findings,
+            "forecast": forecast,
+            "calls": month,
+        }));
+    }
+    out.data(&text::plan(summary, steps_shown))?;
+    let forecast = text::forecast(forecast);
+    if !summary.is_empty() && !forecast.is_empty() {
+        out.data(&format!("\n{forecast}"))?;
+    }
+    match month {
+        None => Ok(()),
+        Some(month) => out.data(month),
+    }
+}
+
+fn print_seal(sealed: &Seal, saved_to: Option<&Path>, out: Out) -> Result<()> {
+    if out.json {
+        return out.line(&serde_json::json!({
+            "record": "seal",
+            "document": PLAN_DOCUMENT,
+            "digest": sealed.digest,
+            "signed_by": sealed.signed_by,
+            "file": saved_to,
+        }));
+    }
+    let saved = saved_to.map(|file| format!("saved to {}\n", file.display()));
+    out.data(&format!(
+        "\n{}{}",
+        saved.unwrap_or_default(),
+        seal::seal_text(PLAN_DOCUMENT, sealed)
+    ))
+}
+
+/// Prints steps as they are decided, if at all, writes them to a file, if at all, and adds up what they cost.
+struct Shown {
+    calls: UploadCalls,
+    steps: bool,
+    out: Out,
+    file: Option<PlanFileWriter<BufWriter<File>>>,
+}
+
+impl Shown {
+    async fn forecast(&self, wired: &Wired, summary: &PlanSummary) -> Result<Forecast> {
+        let calls = match wired.sink_counts {
+            false => BTreeMap::new(),
+            true => BTreeMap::from([(summary.origin.sink.clone(), self.calls.total())]),
+        };
+        let pace = Pace::of_last_run(wired.ledger.as_ref(), &summary.flow).await?;
+        Ok(Forecast {
+            calls,
+            seconds: pace.map(|pace| pace.seconds_for(summary)),
+        })
+    }
+
+    fn print(&self, steps: &[PlannedStep]) -> Result<()> {
+        match (self.steps, self.out.json) {
+            (false, _) => Ok(()),
+            (true, false) if steps.is_empty() => Ok(()),
+            (true, false) => self.out.data(text::plan_steps(steps).trim_end()),
+            (true, true) => steps.iter().try_for_each(|step| {
+                self.out.line(&serde_json::json!({
+                    "record": "step",
+                    "action": step.action,
+                    "reason": step.reason,
+                    "asset": step.asset,
+                    "work": step.work,
+                }))
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl PlanWriter for Shown {
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        steps.iter().for_each(|step| self.calls.add(step));
+        self.print(&steps)?;
+        match &mut self.file {
+            None => Ok(()),
+            Some(file) => file.steps(steps).await,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! `windlass run`: plans a flow and does it, or does what a reviewed plan says.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
+use windlass_flow::{
+    Comparison, Observer, PlanSummary, PlanWriter, PlannedStep, ReadPlan, Recorder, RemovalCap,
+    Removals, Report, RunOutcome, each_asset, next_run_to_resume,
+};
+
+use super::{Ended, reviewed};
+use crate::args::RunArgs;
+use crate::calls::UploadCalls;
+use crate::config::Layered;
+use crate::out::Out;
+use crate::wiring::{Wired, Wiring};
+use crate::{interrupt, progress, text};
+
+/// A run that was asked for.
+struct Asked<'a> {
+    args: &'a RunArgs,
+    flow: &'a str,
+    layered: &'a Layered,
+    /// The plan that it is to carry out, where one was given.
+    reviewed: Option<(&'a Path, &'a ReadPlan)>,
+    out: Out,
+}
+
+/// Plans a flow and does it.
+pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<Ended> {
+    let plan = args.plan.as_deref().map(reviewed::read).transpose()?;
+    let planned = plan.as_ref().map(|plan| plan.header.flow.as_str());
+    let flow = match (args.flow.as_deref(), planned) {
+        (Some(flow), Some(planned)) if flow != planned => {
+            return Err(Error::new(
+                Kind::InvalidInput,
+                format!("the plan is one of flow {planned:?}, not of {flow:?}"),
+            ));
+        }
+        (Some(flow), _) | (None, Some(flow)) => flow,
+        (None, None) => return Err(Error::new(Kind::InvalidInput, "no flow is named")),
+    };
+    let signatures = layered.config.flow(flow)?.signatures;
+    if plan.is_none() && signatures > 0 {
+        return Err(Error::new(
+            Kind::Denied,
+            format!("flow {flow:?} runs only by plans with {signatures} signatures"),
+        )
+        .with_hint(format!(
+            "`windlass plan {flow} --save FILE`, `windlass sign FILE --key KEY`, then `windlass run --plan FILE`"
+        )));
+    }
+    let asked = Asked {
+        args,
+        flow,
+        layered,
+        reviewed: args.plan.as_deref().zip(plan.as_ref()),
+        out,
+    };
+    let observer = progress::observer(out);
+    let mut wired = Wiring::new(layered, out)
+        .flow(flow, args.retry_held, Arc::clone(&observer))
+        .await?;
+    wired.runner.options.deadline = args
+        .stop_after
+        .map(|after| tokio::time::Instant::now() + after);
+    let done = asked.resume_plan_and_work(&wired).await;
+    // What was spent is counted however it ended.
+    let closed = close(wired, observer).await;
+    let done = done?;
+    closed?;
+    if done.stopped {
+        out.say(&format!("stopped; `windlass run {flow}` goes on from here"));
+    }
+    Ok(match done.stopped || done.failures {
+        true => Ended::WithFailures,
+        false => Ended::Done,
+    })
+}
+
+/// What became of a run.
+#[derive(Default)]
+struct Done {
+    /// Whether steps failed.
+    failures: bool,
+    /// Whether it was stopped before its end.
+    stopped: bool,
+}
+
+/// Records steps as they are decided, and adds up what they cost.
+struct Recorded<'a> {
+    calls: UploadCalls,
+    recorder: Recorder<'a>,
+}
+
+#[async_trait]
+impl PlanWriter for Recorded<'_> {
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        steps.iter().for_each(|step| self.calls.add(step));
+        self.recorder.steps(steps).await
+    }
+}
+
+impl Asked<'_> {
+    async fn resume_plan_and_work(&self, wired: &Wired) -> Result<Done> {
+        if let Some((_, plan)) = self.reviewed {
+            reviewed::check(plan, self.layered, &wired.ledger.id().await?)?;
+        }
+        let cancel = interrupt::watch(self.out);
+        let mut done = Done::default();
+        if let Some(run) = next_run_to_resume(wired.ledger.as_ref(), self.flow).await? {
+            work(wired, run, &cancel, &mut done, self.out).await?;
+        }
+        if done.stopped {
+            return Ok(done);
+        }
+        let ledger = wired.ledger.as_ref();
+        let source = wired.ingest.source.name();
+        let mut recorded = Recorded {
+            calls: UploadCalls::new(wired.chunk_bytes),
+            recorder: Recorder::begin(ledger, self.flow, source).await?,
+        };
+        let decided = tokio::select! {
+            decided = Box::pin(self.decide(wired, &mut recorded)) => decided,
+            () = cancel.cancelled() => {
+                recorded.recorder.abandon().await?;
+                return Ok(Done { stopped: true, ..done });
+            }
+        };
+        let decided = decided.and_then(|(plan, is_whole)| {
+            self.check_cost(wired, &plan, recorded.calls.total())?;
+            Ok((plan, is_whole))
+        });
+        let (plan, is_whole) = match decided {
+            Ok(decided) => decided,
+            Err(error) => {
+                recorded.recorder.abandon().await?;
+                return Err(error);
+            }
+        };
+        let run = recorded.recorder.complete(&plan).await?;
+        work(wired, run, &cancel, &mut done, self.out).await?;
+        if !done.stopped && is_whole {
+            wired.ingest.settle(&plan, Some(run)).await?;
+        }
+        Ok(done)
+    }
+
+    /// Decides what is to be done, and whether that is all that there is to do.
+    async fn decide(
+        &self,
+        wired: &Wired,
+        recorded: &mut Recorded<'_>,
+    ) -> Result<(PlanSummary, bool)> {
+        let Some((file, reviewed)) = self.reviewed else {
+            let plan = wired.ingest.decide(recorded).await?;
+            self.check_removals(&plan)?;
+            return Ok((plan, true));
+        };
+        let steps = reviewed::steps_of(file)?;
+        let mut comparison = Comparison::begin(steps, wired.ledger.as_ref(), recorded)?;
+        let mut plan = wired.ingest.decide(&mut comparison).await?;
+        let (difference, read) = comparison.finish().await?;
+        if read.seal.digest != reviewed.seal.digest {
+            return Err(Error::new(
+                Kind::Integrity,
+                "the plan file was exchanged while it was read",
+            ));
+        }
+        let tolerance = self.args.tolerance;
+        if difference.count() > 0 {
+            match self.out.json {
+                true => self.out.record("difference", &difference)?,
+                false => self.out.data(&text::difference(&difference))?,
+            }
+        }
+        if !tolerance.bears(&difference) {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!(
+                    "the world has moved on: {} differ from the plan's {}, and {tolerance} may",
+                    text::steps(difference.count()),
+                    difference.reviewed,
+                ),
+            )
+            .with_hint(
+                "nothing was done; plan anew, or say with --tolerance how much may differ",
+            ));
+        }
+        plan.origin.plan = Some(read.seal.digest);
+        Ok((plan, difference.count() == 0))
+    }
+
+    /// Stops before more is replaced or taken back than anybody would without looking.
+    fn check_removals(&self, plan: &PlanSummary) -> Result<()> {
+        let cap = RemovalCap::from(&self.layered.config.flow(self.flow)?.max_removals);
+        let exceeded = cap.exceeded_by(&Removals::of(plan));
+        match exceeded.filter(|_| !self.args.over_cap) {
+            None => Ok(()),
+            Some(exceeded) => Err(Error::new(Kind::Conflict, exceeded).with_hint(format!(
+                "nothing was done; `windlass plan {flow} --save FILE` shows what it is about and `windlass run \
+                 --plan FILE` does it; flow.{flow}.max_removals holds the cap",
+                flow = self.flow
+            ))),
+        }
+    }
+
+    /// Stops before the month's calls are spent on half of it.
+    fn check_cost(&self, wired: &Wired, plan: &PlanSummary, calls: u64) -> Result<()> {
+        let Some((text, fits)) = wired.calls.forecast(&plan.origin.sink, calls) else {
+            return Ok(());
+        };
+        if !fits && !self.args.over_budget {
+            return Err(Error::new(
+                Kind::Capacity,
+                format!("the month's calls do not suffice: {text}"),
+            )
+            .with_hint(
+                "`--over-budget` moves as much as fits; the rest follows when the month is over",
+            ));
+        }
+        self.out.say(&text);
+        Ok(())
+    }
+}
+
+/// Works on a run and prints its report.
+async fn work(
+    wired: &Wired,
+    run: RunId,
+    cancel: &CancellationToken,
+    done: &mut Done,
+    out: Out,
+) -> Result<()> {
+    let began = Instant::now();
+    let outcome = wired.runner.work(run, cancel).await;
+    done.failures |= show(wired.ledger.as_ref(), run, began, out).await?;
+    done.stopped = outcome? == RunOutcome::Stopped;
+    Ok(())
+}
+
+pub(super) async fn close(wired: Wired, observer: Arc<dyn Observer>) -> Result<()> {
+    let Wired { ledger, calls, .. } = wired;
+    let counted = calls.finish().await;
+    // The last bar goes before the first line of data comes.
+    drop(observer);
+    ledger.close().await?;
+    counted
+}
+
+/// A report with how long this process worked on its run.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    seconds: f64,
+}
+
+/// Prints a run's report; true when steps failed.
+async fn show(ledger: &dyn Ledger, run: RunId, began: Instant, out: Out) -> Result<bool> {
+    let report = Report::of(ledger, Some(run), None).await?;
+    if out.json {
+        each_asset(ledger, run, |line| out.line(&line)).await?;
+    }
+    let elapsed = began.elapsed();
+    if out.json {
+        let timed = Timed {
+            report: &report,
+            seconds: elapsed.as_secs_f64(),
+        };
+        out.record("run", &timed)?;
+    } else {
+        out.data(&text::report(&report, Some(elapsed)))?;
+    }
+    Ok(report.total(StepState::Failed).steps > 0)
+}

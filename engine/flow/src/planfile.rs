@@ -1,0 +1,272 @@
+//! Plan files: a plan as a value that can be reviewed, signed, kept, and carried out as it was reviewed.
+//!
+//! A sealed document (see [`windlass_core::sealed`]): a header that says of which ledger and flow, a line for each step in
+//! the order of folded paths, and an end with sums, reasons, samples, removals and what it will take. All that is
+//! written of the steps at the end is counted anew when the file is read.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use windlass_core::sealed::{Seal, SealedReader, SealedWriter};
+use windlass_core::sign::SigningKey;
+use windlass_core::{Action, Asset, AssetId, Error, Finding, Kind, Result, RunOrigin, SpoolOrder};
+
+use crate::caps::Removals;
+use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged};
+
+/// The kind of sealed document that a plan file is.
+pub const PLAN_DOCUMENT: &str = "plan 1";
+
+/// Of which ledger and flow a plan is, and by what it was decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanHeader {
+    /// The name of the ledger that knew what was placed before.
+    pub ledger: String,
+    /// The flow's name in the configuration.
+    pub flow: String,
+    /// When it was decided.
+    pub made: Timestamp,
+    /// By what.
+    pub origin: RunOrigin,
+}
+
+/// What carrying a plan out is expected to take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Calls by endpoint, where they can be predicted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calls: BTreeMap<String, u64>,
+    /// Seconds, at the pace of earlier runs of the flow; `None` where there was none to go by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+/// Steps of one action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Total {
+    action: Action,
+    steps: u64,
+    bytes: u64,
+}
+
+/// Steps of one action with the same reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Reason {
+    action: Action,
+    reason: String,
+    assets: u64,
+}
+
+/// The last line of the content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct End {
+    totals: Vec<Total>,
+    unchanged: Unchanged,
+    reasons: Vec<Reason>,
+    removals: Removals,
+    samples: BTreeMap<Action, Vec<Sample>>,
+    findings: Vec<Finding>,
+    more_findings: u64,
+    forecast: Forecast,
+}
+
+impl End {
+    fn of(summary: &PlanSummary, forecast: &Forecast) -> Self {
+        let totals = summary.totals().into_iter();
+        let reasons = summary.reasons().into_iter();
+        End {
+            totals: totals
+                .map(|(action, (steps, bytes))| Total {
+                    action,
+                    steps,
+                    bytes,
+                })
+                .collect(),
+            unchanged: summary.unchanged,
+            reasons: reasons
+                .map(|(action, reason, assets)| Reason {
+                    action,
+                    reason,
+                    assets,
+                })
+                .collect(),
+            removals: Removals::of(summary),
+            samples: summary.samples.clone(),
+            findings: summary.findings.iter().cloned().collect(),
+            more_findings: summary.more_findings,
+            forecast: forecast.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+enum Line {
+    Plan(Box<PlanHeader>),
+    Step(Box<PlannedStep>),
+    Summary(Box<End>),
+}
+
+/// Writes a plan file as the plan is decided.
+#[derive(Debug)]
+pub struct PlanFileWriter<W> {
+    lines: SealedWriter<W>,
+}
+
+impl<W: Write> PlanFileWriter<W> {
+    /// A file without steps.
+    pub fn begin(out: W, header: &PlanHeader) -> Result<Self> {
+        let mut lines = SealedWriter::new(PLAN_DOCUMENT, out);
+        lines.line(&Line::Plan(Box::new(header.clone())))?;
+        Ok(PlanFileWriter { lines })
+    }
+
+    /// Completes, seals and signs it. Answers what was written to, and the seal.
+    pub fn end(
+        mut self,
+        summary: &PlanSummary,
+        forecast: &Forecast,
+        keys: &[SigningKey],
+    ) -> Result<(W, Seal)> {
+        self.lines
+            .line(&Line::Summary(Box::new(End::of(summary, forecast))))?;
+        self.lines.seal(keys)
+    }
+}
+
+#[async_trait]
+impl<W: Write + Send> PlanWriter for PlanFileWriter<W> {
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        steps
+            .into_iter()
+            .try_for_each(|step| self.lines.line(&Line::Step(Box::new(step))))
+    }
+}
+
+/// A plan file that was read to its end and found as it was sealed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadPlan {
+    /// Of which ledger and flow it is.
+    pub header: PlanHeader,
+    /// What it says, counted from its steps.
+    pub summary: PlanSummary,
+    /// What it is expected to take.
+    pub forecast: Forecast,
+    /// Its digest, and who signed it.
+    pub seal: Seal,
+}
+
+/// Reads a plan file, step by step.
+#[derive(Debug)]
+pub struct PlanFileReader<R> {
+    lines: SealedReader<R>,
+    header: PlanHeader,
+    summary: PlanSummary,
+    last: Option<Place>,
+    end: Option<Box<End>>,
+}
+
+impl<R: BufRead> PlanFileReader<R> {
+    /// Reads the header. Errors: `InvalidInput` for what is no plan file, `Integrity` for one that was changed.
+    pub fn open(input: R) -> Result<Self> {
+        let mut lines = SealedReader::new(PLAN_DOCUMENT, input);
+        let header = match next_line(&mut lines)? {
+            Some(Line::Plan(header)) => *header,
+            _ => return Err(lines.explain(odd("it does not begin with its header"))),
+        };
+        Ok(PlanFileReader {
+            summary: PlanSummary::new(header.flow.clone(), header.origin.clone()),
+            lines,
+            header,
+            last: None,
+            end: None,
+        })
+    }
+
+    /// Of which ledger and flow it says it is. To be believed once [`PlanFileReader::finish`] says so.
+    pub fn header(&self) -> &PlanHeader {
+        &self.header
+    }
+
+    /// The next step; `None` behind the last. To be believed once [`PlanFileReader::finish`] says so.
+    pub fn step(&mut self) -> Result<Option<PlannedStep>> {
+        if self.end.is_some() {
+            return Ok(None);
+        }
+        match next_line(&mut self.lines)? {
+            Some(Line::Step(step)) => {
+                let place = place(&step.asset);
+                if self.last.as_ref().is_some_and(|last| *last >= place) {
+                    return Err(self.lines.explain(odd("its steps are not in order")));
+                }
+                self.last = Some(place);
+                self.summary.count(&step);
+                Ok(Some(*step))
+            }
+            Some(Line::Summary(end)) => {
+                self.end = Some(end);
+                Ok(None)
+            }
+            Some(Line::Plan(_)) => Err(self.lines.explain(odd("it has two headers"))),
+            None => Err(odd("it does not end with its sums")),
+        }
+    }
+
+    /// Reads what is left and proves it all. Errors: `Integrity` when anything was changed or does not add up.
+    pub fn finish(mut self) -> Result<ReadPlan> {
+        while self.step()?.is_some() {}
+        if next_line(&mut self.lines)?.is_some() {
+            return Err(self.lines.explain(odd("something follows its sums")));
+        }
+        let (seal, _) = self.lines.into_seal()?;
+        let end = self
+            .end
+            .ok_or_else(|| odd("it does not end with its sums"))?;
+        let mut summary = self.summary;
+        summary.unchanged = end.unchanged;
+        summary.findings = end.findings.iter().cloned().collect();
+        summary.more_findings = end.more_findings;
+        if End::of(&summary, &end.forecast) != *end {
+            return Err(odd("its sums are not those of its steps"));
+        }
+        Ok(ReadPlan {
+            header: self.header,
+            summary,
+            forecast: end.forecast,
+            seal,
+        })
+    }
+}
+
+/// Where an asset's step is in a plan: by folded path, then by path, then by id.
+pub(crate) type Place = (SpoolOrder, AssetId);
+
+/// The place of an asset.
+pub(crate) fn place(asset: &Asset) -> Place {
+    (SpoolOrder::of(&asset.path), asset.id.clone())
+}
+
+fn next_line<R: BufRead>(lines: &mut SealedReader<R>) -> Result<Option<Line>> {
+    let Some(text) = lines.line()? else {
+        return Ok(None);
+    };
+    let line = serde_json::from_str(text).map_err(|error| {
+        Error::new(
+            Kind::InvalidInput,
+            "a line of the plan file is none that this version knows",
+        )
+        .with_source(error)
+        .with_hint("was it made by another version of windlass? plan anew, or use that one")
+    });
+    line.map(Some).map_err(|error| lines.explain(error))
+}
+
+fn odd(how: &str) -> Error {
+    Error::new(
+        Kind::Integrity,
+        format!("the plan file is not as Windlass writes them: {how}"),
+    )
+}
