@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::program::{Finished, run};
 
 /// Two folders of this machine, and a flow from one to the other.
-fn folders(dir: &Path, more: &str) {
+pub(crate) fn folders(dir: &Path, more: &str) {
     for folder in ["nas", "out"] {
         fs::create_dir_all(dir.join(folder)).unwrap();
     }

@@ -1,5 +1,8 @@
 //! What can be asked afterwards: a report in every form, and why an asset is where it is.
 
+use std::fs;
+
+use crate::plans::folders;
 use crate::program::run;
 
 #[test]
@@ -75,4 +78,48 @@ fn an_asset_that_no_run_knows_is_answered_with_what_to_do() {
     assert!(unknown.stderr.contains("windlass plan FLOW --steps"));
     let no_run = run(dir.path(), &["explain", "/x", "--run", "7"]).expect(2);
     assert!(no_run.stderr.contains("\"7\" is not the id of a run"));
+}
+
+#[test]
+fn verify_names_every_file_and_fails_where_something_is_not_as_it_was_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    folders(dir, "");
+    run(dir, &["run", "move"]).expect(0);
+    let well = run(dir, &["verify", "move", "--deep"]).expect(0).stdout;
+    for part in [
+        "same",
+        "read back and hashed: 3 files",
+        "every file has one name",
+    ] {
+        assert!(well.contains(part), "{part} in {well}");
+    }
+    fs::remove_file(dir.join("out/a.tif")).unwrap();
+    fs::write(dir.join("out/b.tif"), "edited").unwrap();
+    fs::write(dir.join("out/theirs.tif"), "x").unwrap();
+    fs::write(dir.join("nas/new.tif"), "new").unwrap();
+    let ill = run(dir, &["verify", "move"]).expect(1).stdout;
+    for part in ["missing  /a.tif", "differs  /b.tif", "extra", "pending"] {
+        assert!(ill.contains(part), "{part} in {ill}");
+    }
+    let lines = run(dir, &["verify", "move", "--json"]).expect(1);
+    let standings: Vec<(String, String)> = lines
+        .records("file")
+        .iter()
+        .map(|file| {
+            let text = |key: &str| file[key].as_str().unwrap().to_owned();
+            (text("path"), text("standing"))
+        })
+        .collect();
+    let expected = [
+        ("/a.tif", "missing"),
+        ("/b.tif", "differs"),
+        ("/c.tif", "same"),
+        ("/new.tif", "pending"),
+        ("/theirs.tif", "extra"),
+    ]
+    .map(|(path, standing)| (path.to_owned(), standing.to_owned()));
+    let mut sorted = standings;
+    sorted.sort();
+    assert_eq!(sorted, expected);
 }

@@ -63,6 +63,18 @@ fn the_readmes_first_flow_works_as_written() {
     );
     let report = run_on(&served, dir.path(), &["report"]).expect(0);
     assert!(report.stdout.contains("done (create)"), "{}", report.stdout);
+    // Both sides as they were left: each placed file is found at the tenant, wherever its plugin put it.
+    let verify = [
+        "verify",
+        "approved-masters",
+        "--within",
+        "/Brand Library",
+        "--json",
+    ];
+    let audit = run_on(&served, dir.path(), &verify).expect(0);
+    let audit = audit.records("audit").remove(0);
+    assert_eq!(audit["standings"]["same"]["files"], done, "{audit}");
+    assert_eq!(audit["unexplained"], 0, "{audit}");
     let empty = run_on(&served, dir.path(), &["plan", "approved-masters"]).expect(0);
     let left = creates - done;
     assert!(

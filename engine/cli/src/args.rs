@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Shows why an asset is where it is, or why not: from the listing to the proof
     Explain(ExplainArgs),
+    /// Holds both sides beside the ledger: every file gets exactly one name for how it stands
+    Verify(VerifyArgs),
     /// Copies the ledger while it may be in use
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -89,7 +91,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Move assets", &["plan", "run"]),
     (
         "See what happened",
-        &["status", "report", "explain", "ledger"],
+        &["status", "report", "explain", "verify", "ledger"],
     ),
     ("Stand for it", &["custody", "sign", "key"]),
     ("Set it up", &["doctor", "config", "plugin"]),
@@ -346,6 +348,22 @@ pub(crate) struct ExplainArgs {
     /// What this run did with it; the newest that did anything when not given
     #[arg(long, value_name = "RUN", conflicts_with = "flow")]
     pub(crate) run: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The flow, as the configuration names it
+    pub(crate) flow: String,
+    /// Reads back and hashes everything that looks right
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// The folder or collection that is listed; the flow's own when not given. What was placed elsewhere is asked for
+    /// one by one
+    #[arg(long, value_name = "PATH")]
+    pub(crate) within: Option<String>,
+    /// Lists every file, not only those that are not as they were left
+    #[arg(long)]
+    pub(crate) files: bool,
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -69,7 +69,7 @@ impl Observer for Lines {
     fn observe(&self, event: Event<'_>) {
         let mut sums = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Listed { .. } | Event::StepStarted { .. } => {}
+            Event::Listed { .. } | Event::Audited { .. } | Event::StepStarted { .. } => {}
             Event::Deciding { assets } => self.out.say(&format!("listed {assets} files")),
             Event::RunStarted {
                 run,
@@ -160,6 +160,7 @@ impl Observer for Bars {
         let mut drawn = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Listed { assets } => drawn.total.set_message(format!("listing: {assets} files")),
+            Event::Audited { files } => drawn.total.set_message(format!("verified {files} files")),
             Event::Deciding { assets } => {
                 drawn
                     .total

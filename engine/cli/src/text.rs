@@ -2,7 +2,9 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use windlass_core::{Action, ByteSize, StepState};
-use windlass_flow::{Difference, Forecast, PlanSummary, PlannedStep, Removals, Report};
+use windlass_flow::{
+    Audit, AuditedFile, Difference, Forecast, PlanSummary, PlannedStep, Removals, Report,
+};
 
 mod explain;
 
@@ -179,6 +181,57 @@ pub(crate) fn plan(plan: &PlanSummary, steps_shown: bool) -> String {
     if plan.is_empty() {
         parts.push("nothing to do".to_owned());
     }
+    joined(&parts)
+}
+
+/// Files with how they stand, a line each.
+pub(crate) fn audited(files: &[&AuditedFile]) -> String {
+    let mut all = table(&[], &[]);
+    for file in files {
+        all.add_row(vec![
+            word(file.standing),
+            file.path.to_string(),
+            file.why.clone().unwrap_or_default(),
+        ]);
+    }
+    lines(&all)
+}
+
+/// What an audit found.
+pub(crate) fn audit(flow: &str, audit: &Audit) -> String {
+    let mut parts = vec![format!(
+        "flow {flow:?}: {} at the source, {} at the sink",
+        files(audit.at_source),
+        audit.at_sink
+    )];
+    let mut sums = table(&["", "files", "size"], &[1, 2]);
+    for (standing, sum) in &audit.standings {
+        sums.add_row(vec![
+            word(standing),
+            sum.files.to_string(),
+            ByteSize(sum.bytes).to_string(),
+        ]);
+    }
+    parts.push(lines(&sums));
+    let reasons: Vec<_> = audit
+        .reasons
+        .iter()
+        .map(|(standing, why, count)| (*count, format!("{}: {why}", word(standing)), None, None))
+        .collect();
+    if !reasons.is_empty() {
+        parts.push(counted("why", reasons.into_iter()));
+    }
+    if audit.read_back.files > 0 {
+        parts.push(format!(
+            "read back and hashed: {}, {}",
+            files(audit.read_back.files),
+            ByteSize(audit.read_back.bytes)
+        ));
+    }
+    parts.push(match audit.unexplained {
+        0 => "every file has one name".to_owned(),
+        n => format!("{n} unexplained: this is a fault in windlass, please report it"),
+    });
     joined(&parts)
 }
 

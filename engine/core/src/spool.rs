@@ -5,7 +5,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::asset::{Asset, AssetId, AssetPath};
+use crate::asset::{Asset, AssetId};
 use crate::error::Result;
 
 /// What happens to a spool. Entries are applied strictly in order.
@@ -41,19 +41,24 @@ pub trait Spool: Send + fmt::Debug {
     /// How many assets it holds.
     async fn kept(&mut self) -> Result<u64>;
 
+    /// The asset at each key, in the same order.
+    async fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Asset>>>;
+
     /// The assets whose place in the order comes after `after`, in order, at most `limit`.
     async fn page(&mut self, after: Option<&SpoolOrder>, limit: usize) -> Result<Vec<Asset>>;
 }
 
-/// An asset's place in the order of a spool: by folded path, so that names alike are neighbours, then by path.
+/// An asset's place in the order of a spool and of a plan: by folded path, so that names alike are neighbours, then by
+/// path, then by id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SpoolOrder(String);
 
 impl SpoolOrder {
-    /// The place of a path.
-    pub fn of(path: &AssetPath) -> Self {
-        // The separator sorts before whatever names hold, so the order is that of the pair.
-        SpoolOrder(format!("{}\u{1}{}", path.key(), path.as_str()))
+    /// The place of an asset.
+    pub fn of(asset: &Asset) -> Self {
+        let (path, id) = (&asset.path, &asset.id);
+        // The separator sorts before whatever names hold, so the order is that of the three.
+        SpoolOrder(format!("{}\u{1}{}\u{1}{id}", path.key(), path.as_str()))
     }
 
     /// The text that sorts, byte by byte, as the order does.
@@ -83,7 +88,7 @@ impl MemorySpool {
                 self.drop_id(&asset.id);
                 self.clear(&key);
                 self.key_of.insert(asset.id.clone(), key.clone());
-                self.order.insert(SpoolOrder::of(&asset.path), key.clone());
+                self.order.insert(SpoolOrder::of(&asset), key.clone());
                 self.by_key.insert(key, asset);
             }
             SpoolEntry::Drop { key, id } => {
@@ -123,7 +128,7 @@ impl MemorySpool {
     fn clear(&mut self, key: &str) {
         if let Some(asset) = self.by_key.remove(key) {
             self.key_of.remove(&asset.id);
-            self.order.remove(&SpoolOrder::of(&asset.path));
+            self.order.remove(&SpoolOrder::of(&asset));
         }
     }
 }
@@ -137,6 +142,13 @@ impl Spool for MemorySpool {
 
     async fn kept(&mut self) -> Result<u64> {
         Ok(self.by_key.len() as u64)
+    }
+
+    async fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Asset>>> {
+        Ok(keys
+            .iter()
+            .map(|key| self.by_key.get(key).cloned())
+            .collect())
     }
 
     async fn page(&mut self, after: Option<&SpoolOrder>, limit: usize) -> Result<Vec<Asset>> {

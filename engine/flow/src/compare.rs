@@ -10,10 +10,10 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use windlass_core::{Action, AssetId, AssetPath, Ledger, Result};
+use windlass_core::{Action, AssetId, AssetPath, Ledger, Result, SpoolOrder};
 
 use crate::plan::{PlanWriter, PlannedStep, draft_digest};
-use crate::planfile::{PlanFileReader, ReadPlan, place};
+use crate::planfile::{PlanFileReader, ReadPlan};
 
 /// How many differences are named one by one; the rest is counted.
 const NAMED_MAX: usize = 1_000;
@@ -286,9 +286,9 @@ impl<R: BufRead + Send> PlanWriter for Comparison<'_, R> {
     async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
         let mut agreed = Vec::with_capacity(steps.len());
         for step in steps {
-            let now = place(&step.asset);
+            let now = SpoolOrder::of(&step.asset);
             while let Some(head) = &self.head
-                && place(&head.asset) < now
+                && SpoolOrder::of(&head.asset) < now
                 && let Some(head) = self.take()?
             {
                 self.absent(head).await?;
@@ -296,7 +296,7 @@ impl<R: BufRead + Send> PlanWriter for Comparison<'_, R> {
             let same = self
                 .head
                 .as_ref()
-                .is_some_and(|head| place(&head.asset) == now);
+                .is_some_and(|head| SpoolOrder::of(&head.asset) == now);
             let reviewed = match same {
                 true => self.take()?,
                 false => None,

@@ -201,7 +201,7 @@ impl Sorted {
                 page.truncate(whole);
             }
             if let Some(asset) = page.last() {
-                self.after = Some(SpoolOrder::of(&asset.path));
+                self.after = Some(SpoolOrder::of(asset));
             }
             if is_last || !page.is_empty() {
                 return Ok(page);

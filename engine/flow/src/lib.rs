@@ -18,6 +18,7 @@ mod planfile;
 mod report;
 mod run;
 mod select;
+mod verify;
 
 pub use caps::{RemovalCap, Removals};
 pub use compare::{Comparison, Difference, DifferentStep, Differs, Tolerance};
@@ -33,6 +34,7 @@ pub use planfile::{Forecast, PLAN_DOCUMENT, PlanFileReader, PlanFileWriter, Plan
 pub use report::{AssetLine, ReasonLine, Report, Saved, TallyLine, each_asset};
 pub use run::{Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};
+pub use verify::{Audit, AuditWriter, AuditedFile, Standing, Sum, Verify};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,11 @@ pub enum Event<'a> {
         /// Assets in all.
         assets: u64,
     },
+    /// This many files were held beside the ledger so far.
+    Audited {
+        /// Files so far, at either side.
+        files: u64,
+    },
     /// A run begins, or goes on.
     RunStarted {
         /// Which.

@@ -24,6 +24,17 @@ const SAMPLES: usize = 3;
 pub trait PlanWriter: Send {
     /// Takes further steps, in the order of folded paths. An error ends the planning.
     async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()>;
+
+    /// Whether it is to be told of each asset that is unchanged. The rules are asked about all of them then.
+    fn wants_unchanged(&self) -> bool {
+        false
+    }
+
+    /// Takes assets that are placed as they would be placed again, each once, where it wants them.
+    async fn unchanged(&mut self, assets: Vec<Asset>) -> Result<()> {
+        drop(assets);
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -87,11 +98,6 @@ impl Unchanged {
     pub(crate) fn count(&mut self, asset: &Asset) {
         self.assets += 1;
         self.bytes += asset.size;
-    }
-
-    pub(crate) fn add(&mut self, more: Unchanged) {
-        self.assets += more.assets;
-        self.bytes += more.bytes;
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use windlass_core::sealed::{Seal, SealedReader, SealedWriter};
 use windlass_core::sign::SigningKey;
-use windlass_core::{Action, Asset, AssetId, Error, Finding, Kind, Result, RunOrigin, SpoolOrder};
+use windlass_core::{Action, Error, Finding, Kind, Result, RunOrigin, SpoolOrder};
 
 use crate::caps::Removals;
 use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged};
@@ -165,7 +165,7 @@ pub struct PlanFileReader<R> {
     lines: SealedReader<R>,
     header: PlanHeader,
     summary: PlanSummary,
-    last: Option<Place>,
+    last: Option<SpoolOrder>,
     end: Option<Box<End>>,
 }
 
@@ -198,7 +198,7 @@ impl<R: BufRead> PlanFileReader<R> {
         }
         match next_line(&mut self.lines)? {
             Some(Line::Step(step)) => {
-                let place = place(&step.asset);
+                let place = SpoolOrder::of(&step.asset);
                 if self.last.as_ref().is_some_and(|last| *last >= place) {
                     return Err(self.lines.explain(odd("its steps are not in order")));
                 }
@@ -239,14 +239,6 @@ impl<R: BufRead> PlanFileReader<R> {
             seal,
         })
     }
-}
-
-/// Where an asset's step is in a plan: by folded path, then by path, then by id.
-pub(crate) type Place = (SpoolOrder, AssetId);
-
-/// The place of an asset.
-pub(crate) fn place(asset: &Asset) -> Place {
-    (SpoolOrder::of(&asset.path), asset.id.clone())
 }
 
 fn next_line<R: BufRead>(lines: &mut SealedReader<R>) -> Result<Option<Line>> {

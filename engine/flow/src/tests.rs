@@ -4,6 +4,7 @@ mod custody;
 mod passes;
 mod planfiles;
 mod running;
+mod verifying;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -81,6 +81,7 @@ macro_rules! conformance_suite {
             steps_about_a_path_are_found_with_what_they_were_to_do
             placements_are_read_in_order_and_found_by_what_they_became
             scratch_space_applies_entries_in_order
+            scratch_space_keeps_assets_of_one_path_under_keys_of_their_own
             scratch_spaces_are_apart_and_hold_thousands
             a_cursor_is_kept_until_it_is_forgotten
             any_text_survives

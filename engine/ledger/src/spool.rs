@@ -32,6 +32,9 @@ const CLEAR_TREE: &str =
 
 const LEN: &str = "SELECT COUNT(*) FROM asset";
 
+const GET: &str = "SELECT wanted.key AS position, asset FROM json_each($1) AS wanted \
+     CROSS JOIN asset WHERE asset.key = wanted.value";
+
 const PAGE: &str = "SELECT asset FROM asset WHERE place > $1 ORDER BY place LIMIT $2";
 
 /// How many entries one statement takes.
@@ -134,7 +137,7 @@ fn runs(entries: Vec<SpoolEntry>) -> Result<Vec<Run>> {
                     Error::new(Kind::Unexpected, "an asset cannot be written as JSON")
                         .with_source(error)
                 })?;
-                let place = SpoolOrder::of(&asset.path).as_str().to_owned();
+                let place = SpoolOrder::of(&asset).as_str().to_owned();
                 let row = (place, key, asset.id, text);
                 match runs.last_mut() {
                     Some(Run::Put(rows)) => rows.push(row),
@@ -174,6 +177,26 @@ impl Spool for FileSpool {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
+    async fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Asset>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(ENTRIES_A_STATEMENT) {
+            let rows = sqlx::query(GET)
+                .bind(set(keys)?)
+                .fetch_all(&mut self.connection)
+                .await;
+            let mut assets = vec![None; keys.len()];
+            for row in &self.told(rows)? {
+                let position: i64 = self.told(row.try_get(0))?;
+                let slot = usize::try_from(position).ok();
+                if let Some(slot) = slot.and_then(|position| assets.get_mut(position)) {
+                    *slot = Some(asset(self.told(row.try_get(1))?)?);
+                }
+            }
+            found.append(&mut assets);
+        }
+        Ok(found)
+    }
+
     async fn page(&mut self, after: Option<&SpoolOrder>, limit: usize) -> Result<Vec<Asset>> {
         let rows = sqlx::query(PAGE)
             .bind(after.map_or("", SpoolOrder::as_str).to_owned())
@@ -182,13 +205,13 @@ impl Spool for FileSpool {
             .await;
         self.told(rows)?
             .iter()
-            .map(|row| {
-                let text: &str = self.told(row.try_get(0))?;
-                serde_json::from_str(text).map_err(|error| {
-                    Error::new(Kind::Corrupt, "scratch space gave back something else")
-                        .with_source(error)
-                })
-            })
+            .map(|row| asset(self.told(row.try_get(0))?))
             .collect()
     }
+}
+
+fn asset(text: &str) -> Result<Asset> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::new(Kind::Corrupt, "scratch space gave back something else").with_source(error)
+    })
 }

@@ -11,6 +11,7 @@ mod reviewed;
 mod run;
 mod sandbox;
 mod seal;
+mod verify;
 
 use windlass_core::Result;
 
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Status(args) => history::status(&args, &read(global)?, out).await,
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
+        Command::Verify(args) => verify::run(&args, &read(global)?, out).await,
         Command::Ledger(LedgerCommand::Backup { file }) => {
             history::backup(&file, &read(global)?, out).await
         }

@@ -191,6 +191,19 @@ impl MemoryEndpoint {
         self.lock().file(asset).map(|file| file.bytes.clone())
     }
 
+    /// Flips a bit of every byte of an asset and says so nowhere, as a disk that rots. False when it is not there.
+    pub fn rot(&self, path: &str) -> bool {
+        let Some(asset) = self.asset_at(path) else {
+            return false;
+        };
+        let mut store = self.lock();
+        let Some(file) = store.file_mut(&asset.id) else {
+            return false;
+        };
+        file.bytes = file.bytes.iter().map(|byte| byte ^ 1).collect();
+        true
+    }
+
     /// What an asset was made by the drafts that were applied to it.
     pub fn draft(&self, asset: &AssetId) -> Option<Draft> {
         self.lock().file(asset)?.draft.clone()

@@ -16,7 +16,7 @@ use windlass_core::{
 
 use crate::discover::{Kept, Listing, Sorted};
 use crate::observe::{Event, Observer};
-use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Unchanged, Work, draft_digest};
+use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Work, draft_digest};
 use crate::select::{Pick, Selection, Selector};
 
 /// How many assets a hook, a ledger or a sink is asked about at once.
@@ -97,7 +97,11 @@ impl Ingest {
         let selector = Selector::new(&self.options.selection)?;
         let mut summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
         let mut placed_names = PlacedNames::new(self.source.capabilities());
-        let mut undecided = self.list(&mut summary, &mut placed_names).await?;
+        let wants_unchanged = writer.wants_unchanged();
+        let is_settled = !wants_unchanged && self.is_settled(&summary.origin.rules).await?;
+        let mut undecided = self
+            .list(is_settled, &mut summary, &mut placed_names)
+            .await?;
         self.observer.observe(Event::Deciding {
             assets: undecided.len(),
         });
@@ -106,11 +110,17 @@ impl Ingest {
             if page.is_empty() {
                 return Ok(summary);
             }
-            let steps = self
+            let (steps, unchanged) = self
                 .decide_page(&selector, page, &placed_names, &mut summary)
                 .await?;
             steps.iter().for_each(|step| summary.count(step));
             writer.steps(steps).await?;
+            unchanged
+                .iter()
+                .for_each(|asset| summary.unchanged.count(asset));
+            if wants_unchanged {
+                writer.unchanged(unchanged).await?;
+            }
         }
     }
 
@@ -129,6 +139,7 @@ impl Ingest {
     /// Lists the source; what is placed and unchanged is counted, the rest kept.
     async fn list(
         &self,
+        is_settled: bool,
         summary: &mut PlanSummary,
         placed_names: &mut PlacedNames,
     ) -> Result<Sorted> {
@@ -138,7 +149,6 @@ impl Ingest {
         let mut listing = Listing::new(self.source.as_ref(), &scope, self.observer.as_ref());
         let folds = self.source.capabilities().folds_names;
         let mut kept = Kept::new(self.ledger.as_ref(), folds);
-        let is_settled = self.is_settled(&summary.origin.rules).await?;
         // The ledger looks at what was listed before while the source lists on.
         let mut before = Vec::new();
         loop {
@@ -163,15 +173,16 @@ impl Ingest {
         }
     }
 
-    /// The steps of some assets, in order.
+    /// The steps of some assets, in order, and which of them are placed and unchanged.
     async fn decide_page(
         &self,
         selector: &Selector,
         page: Vec<Asset>,
         placed_names: &PlacedNames,
         summary: &mut PlanSummary,
-    ) -> Result<Vec<PlannedStep>> {
+    ) -> Result<(Vec<PlannedStep>, Vec<Asset>)> {
         let spelled_alike = alike(&page);
+        let mut unchanged = Vec::new();
         let mut steps = Vec::with_capacity(page.len());
         let picked = self.select(selector, page, &mut steps).await?;
         let picked = self.preflight(picked, &spelled_alike, placed_names, &mut steps);
@@ -181,11 +192,10 @@ impl Ingest {
             if batch.is_empty() {
                 break;
             }
-            let decided = self.decide_batch(batch, &mut steps, summary).await?;
-            summary.unchanged.add(decided);
+            unchanged.append(&mut self.decide_batch(batch, &mut steps, summary).await?);
         }
-        steps.sort_by_cached_key(|step| (SpoolOrder::of(&step.asset.path), step.asset.id.clone()));
-        Ok(steps)
+        steps.sort_by_cached_key(|step| SpoolOrder::of(&step.asset));
+        Ok((steps, unchanged))
     }
 
     /// Notes, once a plan was completely worked off, that everything placed so far is what the rules of
@@ -330,8 +340,8 @@ impl Ingest {
         batch: Vec<(Asset, String)>,
         steps: &mut Vec<PlannedStep>,
         summary: &mut PlanSummary,
-    ) -> Result<Unchanged> {
-        let mut unchanged = Unchanged::default();
+    ) -> Result<Vec<Asset>> {
+        let mut unchanged = Vec::new();
         let ids: Vec<_> = batch.iter().map(|(asset, _)| asset.id.clone()).collect();
         let placements = self
             .ledger
@@ -370,7 +380,7 @@ impl Ingest {
                 Some(Settled::Held(reason)) => {
                     steps.push(no_work(Action::Hold, reason, candidate.asset));
                 }
-                Some(Settled::Unchanged) => unchanged.count(&candidate.asset),
+                Some(Settled::Unchanged) => unchanged.push(candidate.asset),
                 None => open.push((candidate, draft)),
             }
         }
@@ -614,6 +624,12 @@ fn alike(listed: &[Asset]) -> BTreeMap<String, Vec<AssetPath>> {
     by_key
 }
 
+/// Whether what an asset had were its resource fork alone, which services do not keep.
+pub(crate) fn is_suspected_fork(asset: &Asset) -> bool {
+    let forked = ["otf", "ttf", "ttc", "dfont", "suit", "textclipping", ""];
+    asset.size == 0 && forked.contains(&asset.path.extension().as_str())
+}
+
 /// Why an asset must not be tried, found without asking anybody.
 fn obstacle(asset: &Asset, sink: &Capabilities, twins: &[AssetPath]) -> Option<String> {
     match asset.readable {
@@ -628,11 +644,11 @@ fn obstacle(asset: &Asset, sink: &Capabilities, twins: &[AssetPath]) -> Option<S
         }
     }
     if asset.size == 0 {
-        return Some(match asset.path.extension().as_str() {
-            "otf" | "ttf" | "ttc" | "dfont" | "suit" | "textclipping" | "" => {
+        return Some(match is_suspected_fork(asset) {
+            true => {
                 "it has no bytes: suspected lost resource fork; deliver it again in a zip".into()
             }
-            _ => "it has no bytes; deliver it again".into(),
+            false => "it has no bytes; deliver it again".into(),
         });
     }
     if let Err(problem) = preflight_name(asset.path.name(), sink.name_units_max) {

@@ -336,10 +336,38 @@ pub async fn scratch_space_applies_entries_in_order(ledger: &dyn Ledger, _clock:
         shown(spool.as_mut()).await,
         [pair("/A/C", "6"), pair("/b", "8"), pair("/x/new", "7")]
     );
-    let after = SpoolOrder::of(&AssetPath::new("/A/C"));
+    let keys = ["/b", "/nowhere", "/a/c"].map(str::to_owned);
+    let got = spool.get(&keys).await.unwrap();
+    let ids = got
+        .iter()
+        .map(|asset| asset.as_ref().map(|asset| asset.id.as_str()));
+    assert_eq!(ids.collect::<Vec<_>>(), [Some("8"), None, Some("6")]);
+    let after = SpoolOrder::of(got[2].as_ref().unwrap());
     let rest = spool.page(Some(&after), 1).await.unwrap();
     assert_eq!(rest.len(), 1);
     assert_eq!(rest[0].id.as_str(), "8");
+}
+
+pub async fn scratch_space_keeps_assets_of_one_path_under_keys_of_their_own(
+    ledger: &dyn Ledger,
+    _clock: &ManualClock,
+) {
+    let mut spool = ledger.spool().await.unwrap();
+    let by_id = |id: &str| match spooled("/twins.tif", id) {
+        SpoolEntry::Put { asset, .. } => SpoolEntry::Put {
+            key: id.to_owned(),
+            asset,
+        },
+        other => other,
+    };
+    spool.apply(vec![by_id("1"), by_id("2")]).await.unwrap();
+    assert_eq!(shown(spool.as_mut()).await.len(), 2);
+    let first = spool.page(None, 1).await.unwrap();
+    let rest = spool
+        .page(Some(&SpoolOrder::of(&first[0])), 10)
+        .await
+        .unwrap();
+    assert_eq!((rest.len(), rest[0].id.as_str()), (1, "2"));
 }
 
 pub async fn scratch_spaces_are_apart_and_hold_thousands(

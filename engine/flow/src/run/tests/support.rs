@@ -106,7 +106,7 @@ impl Observer for Seen {
                 ),
             },
             Event::RunStarted { resumed, .. } => format!("run resumed={resumed}"),
-            Event::Listed { .. } | Event::Deciding { .. } => return,
+            Event::Listed { .. } | Event::Deciding { .. } | Event::Audited { .. } => return,
         };
         self.lines.lock().unwrap().push((at, line));
     }

@@ -1,0 +1,87 @@
+//! `windlass verify`: both sides held beside the ledger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use windlass_core::{AssetPath, Error, Kind, Result};
+use windlass_flow::{AuditWriter, AuditedFile, Standing, Verify};
+
+use super::{Ended, run as flow};
+use crate::args::VerifyArgs;
+use crate::config::Layered;
+use crate::out::Out;
+use crate::wiring::Wiring;
+use crate::{progress, text};
+
+/// How many files of one trouble are shown unless all are asked for.
+const SHOWN: u64 = 20;
+
+/// Audits a flow.
+pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Result<Ended> {
+    let observer = progress::observer(out);
+    let wired = Wiring::new(layered, out)
+        .flow(&args.flow, false, Arc::clone(&observer))
+        .await?;
+    let Some(sink_reader) = wired.runner.sink_reader.clone() else {
+        return Err(Error::new(Kind::Unsupported, "the sink cannot be read"));
+    };
+    let verify = Verify {
+        sink_reader,
+        within: match &args.within {
+            Some(within) => AssetPath::new(within),
+            None => wired.ingest.options.collection.clone(),
+        },
+        deep: args.deep.then_some(&wired.runner.engine),
+        at_once: wired.runner.options.transfers,
+        ingest: &wired.ingest,
+    };
+    let mut shown = Shown {
+        all: args.files || out.json,
+        out,
+        troubles: BTreeMap::new(),
+    };
+    let audited = Box::pin(verify.run(&mut shown)).await;
+    flow::close(wired, observer).await?;
+    let audit = audited?;
+    match out.json {
+        true => out.record("audit", &audit)?,
+        false => out.data(&text::audit(&args.flow, &audit))?,
+    }
+    Ok(match audit.is_well() {
+        true => Ended::Done,
+        false => Ended::WithFailures,
+    })
+}
+
+/// Prints files as they are audited.
+struct Shown {
+    all: bool,
+    out: Out,
+    /// How many of each trouble there were.
+    troubles: BTreeMap<Standing, u64>,
+}
+
+#[async_trait]
+impl AuditWriter for Shown {
+    async fn files(&mut self, files: Vec<AuditedFile>) -> Result<()> {
+        if self.out.json {
+            return files
+                .iter()
+                .try_for_each(|file| self.out.record("file", file));
+        }
+        let mut wanted = Vec::new();
+        for file in &files {
+            let is_shown = self.all || {
+                let count = self.troubles.entry(file.standing).or_default();
+                *count += u64::from(file.standing.is_trouble());
+                (1..=SHOWN).contains(count) && file.standing.is_trouble()
+            };
+            wanted.extend(is_shown.then_some(file));
+        }
+        match wanted.is_empty() {
+            true => Ok(()),
+            false => self.out.data(&text::audited(&wanted)),
+        }
+    }
+}
