@@ -333,3 +333,69 @@ fn a_custody_export_is_checked_without_ledger_and_configuration() {
     let unknown = run(at, &unknown).expect(2);
     assert!(unknown.stderr.contains("has no run"), "{}", unknown.stderr);
 }
+
+#[test]
+fn beside_a_reviewed_plan_no_other_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    folders(dir, "");
+    // More than an orderly stop lets end.
+    for index in 0..200 {
+        fs::write(dir.join(format!("nas/{index}.tif")), "bytes").unwrap();
+    }
+    run(dir, &["plan", "move", "--save", "p.plan"]).expect(0);
+    run(dir, &["run", "move", "--stop-after", "0s"]).expect(1);
+    let before = placed(dir);
+    let other = run(dir, &["run", "--plan", "p.plan"]).expect(2);
+    let sentence = "was interrupted, and it is not one of this plan";
+    assert!(other.stderr.contains(sentence), "{}", other.stderr);
+    assert_eq!(placed(dir), before);
+    let stopped = ["run", "--plan", "p.plan", "--abandon", "--stop-after", "0s"];
+    let stopped = run(dir, &stopped).expect(1);
+    assert!(stopped.stderr.contains("is given up"), "{}", stopped.stderr);
+    let again = "`windlass run --plan p.plan` goes on from here";
+    assert!(stopped.stderr.contains(again), "{}", stopped.stderr);
+    assert!(placed(dir).len() < 203, "the stop came before the end");
+    // A new file is nothing to the plan's own run, which goes on.
+    fs::write(dir.join("nas/new.tif"), "new").unwrap();
+    run(dir, &["run", "--plan", "p.plan"]).expect(0);
+    let placed = placed(dir);
+    assert_eq!(placed.len(), 203);
+    assert!(!placed.contains(&"new.tif".to_owned()));
+}
+
+#[test]
+fn a_plan_is_refused_where_the_same_names_lead_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    folders(dir, "");
+    run(dir, &["plan", "move", "--save", "p.plan"]).expect(0);
+    let file = dir.join("windlass.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::create_dir(dir.join("elsewhere")).unwrap();
+    fs::write(
+        &file,
+        text.replace("root = \"out\"", "root = \"elsewhere\""),
+    )
+    .unwrap();
+    let moved = run(dir, &["run", "--plan", "p.plan"]);
+    refused(
+        dir,
+        moved,
+        "is configured otherwise than when the plan was made",
+    );
+    let second =
+        "[flow.second]\nkind = \"ingest\"\nfrom = \"nas\"\nto = \"out\"\ncollection = \"/x\"\n";
+    configure(dir, "", second);
+    for args in [
+        ["plan", "second", "--against", "p.plan"],
+        ["run", "second", "--plan", "p.plan"],
+    ] {
+        let other = run(dir, &args).expect(2);
+        assert!(
+            other.stderr.contains("the plan is one of flow"),
+            "{}",
+            other.stderr
+        );
+    }
+}

@@ -214,7 +214,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "show")]
     pub(crate) against: Option<PathBuf>,
     /// Lists every asset with its step, not only sums and reasons
-    #[arg(long)]
+    #[arg(long, conflicts_with = "save")]
     pub(crate) steps: bool,
     /// Tries again what an earlier run held, although nothing about it changed
     #[arg(long)]
@@ -232,6 +232,9 @@ pub(crate) struct RunArgs {
     /// How much of the saved plan may have changed since, in steps or as a share such as 0.5%
     #[arg(long, value_name = "N|N%", requires = "plan", default_value = "0")]
     pub(crate) tolerance: Tolerance,
+    /// Gives up an interrupted run that is not this plan's; what it did stays
+    #[arg(long, requires = "plan")]
+    pub(crate) abandon: bool,
     /// Replaces or withdraws more than max_removals allows without a reviewed plan
     #[arg(long, conflicts_with = "plan")]
     pub(crate) over_cap: bool,

@@ -89,7 +89,12 @@ impl<W: Write> SealedWriter<W> {
             lines: self.lines,
         };
         self.out.write_all(&canonical(&seal)?).map_err(unwritten)?;
+        let mut signed_by = Vec::new();
         for key in keys {
+            if signed_by.contains(&key.public()) {
+                continue;
+            }
+            signed_by.push(key.public());
             self.out
                 .write_all(&signature_line(self.document, &digest, key)?)
                 .map_err(unwritten)?;
@@ -98,7 +103,7 @@ impl<W: Write> SealedWriter<W> {
         let seal = Seal {
             digest,
             lines: self.lines,
-            signed_by: keys.iter().map(SigningKey::public).collect(),
+            signed_by,
         };
         Ok((self.out, seal))
     }
@@ -249,13 +254,45 @@ impl<R: BufRead> SealedReader<R> {
     }
 }
 
+/// The largest whole number that JSON's numbers, which RFC 8785 takes for 64-bit floats, hold exactly.
+const WHOLE_MAX: u64 = (1 << 53) - 1;
+
 /// A value as canonical JSON (RFC 8785), with the end of a line. Equal values give equal bytes.
+///
+/// Errors: `InvalidInput` for a whole number of more than 53 bits, which would become another one.
 pub fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let mut line = serde_json_canonicalizer::to_vec(value).map_err(|error| {
+    let told = |error| {
         Error::new(Kind::Unexpected, "a value cannot be written as JSON").with_source(error)
-    })?;
+    };
+    let value = serde_json::to_value(value).map_err(told)?;
+    if let Some(number) = inexact(&value) {
+        return Err(Error::new(
+            Kind::InvalidInput,
+            format!("{number} has more digits than a number in JSON keeps"),
+        )
+        .with_hint("have the plugin or the configuration give it as a text"));
+    }
+    let mut line = serde_json_canonicalizer::to_vec(&value).map_err(told)?;
     line.push(b'\n');
     Ok(line)
+}
+
+/// A whole number in a value that a float does not hold exactly.
+fn inexact(value: &serde_json::Value) -> Option<&serde_json::Number> {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
+        Value::Array(values) => values.iter().find_map(inexact),
+        Value::Object(members) => members.values().find_map(inexact),
+        Value::Number(number) => {
+            let magnitude = number
+                .as_u64()
+                .or_else(|| number.as_i64().map(i64::unsigned_abs));
+            magnitude
+                .is_some_and(|magnitude| magnitude > WHOLE_MAX)
+                .then_some(number)
+        }
+    }
 }
 
 fn text(line: &[u8]) -> Result<&str> {

@@ -10,10 +10,10 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use windlass_core::{Action, AssetId, AssetPath, Ledger, Result, SpoolOrder};
+use windlass_core::{Action, AssetId, AssetPath, Ledger, Placement, Result, SpoolOrder};
 
 use crate::plan::{PlanWriter, PlannedStep, draft_digest};
-use crate::planfile::{PlanFileReader, ReadPlan};
+use crate::planfile::{PlanFileReader, PlanHeader, ReadPlan};
 
 /// How many differences are named one by one; the rest is counted.
 const NAMED_MAX: usize = 1_000;
@@ -31,7 +31,7 @@ pub enum Differs {
     Changed,
     /// It would not be done any more, for a reason.
     Stopped,
-    /// There is nothing to do any more: the asset is gone.
+    /// There is nothing to do any more: the asset is gone, or is again as it was.
     Gone,
 }
 
@@ -71,7 +71,7 @@ pub struct Difference {
     pub counts: BTreeMap<Differs, u64>,
     /// The first of them.
     pub steps: Vec<DifferentStep>,
-    /// Reviewed steps that were carried out already, which is no difference.
+    /// Reviewed steps that were carried out already, or tried and held, which is no difference.
     pub already_done: u64,
     /// Reviewed steps that act.
     pub reviewed: u64,
@@ -229,8 +229,10 @@ impl<'a, R: BufRead + Send> Comparison<'a, R> {
             .placements(&header.flow, &header.origin.source, &ids)
             .await?;
         for (step, placement) in absent.into_iter().zip(placements) {
-            let is_done =
-                placement.is_some_and(|placement| placement.source_revision == step.asset.revision);
+            let is_done = match placement {
+                Some(placement) => is_carried_out(&step, &placement)?,
+                None => false,
+            };
             if is_done {
                 self.difference.already_done += 1;
                 continue;
@@ -240,20 +242,32 @@ impl<'a, R: BufRead + Send> Comparison<'a, R> {
                 path: step.asset.path,
                 reviewed: Some(step.action),
                 now: None,
-                why: "it is not there any more".to_owned(),
+                why: "nothing is to be done about it any more".to_owned(),
             });
         }
         Ok(())
     }
 
     /// What becomes of a step that is planned now, beside the reviewed one about the same asset.
-    fn agree(&mut self, reviewed: Option<PlannedStep>, now: PlannedStep) -> Result<PlannedStep> {
+    async fn agree(
+        &mut self,
+        reviewed: Option<PlannedStep>,
+        now: PlannedStep,
+    ) -> Result<PlannedStep> {
         let acted = reviewed.as_ref().filter(|step| step.action.acts());
         let (differs, why) = match (acted, now.action.acts()) {
             // What is not done needs no review.
             (None, false) => return Ok(now),
             (None, true) => (Differs::Added, now.reason.clone()),
-            (Some(_), false) => (Differs::Stopped, now.reason.clone()),
+            (Some(step), false) => {
+                if now.action == Action::Hold
+                    && was_held(self.ledger, self.reviewed.header().clone(), step).await?
+                {
+                    self.difference.already_done += 1;
+                    return Ok(now);
+                }
+                (Differs::Stopped, now.reason.clone())
+            }
             (Some(step), true) => match what_differs(step, &now)? {
                 None => return Ok(now),
                 Some(why) => (Differs::Changed, why),
@@ -301,10 +315,37 @@ impl<R: BufRead + Send> PlanWriter for Comparison<'_, R> {
                 true => self.take()?,
                 false => None,
             };
-            agreed.push(self.agree(reviewed, step)?);
+            agreed.push(self.agree(reviewed, step).await?);
         }
         self.then.steps(agreed).await
     }
+}
+
+/// Whether a run tried just this step and found something that a person must settle.
+async fn was_held(ledger: &dyn Ledger, of: PlanHeader, step: &PlannedStep) -> Result<bool> {
+    let Some(work) = &step.work else {
+        return Ok(false);
+    };
+    let digest = draft_digest(work.draft())?;
+    let ids = [step.asset.id.clone()];
+    let holds = ledger.holds(&of.flow, &of.origin.source, &ids).await?;
+    Ok(holds
+        .into_iter()
+        .flatten()
+        .any(|hold| hold.source_revision == step.asset.revision && hold.draft_digest == digest))
+}
+
+/// Whether what a step was to bring about is so.
+fn is_carried_out(step: &PlannedStep, placement: &Placement) -> Result<bool> {
+    let Some(work) = &step.work else {
+        return Ok(false);
+    };
+    let same_asset = work
+        .placed_asset()
+        .is_none_or(|asset| *asset == placement.placed.asset);
+    Ok(same_asset
+        && placement.source_revision == step.asset.revision
+        && placement.draft_digest == draft_digest(work.draft())?)
 }
 
 /// What differs between two steps that act on the same asset, in a few words.

@@ -153,12 +153,18 @@ impl Custody {
 }
 
 /// Exports what the ledger knows, in the order in which it was recorded. Answers what was written to, and the export.
+///
+/// Errors: `Integrity` where it is to go on after an export that does not tell what this ledger knows, as after a
+/// restored backup.
 pub async fn export_custody<W: Write>(
     ledger: &dyn Ledger,
     header: CustodyHeader,
     out: W,
     keys: &[SigningKey],
 ) -> Result<(W, Custody)> {
+    if let Some(after) = &header.after {
+        prove_after(ledger, &header, after).await?;
+    }
     let mut lines = SealedWriter::new(CUSTODY_DOCUMENT, out);
     lines.line(&Line::Custody(Box::new(header.clone())))?;
     let mut sums = CustodySums::default();
@@ -190,6 +196,36 @@ pub async fn export_custody<W: Write>(
         seal,
     };
     Ok((out, custody))
+}
+
+/// Proves that the chain of an earlier export is the one of this ledger up to there.
+async fn prove_after(ledger: &dyn Ledger, header: &CustodyHeader, after: &After) -> Result<()> {
+    let first = CustodyHeader {
+        after: None,
+        ..header.clone()
+    };
+    let mut chain = chain_of(&first)?;
+    let mut last = None;
+    while last < Some(after.record) {
+        let page = ledger.custody(None, last, RECORDS_A_CALL).await?;
+        if page.is_empty() {
+            break;
+        }
+        for record in page.iter().filter(|record| record.id <= after.record) {
+            chain = next(&chain, record)?;
+        }
+        last = page.last().map(|record| record.id);
+    }
+    match chain == after.chain {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Integrity,
+            "the earlier export tells something else than this ledger",
+        )
+        .with_hint(
+            "was the ledger restored from a backup? export everything anew, without --after",
+        )),
+    }
 }
 
 /// Reads an export and proves it: no ledger, no network, no configuration.

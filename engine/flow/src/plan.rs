@@ -315,8 +315,8 @@ impl Plan {
 }
 
 /// The digest of what a draft asks for, without the rules that asked: a changed rule that gives the
-/// same values is no change.
-pub(crate) fn draft_digest(draft: &Draft) -> Result<Blake3> {
+/// same values is no change. Placements keep it.
+pub fn draft_digest(draft: &Draft) -> Result<Blake3> {
     let mut bare = draft.clone();
     for assigned in &mut bare.fields {
         assigned.rule.clear();

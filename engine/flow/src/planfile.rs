@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use windlass_core::sealed::{Seal, SealedReader, SealedWriter};
 use windlass_core::sign::SigningKey;
-use windlass_core::{Action, Error, Finding, Kind, Result, RunOrigin, SpoolOrder};
+use windlass_core::{Action, Blake3, Error, Finding, Kind, Result, RunOrigin, SpoolOrder};
 
 use crate::caps::Removals;
 use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged};
@@ -31,6 +31,11 @@ pub struct PlanHeader {
     pub made: Timestamp,
     /// By what.
     pub origin: RunOrigin,
+    /// The digest of how both endpoints are configured, so that the same names lead to the same places.
+    pub endpoints: Blake3,
+    /// Whether it tries again what an earlier run held, although nothing about it changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry_held: bool,
 }
 
 /// What carrying a plan out is expected to take.

@@ -58,6 +58,7 @@ async fn on_sandbox(
         flow: Some(FLOW.to_owned()),
         plan: None,
         tolerance: Tolerance::default(),
+        abandon: false,
         over_cap: false,
         retry_held: false,
     };

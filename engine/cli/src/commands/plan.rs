@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use windlass_core::sealed::Seal;
 use windlass_core::sign::SigningKey;
-use windlass_core::{Error, Kind, Result};
+use windlass_core::{Blake3, Error, Kind, Result};
 use windlass_flow::{
     Comparison, Difference, Forecast, PLAN_DOCUMENT, Pace, PlanFileWriter, PlanHeader, PlanSummary,
-    PlanWriter, PlannedStep, Removals, next_run_to_resume,
+    PlanWriter, PlannedStep, ReadPlan, Removals, next_run_to_resume,
 };
 
 use super::{Ended, reviewed, run, seal};
@@ -36,21 +36,34 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         .map(|file| seal::read_key(file))
         .collect::<Result<_>>()?;
     let before = args.against.as_deref().map(reviewed::read).transpose()?;
+    let retry_held = args.retry_held
+        || before
+            .as_ref()
+            .is_some_and(|before| before.header.retry_held);
     let observer = progress::observer(out);
     let wired = Wiring::new(layered, out)
-        .flow(flow, args.retry_held, Arc::clone(&observer))
+        .flow(flow, retry_held, Arc::clone(&observer))
         .await?;
     if let Some(before) = &before {
+        reviewed::check_flow(before, flow)?;
         reviewed::check_origin(before, layered, &wired.ledger.id().await?)?;
     }
     let interrupted = next_run_to_resume(wired.ledger.as_ref(), flow).await?;
     let shown = Shown {
         calls: UploadCalls::new(wired.chunk_bytes),
-        steps: out.json || args.steps,
+        // What is saved is read from the file: a reader that goes away must not end the program before it is whole.
+        steps: args.save.is_none() && (out.json || args.steps),
         out,
         file: None,
     };
-    let decided = Box::pin(decide(args, flow, &wired, shown, &keys)).await;
+    let asked = Asked {
+        args,
+        flow,
+        endpoints: reviewed::endpoints(layered, flow)?,
+        keys,
+        before: before.as_ref(),
+    };
+    let decided = Box::pin(asked.decide(&wired, shown)).await;
     let month = decided.as_ref().ok().and_then(|(summary, forecast, ..)| {
         let calls = forecast.calls.get(&summary.origin.sink)?;
         wired.calls.forecast(&summary.origin.sink, *calls)
@@ -96,7 +109,7 @@ pub(crate) fn show(file: &Path, steps: bool, out: Out) -> Result<Ended> {
         while let Some(step) = reader.step()? {
             shown.print(&[step])?;
         }
-        reader.finish()?;
+        reviewed::check_same(&plan, &reader.finish()?)?;
     }
     let header = &plan.header;
     if !out.json {
@@ -113,56 +126,59 @@ pub(crate) fn show(file: &Path, steps: bool, out: Out) -> Result<Ended> {
 
 type Decided = (PlanSummary, Forecast, Option<Seal>, Option<Difference>);
 
-/// Decides, and does with the steps what was asked for.
-async fn decide(
-    args: &PlanArgs,
-    flow: &str,
-    wired: &Wired,
-    mut shown: Shown,
-    keys: &[SigningKey],
-) -> Result<Decided> {
-    if let Some(file) = &args.save {
-        return save(file, flow, wired, shown, keys).await;
-    }
-    let (summary, difference) = match &args.against {
-        None => (wired.ingest.decide(&mut shown).await?, None),
-        Some(before) => {
-            let steps = reviewed::steps_of(before)?;
-            let mut comparison = Comparison::begin(steps, wired.ledger.as_ref(), &mut shown)?;
-            let summary = wired.ingest.decide(&mut comparison).await?;
-            (summary, Some(comparison.finish().await?.0))
-        }
-    };
-    let forecast = shown.forecast(wired, &summary).await?;
-    Ok((summary, forecast, None, difference))
+/// A plan that was asked for.
+struct Asked<'a> {
+    args: &'a PlanArgs,
+    flow: &'a str,
+    endpoints: Blake3,
+    keys: Vec<SigningKey>,
+    before: Option<&'a ReadPlan>,
 }
 
-/// Decides, and writes the plan to a file on the way.
-async fn save(
-    file: &Path,
-    flow: &str,
-    wired: &Wired,
-    mut shown: Shown,
-    keys: &[SigningKey],
-) -> Result<Decided> {
-    let header = PlanHeader {
-        ledger: wired.ledger.id().await?,
-        flow: flow.to_owned(),
-        made: Timestamp::now(),
-        origin: wired.ingest.origin()?,
-    };
-    seal::create(file, async |to| {
-        shown.file = Some(PlanFileWriter::begin(to, &header)?);
-        let summary = wired.ingest.decide(&mut shown).await?;
+impl Asked<'_> {
+    /// Decides, and does with the steps what was asked for.
+    async fn decide(&self, wired: &Wired, mut shown: Shown) -> Result<Decided> {
+        if let Some(file) = &self.args.save {
+            return self.save(file, wired, shown).await;
+        }
+        let (summary, difference) = match self.args.against.as_deref().zip(self.before) {
+            None => (wired.ingest.decide(&mut shown).await?, None),
+            Some((file, before)) => {
+                let steps = reviewed::steps_of(file)?;
+                let mut comparison = Comparison::begin(steps, wired.ledger.as_ref(), &mut shown)?;
+                let summary = wired.ingest.decide(&mut comparison).await?;
+                let (difference, read) = comparison.finish().await?;
+                reviewed::check_same(before, &read)?;
+                (summary, Some(difference))
+            }
+        };
         let forecast = shown.forecast(wired, &summary).await?;
-        let writer = shown
-            .file
-            .take()
-            .ok_or_else(|| Error::new(Kind::Unexpected, "the plan file was lost"))?;
-        let (to, sealed) = writer.end(&summary, &forecast, keys)?;
-        Ok((to, (summary, forecast, Some(sealed), None)))
-    })
-    .await
+        Ok((summary, forecast, None, difference))
+    }
+
+    /// Decides, and writes the plan to a file on the way.
+    async fn save(&self, file: &Path, wired: &Wired, mut shown: Shown) -> Result<Decided> {
+        let header = PlanHeader {
+            ledger: wired.ledger.id().await?,
+            flow: self.flow.to_owned(),
+            made: Timestamp::now(),
+            origin: wired.ingest.origin()?,
+            endpoints: self.endpoints,
+            retry_held: wired.ingest.options.retry_held,
+        };
+        seal::create(file, async |to| {
+            shown.file = Some(PlanFileWriter::begin(to, &header)?);
+            let summary = wired.ingest.decide(&mut shown).await?;
+            let forecast = shown.forecast(wired, &summary).await?;
+            let writer = shown
+                .file
+                .take()
+                .ok_or_else(|| Error::new(Kind::Unexpected, "the plan file was lost"))?;
+            let (to, sealed) = writer.end(&summary, &forecast, &self.keys)?;
+            Ok((to, (summary, forecast, Some(sealed), None)))
+        })
+        .await
+    }
 }
 
 fn print(

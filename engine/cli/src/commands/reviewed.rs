@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use windlass_core::{Error, Kind, Result};
+use windlass_core::sealed::canonical;
+use windlass_core::{Blake3, Error, Kind, Result};
 use windlass_flow::{PlanFileReader, ReadPlan};
 
 use super::seal;
@@ -18,6 +19,29 @@ pub(crate) fn read(file: &Path) -> Result<ReadPlan> {
 /// Opens a plan file that was read before, to go through its steps.
 pub(crate) fn steps_of(file: &Path) -> Result<PlanFileReader<impl std::io::BufRead + Send>> {
     PlanFileReader::open(seal::open(file)?)
+}
+
+/// Refuses a plan of another flow than was named. Errors: `InvalidInput`.
+pub(crate) fn check_flow(plan: &ReadPlan, flow: &str) -> Result<()> {
+    let planned = &plan.header.flow;
+    match planned == flow {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::InvalidInput,
+            format!("the plan is one of flow {planned:?}, not of {flow:?}"),
+        )),
+    }
+}
+
+/// Refuses a file that is not the one that was read before. Errors: `Integrity`.
+pub(crate) fn check_same(before: &ReadPlan, now: &ReadPlan) -> Result<()> {
+    match before.seal.digest == now.seal.digest {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Integrity,
+            "the plan file was exchanged while it was read",
+        )),
+    }
 }
 
 /// Refuses a plan that does not belong here, and one whose signatures do not suffice.
@@ -54,7 +78,25 @@ pub(crate) fn check_origin(plan: &ReadPlan, layered: &Layered, ledger: &str) -> 
         )
         .with_hint("plan anew"));
     }
+    if header.endpoints != endpoints(layered, &header.flow)? {
+        return Err(Error::new(
+            Kind::Conflict,
+            format!(
+                "{:?} or {:?} is configured otherwise than when the plan was made",
+                flow.from, flow.to
+            ),
+        )
+        .with_hint("it may lead to another place than was reviewed; plan anew"));
+    }
     Ok(())
+}
+
+/// The digest of how a flow's endpoints are configured: where they are and who we are there, never a secret.
+pub(crate) fn endpoints(layered: &Layered, flow: &str) -> Result<Blake3> {
+    let config = &layered.config;
+    let flow = config.flow(flow)?;
+    let text = canonical(&(&config.endpoint[&flow.from], &config.endpoint[&flow.to]))?;
+    Ok(Blake3::of(&text))
 }
 
 fn check_signatures(plan: &ReadPlan, layered: &Layered) -> Result<()> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
+use windlass_core::{Error, Kind, Ledger, Result, RunId, RunState, StepState};
 use windlass_flow::{
     Comparison, Observer, PlanSummary, PlanWriter, PlannedStep, ReadPlan, Recorder, RemovalCap,
     Removals, Report, RunOutcome, each_asset, next_run_to_resume,
@@ -35,13 +35,10 @@ struct Asked<'a> {
 pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<Ended> {
     let plan = args.plan.as_deref().map(reviewed::read).transpose()?;
     let planned = plan.as_ref().map(|plan| plan.header.flow.as_str());
+    if let Some((plan, flow)) = plan.as_ref().zip(args.flow.as_deref()) {
+        reviewed::check_flow(plan, flow)?;
+    }
     let flow = match (args.flow.as_deref(), planned) {
-        (Some(flow), Some(planned)) if flow != planned => {
-            return Err(Error::new(
-                Kind::InvalidInput,
-                format!("the plan is one of flow {planned:?}, not of {flow:?}"),
-            ));
-        }
         (Some(flow), _) | (None, Some(flow)) => flow,
         (None, None) => return Err(Error::new(Kind::InvalidInput, "no flow is named")),
     };
@@ -62,9 +59,10 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
         reviewed: args.plan.as_deref().zip(plan.as_ref()),
         out,
     };
+    let retry_held = args.retry_held || plan.as_ref().is_some_and(|plan| plan.header.retry_held);
     let observer = progress::observer(out);
     let mut wired = Wiring::new(layered, out)
-        .flow(flow, args.retry_held, Arc::clone(&observer))
+        .flow(flow, retry_held, Arc::clone(&observer))
         .await?;
     wired.runner.options.deadline = args
         .stop_after
@@ -75,12 +73,28 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
     let done = done?;
     closed?;
     if done.stopped {
-        out.say(&format!("stopped; `windlass run {flow}` goes on from here"));
+        let again = match &args.plan {
+            Some(file) => format!("--plan {}", file.display()),
+            None => flow.to_owned(),
+        };
+        out.say(&format!(
+            "stopped; `windlass run {again}` goes on from here"
+        ));
     }
     Ok(match done.stopped || done.failures {
         true => Ended::WithFailures,
         false => Ended::Done,
     })
+}
+
+/// Whether an interrupted run goes on.
+enum Resume {
+    /// It does not.
+    No,
+    /// It does, before anything new is planned.
+    First,
+    /// It does, and that is all: it is the very plan that was asked for.
+    Only,
 }
 
 /// What became of a run.
@@ -114,7 +128,14 @@ impl Asked<'_> {
         let cancel = interrupt::watch(self.out);
         let mut done = Done::default();
         if let Some(run) = next_run_to_resume(wired.ledger.as_ref(), self.flow).await? {
-            work(wired, run, &cancel, &mut done, self.out).await?;
+            match self.may_resume(wired, run).await? {
+                Resume::No => {}
+                Resume::First => self.work(wired, run, &cancel, &mut done).await?,
+                Resume::Only => {
+                    self.work(wired, run, &cancel, &mut done).await?;
+                    return Ok(done);
+                }
+            }
         }
         if done.stopped {
             return Ok(done);
@@ -144,11 +165,57 @@ impl Asked<'_> {
             }
         };
         let run = recorded.recorder.complete(&plan).await?;
-        work(wired, run, &cancel, &mut done, self.out).await?;
+        self.work(wired, run, &cancel, &mut done).await?;
         if !done.stopped && is_whole {
             wired.ingest.settle(&plan, Some(run)).await?;
         }
         Ok(done)
+    }
+
+    /// Whether an interrupted run goes on. Beside a reviewed plan only its own run does: what nobody reviewed, or
+    /// others decided, is not done on the way.
+    async fn may_resume(&self, wired: &Wired, run: RunId) -> Result<Resume> {
+        let Some((_, plan)) = self.reviewed else {
+            return Ok(Resume::First);
+        };
+        let record = wired.ledger.run(run).await?;
+        let of_plan = record.and_then(|record| record.origin?.plan);
+        if of_plan == Some(plan.seal.digest) {
+            return Ok(Resume::Only);
+        }
+        if !self.args.abandon {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("run {run} was interrupted, and it is not one of this plan"),
+            )
+            .with_hint(format!(
+                "`windlass run {}` finishes it; --abandon gives up what is left of it",
+                self.flow
+            )));
+        }
+        let ledger = wired.ledger.as_ref();
+        ledger.set_run_state(run, RunState::Abandoned).await?;
+        self.out.say(&format!("run {run} is given up"));
+        Ok(Resume::No)
+    }
+
+    /// Works on a run and prints its report.
+    async fn work(
+        &self,
+        wired: &Wired,
+        run: RunId,
+        cancel: &CancellationToken,
+        done: &mut Done,
+    ) -> Result<()> {
+        let record = wired.ledger.run(run).await?;
+        if let Some(origin) = record.and_then(|record| record.origin) {
+            wired.ingest.unsettle(&origin.rules).await?;
+        }
+        let began = Instant::now();
+        let outcome = wired.runner.work(run, cancel).await;
+        done.failures |= show(wired.ledger.as_ref(), run, began, self.out).await?;
+        done.stopped = outcome? == RunOutcome::Stopped;
+        Ok(())
     }
 
     /// Decides what is to be done, and whether that is all that there is to do.
@@ -157,7 +224,7 @@ impl Asked<'_> {
         wired: &Wired,
         recorded: &mut Recorded<'_>,
     ) -> Result<(PlanSummary, bool)> {
-        let Some((file, reviewed)) = self.reviewed else {
+        let Some((file, before)) = self.reviewed else {
             let plan = wired.ingest.decide(recorded).await?;
             self.check_removals(&plan)?;
             return Ok((plan, true));
@@ -166,12 +233,7 @@ impl Asked<'_> {
         let mut comparison = Comparison::begin(steps, wired.ledger.as_ref(), recorded)?;
         let mut plan = wired.ingest.decide(&mut comparison).await?;
         let (difference, read) = comparison.finish().await?;
-        if read.seal.digest != reviewed.seal.digest {
-            return Err(Error::new(
-                Kind::Integrity,
-                "the plan file was exchanged while it was read",
-            ));
-        }
+        reviewed::check_same(before, &read)?;
         let tolerance = self.args.tolerance;
         if difference.count() > 0 {
             match self.out.json {
@@ -227,21 +289,6 @@ impl Asked<'_> {
         self.out.say(&text);
         Ok(())
     }
-}
-
-/// Works on a run and prints its report.
-async fn work(
-    wired: &Wired,
-    run: RunId,
-    cancel: &CancellationToken,
-    done: &mut Done,
-    out: Out,
-) -> Result<()> {
-    let began = Instant::now();
-    let outcome = wired.runner.work(run, cancel).await;
-    done.failures |= show(wired.ledger.as_ref(), run, began, out).await?;
-    done.stopped = outcome? == RunOutcome::Stopped;
-    Ok(())
 }
 
 pub(super) async fn close(wired: Wired, observer: Arc<dyn Observer>) -> Result<()> {

@@ -19,12 +19,16 @@ pub(crate) fn new_key(file: &Path, out: Out) -> Result<Ended> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(file).and_then(|mut to| {
-        let pem = key.to_pem().map_err(io::Error::other)?;
-        to.write_all(pem.expose().as_bytes())?;
-        to.sync_all()
-    });
-    written.map_err(|error| unwritten(file, error))?;
+    let pem = key.to_pem()?;
+    let mut to = options.open(file).map_err(|error| unwritten(file, error))?;
+    let written = to
+        .write_all(pem.expose().as_bytes())
+        .and_then(|()| to.sync_all());
+    if let Err(error) = written {
+        // Half a key is none.
+        drop(std::fs::remove_file(file));
+        return Err(unwritten(file, error));
+    }
     show(&key, out)
 }
 
@@ -102,23 +106,39 @@ pub(crate) fn open(file: &Path) -> Result<BufReader<File>> {
     Ok(BufReader::with_capacity(1 << 20, opened))
 }
 
-/// Makes a file that does not exist yet, lets it be written, and takes it away again if that fails.
+/// Lets a file be written that does not exist yet. It appears under its name when it is whole and on the disk; until
+/// then, and if that fails, there is only a part that the next attempt begins anew.
 pub(crate) async fn create<T>(
     file: &Path,
     write: impl AsyncFnOnce(io::BufWriter<File>) -> Result<(io::BufWriter<File>, T)>,
 ) -> Result<T> {
-    let created = File::create_new(file).map_err(|error| unwritten(file, error))?;
+    let is_free = || match file.try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+        Err(error) => Err(error),
+    };
+    let told = |error| unwritten(file, error);
+    // Before anybody spends an hour on what goes into it.
+    is_free().map_err(told)?;
+    let mut part = file.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    let created = File::create(part).map_err(told)?;
     let written = async {
         let (out, value) = write(io::BufWriter::with_capacity(1 << 20, created)).await?;
-        let synced = out.into_inner().map_err(io::IntoInnerError::into_error);
-        let synced = synced.and_then(|file| file.sync_all());
-        synced.map_err(|error| unwritten(file, error))?;
+        let kept = out
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(|written| written.sync_all())
+            .and_then(|()| is_free())
+            .and_then(|()| std::fs::rename(part, file));
+        kept.map_err(told)?;
         Ok(value)
     };
     let written = written.await;
     if written.is_err() {
         // The first error is the one to tell of.
-        drop(std::fs::remove_file(file));
+        drop(std::fs::remove_file(part));
     }
     written
 }

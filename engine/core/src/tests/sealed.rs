@@ -107,6 +107,29 @@ fn a_signature_of_another_content_or_kind_of_document_is_false() {
 }
 
 #[test]
+fn a_number_that_json_would_round_is_refused() {
+    let mut writer = SealedWriter::new("test 1", Vec::new());
+    for number in [(1_i64 << 53) - 1, -((1_i64 << 53) - 1)] {
+        writer.line(&json!({"record": "a", "n": number})).unwrap();
+    }
+    for number in [1_i64 << 53, i64::MAX, i64::MIN] {
+        let error = writer
+            .line(&json!({"record": "a", "n": [number]}))
+            .unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidInput);
+    }
+}
+
+#[test]
+fn a_key_signs_once() {
+    let mut writer = SealedWriter::new("test 1", Vec::new());
+    writer.line(&json!({"record": "a"})).unwrap();
+    let (bytes, seal) = writer.seal(&[key(1), key(1)]).unwrap();
+    assert_eq!(seal.signed_by, [key(1).public()]);
+    assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 3);
+}
+
+#[test]
 fn a_document_of_another_kind_is_named() {
     let bytes = SealedWriter::new("custody 1", Vec::new())
         .seal(&[])

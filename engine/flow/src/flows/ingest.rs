@@ -222,6 +222,15 @@ impl Ingest {
             .await
     }
 
+    /// Forgets what was settled by other rules than these, which are about to be applied: if that is not done to the
+    /// end, nobody may take what is placed for what the old rules make of it.
+    pub async fn unsettle(&self, rules: &Blake3) -> Result<()> {
+        match self.is_settled(rules).await? {
+            true => Ok(()),
+            false => self.ledger.set_cursor(&self.rules_key(), None).await,
+        }
+    }
+
     async fn is_settled(&self, rules: &Blake3) -> Result<bool> {
         let noted = self.ledger.cursor(&self.rules_key()).await?;
         Ok(noted.is_some_and(|noted| noted.as_str() == rules.to_hex()))

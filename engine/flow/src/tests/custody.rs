@@ -116,3 +116,23 @@ async fn an_export_of_nothing_says_so() {
     assert_eq!(verify(&bytes).unwrap().sums.records, 0);
     assert_eq!(exported.as_after().unwrap_err().kind(), Kind::InvalidInput);
 }
+
+#[tokio::test]
+async fn an_export_of_another_history_has_none_that_goes_on_after_it() {
+    let one = world().await;
+    let (_, first) = export(&one, None).await;
+    // The same ledger by name, but restored from before those records.
+    let other = World::new();
+    other.file("/In/ACME/Approved/other.tif", b"other");
+    other.run().await;
+    let header = CustodyHeader {
+        ledger: first.header.ledger.clone(),
+        made: Timestamp::UNIX_EPOCH,
+        run: None,
+        after: Some(first.as_after().unwrap()),
+    };
+    let error = export_custody(other.ledger.as_ref(), header, Vec::new(), &[])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity);
+}

@@ -20,6 +20,8 @@ async fn saved(world: &World) -> Vec<u8> {
         flow: "approved".into(),
         made: Timestamp::UNIX_EPOCH,
         origin: ingest.origin().unwrap(),
+        endpoints: Blake3::of(b"both"),
+        retry_held: false,
     };
     let mut writer = PlanFileWriter::begin(Vec::new(), &header).unwrap();
     let summary = ingest.decide(&mut writer).await.unwrap();
@@ -104,6 +106,8 @@ async fn sums_that_are_not_those_of_the_steps_are_refused_even_when_they_were_se
         flow: "approved".into(),
         made: Timestamp::UNIX_EPOCH,
         origin: ingest.origin().unwrap(),
+        endpoints: Blake3::of(b"both"),
+        retry_held: false,
     };
     let mut writer = PlanFileWriter::begin(Vec::new(), &header).unwrap();
     ingest.decide(&mut writer).await.unwrap();
@@ -284,4 +288,54 @@ async fn the_pace_of_the_last_run_that_moved_anything_is_known() {
         let plan = world.plan().await;
         assert!(pace.seconds_for(&plan.summary) >= 1);
     }
+}
+
+#[tokio::test]
+async fn metadata_that_was_never_updated_does_not_count_as_done() {
+    let mut world = world();
+    world.run().await;
+    world.hooks = hooks("other ");
+    let file = saved(&world).await;
+    // The rule is taken back before the plan is run.
+    world.hooks = hooks("");
+    let (steps, difference) = against(&world, &file).await;
+    assert_eq!(acting(&steps), Vec::<&str>::new());
+    assert_eq!(difference.already_done, 0);
+    assert_eq!(difference.counts, BTreeMap::from([(Differs::Gone, 3)]));
+}
+
+#[tokio::test]
+async fn what_was_tried_and_is_held_is_no_difference_when_the_plan_is_run_again() {
+    let world = world();
+    let file = saved(&world).await;
+    world.sink.refuse_field_late("client", "not today");
+    let report = world.run().await;
+    assert_eq!(report.total(StepState::Held).steps, 4, "three and nobody's");
+    let (_, difference) = against(&world, &file).await;
+    assert_eq!((difference.count(), difference.already_done), (0, 3));
+}
+
+#[tokio::test]
+async fn rules_that_were_left_half_applied_are_settled_no_more() {
+    let mut world = world();
+    let ingest = world.ingest();
+    let plan = ingest.plan().await.unwrap();
+    let runner = world.runner();
+    let run = runner.record(&plan).await.unwrap();
+    runner.work(run, &CancellationToken::new()).await.unwrap();
+    ingest.settle(&plan.summary, Some(run)).await.unwrap();
+    let settled = ingest.origin().unwrap().rules;
+    // By the same rules nothing is forgotten.
+    ingest.unsettle(&settled).await.unwrap();
+    world.hooks = hooks("other ");
+    let other = world.ingest();
+    other
+        .unsettle(&other.origin().unwrap().rules)
+        .await
+        .unwrap();
+    world.run().await;
+    // Back to the old rules, which must be asked about everything again.
+    world.hooks = hooks("");
+    let updates = world.plan().await.totals()[&Action::UpdateMetadata].0;
+    assert_eq!(updates, 3);
 }
