@@ -123,3 +123,25 @@ fn verify_names_every_file_and_fails_where_something_is_not_as_it_was_left() {
     sorted.sort();
     assert_eq!(sorted, expected);
 }
+
+#[test]
+fn a_ledger_is_checked_and_compacted_by_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    folders(dir, "");
+    let none = run(dir, &["ledger", "check"]).expect(2);
+    assert!(
+        none.stderr.contains("there is no ledger yet"),
+        "{}",
+        none.stderr
+    );
+    run(dir, &["run", "move"]).expect(0);
+    let check = run(dir, &["ledger", "check"]).expect(0).stdout;
+    for part in ["every page is whole", "3 placements"] {
+        assert!(check.contains(part), "{part} in {check}");
+    }
+    let compacted = run(dir, &["ledger", "compact", "--json"]).expect(0);
+    let compacted = compacted.records("compacted").remove(0);
+    assert!(compacted["after"].as_u64() <= compacted["before"].as_u64());
+    run(dir, &["verify", "move"]).expect(0);
+}

@@ -59,9 +59,9 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Shows why an asset is where it is, or why not: from the listing to the proof
     Explain(ExplainArgs),
-    /// Holds both sides beside the ledger: every file gets exactly one name for how it stands
+    /// Holds both sides beside the ledger and names how every file stands
     Verify(VerifyArgs),
-    /// Copies the ledger while it may be in use
+    /// Copies, checks and compacts the ledger
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Exports what was done as a document that proves itself, and checks one
@@ -381,6 +381,10 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
+    /// Looks whether the ledger is whole; it may be in use
+    Check,
+    /// Gives back the room that the file does not need any more; nobody may use it meanwhile
+    Compact,
     /// Writes a complete copy to a file that does not exist yet
     Backup {
         /// The copy

@@ -17,7 +17,7 @@ use windlass_http::{
     CallBudget, Governor, GovernorOptions, MonthlyBudget, Proxy, ReqwestTransport, Transport,
     TransportOptions,
 };
-use windlass_ledger::{LedgerOptions, SqlLedger};
+use windlass_ledger::{Compacted, LedgerOptions, SqlLedger};
 use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
 use windlass_transfer::{Engine, EngineOptions};
@@ -160,6 +160,12 @@ impl<'a> Wiring<'a> {
             ..LedgerOptions::default()
         };
         SqlLedger::open(&file, options).await
+    }
+
+    /// Gives back the room that the ledger does not need.
+    pub(crate) async fn compact(&self) -> Result<Compacted> {
+        let file = self.at(&self.layered.config.ledger.file);
+        SqlLedger::compact(&file, LedgerOptions::default()).await
     }
 
     /// Connects an endpoint. A ledger knows how fast its account was called last.

@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use sqlx::AnyPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use windlass_core::{
-    Action, Asset, AssetId, AssetPath, CallCount, ContentHash, ContentRecord, Cursor,
+    Action, Asset, AssetId, AssetPath, CallCount, CheckItem, ContentHash, ContentRecord, Cursor,
     CustodyRecord, Error, FactsWanted, Hold, JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note,
     Placement, Result, RunFacts, RunId, RunOrigin, RunRecord, RunState, Spool, StepId, StepRecord,
     StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
 use crate::backup;
+use crate::check;
+use crate::compact::{self, Compacted};
 use crate::error::closed;
 use crate::jots::Jots;
 use crate::open::{self, Target};
@@ -73,6 +75,21 @@ impl SqlLedger {
             writer.fold().await?;
         }
         backup::backup(&self.reader.target, copy).await
+    }
+
+    /// Looks whether the ledger is whole: an item for each thing that was looked at. It may be in use.
+    ///
+    /// Errors: what prevents looking; never what is found.
+    pub async fn check(&self) -> Result<Vec<CheckItem>> {
+        check::check(&self.reader.target).await
+    }
+
+    /// Rewrites the file without the room that it does not need any more; forgets nothing. Nobody may use it
+    /// meanwhile, and it needs as much room again while it works.
+    ///
+    /// Errors: those of [`SqlLedger::open`], and `NotFound` where there is none.
+    pub async fn compact(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Compacted> {
+        compact::compact(path.as_ref(), options).await
     }
 
     pub(crate) fn reading(target: Target, pool: AnyPool) -> Self {

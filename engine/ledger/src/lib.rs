@@ -11,6 +11,8 @@
 mod backup;
 #[cfg(any(test, feature = "bare"))]
 pub mod bare;
+mod check;
+mod compact;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
@@ -28,6 +30,7 @@ mod spool;
 mod write;
 mod writer;
 
+pub use compact::Compacted;
 pub use ledger::SqlLedger;
 pub use options::LedgerOptions;
 

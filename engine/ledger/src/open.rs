@@ -79,6 +79,12 @@ pub(crate) async fn open(path: &Path, options: LedgerOptions) -> Result<Arc<SqlL
     Ok(Arc::new(SqlLedger::writing(target, readers, writer, jots)))
 }
 
+/// Opens a ledger to write that must be there already.
+pub(crate) async fn open_existing(path: &Path, options: LedgerOptions) -> Result<Arc<SqlLedger>> {
+    inspect(&resolve(path)?, true)?;
+    open(path, options).await
+}
+
 /// The file behind a path or an `sqlite:` URL, absolute, its folder without links.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let Some(text) = path.to_str() else {

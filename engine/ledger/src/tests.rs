@@ -5,6 +5,7 @@ mod interleavings;
 mod jots;
 mod migrations;
 mod plans;
+mod upkeep;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -84,7 +84,8 @@ fn wrong(subject: &str, error: &Error) -> CheckItem {
     }
 }
 
-fn show(place: &str, items: &[CheckItem], out: Out) -> Result<()> {
+/// Prints what was looked at.
+pub(super) fn show(place: &str, items: &[CheckItem], out: Out) -> Result<()> {
     if out.json {
         for item in items {
             out.line(&serde_json::json!({ "record": "check", "place": place, "item": item }))?;

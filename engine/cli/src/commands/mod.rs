@@ -43,6 +43,8 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
         Command::Verify(args) => verify::run(&args, &read(global)?, out).await,
+        Command::Ledger(LedgerCommand::Check) => history::check(&read(global)?, out).await,
+        Command::Ledger(LedgerCommand::Compact) => history::compact(&read(global)?, out).await,
         Command::Ledger(LedgerCommand::Backup { file }) => {
             history::backup(&file, &read(global)?, out).await
         }
