@@ -6,6 +6,7 @@
 
 use std::io::{BufRead, Read, Write};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Blake3;
@@ -172,6 +173,32 @@ impl<R: BufRead> SealedReader<R> {
         }
         self.check_seal()?;
         Ok(None)
+    }
+
+    /// The next line as a value; `None` as for [`SealedReader::line`].
+    ///
+    /// Errors: those of [`SealedReader::line`]; `InvalidInput` for a line that is whole and says something else.
+    pub fn value<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        let Some(line) = self.line()? else {
+            return Ok(None);
+        };
+        let value = serde_json::from_str(line).map_err(|error| {
+            Error::new(
+                Kind::InvalidInput,
+                "a line of the file is none that this version knows",
+            )
+            .with_source(error)
+            .with_hint("was it made by another version of windlass? use that one, or make it anew")
+        });
+        value.map(Some).map_err(|error| self.explain(error))
+    }
+
+    /// The error to tell of where the content is not as Windlass writes it; see [`SealedReader::explain`].
+    pub fn odd(&mut self, how: &str) -> Error {
+        self.explain(Error::new(
+            Kind::Integrity,
+            format!("the file is not as Windlass writes them: {how}"),
+        ))
     }
 
     /// The error to tell of where the content is not as it should be: that the document was changed or cut short, which

@@ -233,48 +233,49 @@ async fn prove_after(ledger: &dyn Ledger, header: &CustodyHeader, after: &After)
 /// Errors: `InvalidInput` for what is no export, `Integrity` for one of which anything was changed, left out or moved.
 pub fn verify_custody<R: BufRead>(input: R) -> Result<Custody> {
     let mut lines = SealedReader::new(CUSTODY_DOCUMENT, input);
-    let header = match next_line(&mut lines)? {
+    let header = match lines.value::<Line>()? {
         Some(Line::Custody(header)) => *header,
-        _ => return Err(lines.explain(odd("it does not begin with its header"))),
+        _ => return Err(lines.odd("it does not begin with its header")),
     };
     let mut sums = CustodySums::default();
     let mut chain = chain_of(&header)?;
     let mut last_record = header.after.as_ref().map(|after| after.record);
     let end = loop {
-        match next_line(&mut lines)? {
+        match lines.value::<Line>()? {
             Some(Line::Attempt(attempt)) => {
                 let Chained { chain: said, of } = *attempt;
                 chain = next(&chain, &of)?;
-                if chain != said {
-                    return Err(
-                        odd("a record does not continue the chain").with_context("record", of.id)
-                    );
-                }
-                if last_record.is_some_and(|last| last >= of.id) {
-                    return Err(odd("its records are not in order").with_context("record", of.id));
-                }
-                if header.run.is_some_and(|run| run != of.run) {
-                    return Err(odd("a record is of another run").with_context("record", of.id));
+                let wrong = match () {
+                    () if chain != said => Some("a record does not continue the chain"),
+                    () if last_record.is_some_and(|last| last >= of.id) => {
+                        Some("its records are not in order")
+                    }
+                    () if header.run.is_some_and(|run| run != of.run) => {
+                        Some("a record is of another run")
+                    }
+                    () => None,
+                };
+                if let Some(wrong) = wrong {
+                    return Err(lines.odd(wrong).with_context("record", of.id));
                 }
                 last_record = Some(of.id);
                 sums.count(&of);
             }
             Some(Line::Sums(end)) => break *end,
-            _ => return Err(lines.explain(odd("it does not end with its sums"))),
+            _ => return Err(lines.odd("it does not end with its sums")),
         }
     };
-    if next_line(&mut lines)?.is_some() {
-        return Err(lines.explain(odd("something follows its sums")));
+    if lines.value::<Line>()?.is_some() {
+        return Err(lines.odd("something follows its sums"));
+    }
+    let counted = End {
+        sums: sums.clone(),
+        chain,
+    };
+    if end != counted {
+        return Err(lines.odd("its sums are not those of its records"));
     }
     let (seal, _) = lines.into_seal()?;
-    if end
-        != (End {
-            sums: sums.clone(),
-            chain,
-        })
-    {
-        return Err(odd("its sums are not those of its records"));
-    }
     Ok(Custody {
         header,
         sums,
@@ -300,26 +301,4 @@ fn next(chain: &Blake3, record: &CustodyRecord) -> Result<Blake3> {
     let mut bytes = chain.as_bytes().to_vec();
     bytes.extend(canonical(record)?);
     Ok(Blake3::of(&bytes))
-}
-
-fn next_line<R: BufRead>(lines: &mut SealedReader<R>) -> Result<Option<Line>> {
-    let Some(text) = lines.line()? else {
-        return Ok(None);
-    };
-    let line = serde_json::from_str(text).map_err(|error| {
-        Error::new(
-            Kind::InvalidInput,
-            "a line of the export is none that this version knows",
-        )
-        .with_source(error)
-        .with_hint("was it made by a newer version of windlass? use that one")
-    });
-    line.map(Some).map_err(|error| lines.explain(error))
-}
-
-fn odd(how: &str) -> Error {
-    Error::new(
-        Kind::Integrity,
-        format!("the export is not as Windlass writes them: {how}"),
-    )
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use windlass_core::sealed::{Seal, SealedReader, SealedWriter};
 use windlass_core::sign::SigningKey;
-use windlass_core::{Action, Blake3, Error, Finding, Kind, Result, RunOrigin, SpoolOrder};
+use windlass_core::{Action, Blake3, Finding, Result, RunOrigin, SpoolOrder};
 
 use crate::caps::Removals;
 use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged};
@@ -178,9 +178,9 @@ impl<R: BufRead> PlanFileReader<R> {
     /// Reads the header. Errors: `InvalidInput` for what is no plan file, `Integrity` for one that was changed.
     pub fn open(input: R) -> Result<Self> {
         let mut lines = SealedReader::new(PLAN_DOCUMENT, input);
-        let header = match next_line(&mut lines)? {
+        let header = match lines.value::<Line>()? {
             Some(Line::Plan(header)) => *header,
-            _ => return Err(lines.explain(odd("it does not begin with its header"))),
+            _ => return Err(lines.odd("it does not begin with its header")),
         };
         Ok(PlanFileReader {
             summary: PlanSummary::new(header.flow.clone(), header.origin.clone()),
@@ -201,11 +201,11 @@ impl<R: BufRead> PlanFileReader<R> {
         if self.end.is_some() {
             return Ok(None);
         }
-        match next_line(&mut self.lines)? {
+        match self.lines.value::<Line>()? {
             Some(Line::Step(step)) => {
                 let place = SpoolOrder::of(&step.asset);
                 if self.last.as_ref().is_some_and(|last| *last >= place) {
-                    return Err(self.lines.explain(odd("its steps are not in order")));
+                    return Err(self.lines.odd("its steps are not in order"));
                 }
                 self.last = Some(place);
                 self.summary.count(&step);
@@ -215,28 +215,28 @@ impl<R: BufRead> PlanFileReader<R> {
                 self.end = Some(end);
                 Ok(None)
             }
-            Some(Line::Plan(_)) => Err(self.lines.explain(odd("it has two headers"))),
-            None => Err(odd("it does not end with its sums")),
+            Some(Line::Plan(_)) => Err(self.lines.odd("it has two headers")),
+            None => Err(self.lines.odd("it does not end with its sums")),
         }
     }
 
     /// Reads what is left and proves it all. Errors: `Integrity` when anything was changed or does not add up.
     pub fn finish(mut self) -> Result<ReadPlan> {
         while self.step()?.is_some() {}
-        if next_line(&mut self.lines)?.is_some() {
-            return Err(self.lines.explain(odd("something follows its sums")));
+        if self.lines.value::<Line>()?.is_some() {
+            return Err(self.lines.odd("something follows its sums"));
         }
-        let (seal, _) = self.lines.into_seal()?;
-        let end = self
-            .end
-            .ok_or_else(|| odd("it does not end with its sums"))?;
+        let Some(end) = self.end else {
+            return Err(self.lines.odd("it does not end with its sums"));
+        };
         let mut summary = self.summary;
         summary.unchanged = end.unchanged;
         summary.findings = end.findings.iter().cloned().collect();
         summary.more_findings = end.more_findings;
         if End::of(&summary, &end.forecast) != *end {
-            return Err(odd("its sums are not those of its steps"));
+            return Err(self.lines.odd("its sums are not those of its steps"));
         }
+        let (seal, _) = self.lines.into_seal()?;
         Ok(ReadPlan {
             header: self.header,
             summary,
@@ -244,26 +244,4 @@ impl<R: BufRead> PlanFileReader<R> {
             seal,
         })
     }
-}
-
-fn next_line<R: BufRead>(lines: &mut SealedReader<R>) -> Result<Option<Line>> {
-    let Some(text) = lines.line()? else {
-        return Ok(None);
-    };
-    let line = serde_json::from_str(text).map_err(|error| {
-        Error::new(
-            Kind::InvalidInput,
-            "a line of the plan file is none that this version knows",
-        )
-        .with_source(error)
-        .with_hint("was it made by another version of windlass? plan anew, or use that one")
-    });
-    line.map(Some).map_err(|error| lines.explain(error))
-}
-
-fn odd(how: &str) -> Error {
-    Error::new(
-        Kind::Integrity,
-        format!("the plan file is not as Windlass writes them: {how}"),
-    )
 }

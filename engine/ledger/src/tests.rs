@@ -10,9 +10,11 @@ mod upkeep;
 use std::path::Path;
 use std::sync::Arc;
 
+use sqlx::Connection;
 use windlass_core::memory::ManualClock;
 use windlass_core::{Clock, Error};
 
+use crate::open::Target;
 use crate::{LedgerOptions, SqlLedger};
 
 /// Options that read the time from a clock of the test and do not wait for locks.
@@ -23,6 +25,20 @@ fn options(clock: &Arc<ManualClock>) -> LedgerOptions {
         lock_wait: std::time::Duration::from_millis(300),
         ..LedgerOptions::default()
     }
+}
+
+/// Changes a ledger behind its back.
+async fn sql(file: &Path, statement: &'static str) {
+    let target = Target {
+        file: file.to_owned(),
+        options: options(&Arc::default()),
+    };
+    let mut connection = target.connect().await.unwrap();
+    sqlx::raw_sql(statement)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
 }
 
 async fn open(file: &Path) -> Result<Arc<SqlLedger>, Error> {

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sqlx::Connection;
 use windlass_core::{ByteSize, Error, Kind, Ledger, RunId, RunState};
 
 use crate::conformance::step;
-use crate::open::Target;
-use crate::tests::{open, options};
+use crate::tests::{open, options, sql};
 use crate::{LedgerOptions, SqlLedger};
 
 /// A folder with a closed ledger of a few thousand steps in it.
@@ -22,19 +20,6 @@ async fn filled() -> (tempfile::TempDir, PathBuf) {
     ledger.add_steps(run, &steps).await.unwrap();
     ledger.close().await.unwrap();
     (folder, file)
-}
-
-async fn sql(file: &Path, statement: &'static str) {
-    let target = Target {
-        file: file.to_owned(),
-        options: options(&Arc::default()),
-    };
-    let mut connection = target.connect().await.unwrap();
-    sqlx::raw_sql(statement)
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
 }
 
 async fn refusal(file: &Path) -> Error {

@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Connection;
 use windlass_core::{CheckItem, Kind, Ledger, RunId, RunState, WorkerId};
 
 use crate::conformance::{done, placement, report, step};
-use crate::open::Target;
-use crate::tests::{open, options};
+use crate::tests::{open, options, sql};
 use crate::{LedgerOptions, SqlLedger};
 
 /// A closed ledger with a finished run of `steps` placed assets.
@@ -33,19 +31,6 @@ async fn worked(steps: u64) -> (tempfile::TempDir, PathBuf) {
     ledger.set_run_state(run, RunState::Finished).await.unwrap();
     ledger.close().await.unwrap();
     (folder, file)
-}
-
-async fn sql(file: &Path, statement: &'static str) {
-    let target = Target {
-        file: file.to_owned(),
-        options: options(&Arc::default()),
-    };
-    let mut connection = target.connect().await.unwrap();
-    sqlx::raw_sql(statement)
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
 }
 
 async fn checked(file: &Path) -> Vec<CheckItem> {
