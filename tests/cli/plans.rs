@@ -356,6 +356,9 @@ fn beside_a_reviewed_plan_no_other_run_goes_on() {
     let again = "`windlass run --plan p.plan` goes on from here";
     assert!(stopped.stderr.contains(again), "{}", stopped.stderr);
     assert!(placed(dir).len() < 203, "the stop came before the end");
+    let planned = run(dir, &["plan", "move"]).expect(0);
+    let sentence = "`windlass run --plan` with its plan finishes it";
+    assert!(planned.stderr.contains(sentence), "{}", planned.stderr);
     // A new file is nothing to the plan's own run, which goes on.
     fs::write(dir.join("nas/new.tif"), "new").unwrap();
     run(dir, &["run", "--plan", "p.plan"]).expect(0);

@@ -48,7 +48,14 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         reviewed::check_flow(before, flow)?;
         reviewed::check_origin(before, layered, &wired.ledger.id().await?)?;
     }
-    let interrupted = next_run_to_resume(wired.ledger.as_ref(), flow).await?;
+    let interrupted = match next_run_to_resume(wired.ledger.as_ref(), flow).await? {
+        None => None,
+        Some(run) => {
+            let record = wired.ledger.run(run).await?;
+            let of_plan = record.and_then(|record| record.origin?.plan);
+            Some((run, of_plan.is_some()))
+        }
+    };
     let shown = Shown {
         calls: UploadCalls::new(wired.chunk_bytes),
         // What is saved is read from the file: a reader that goes away must not end the program before it is whole.
@@ -70,10 +77,15 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
     });
     run::close(wired, observer).await?;
     let (summary, forecast, sealed, difference) = decided?;
-    if let Some(run) = interrupted {
-        out.say(&format!(
-            "run {run} was interrupted: `windlass run {flow}` finishes it before it plans anew"
-        ));
+    if let Some((run, of_plan)) = interrupted {
+        out.say(&match of_plan {
+            true => format!(
+                "run {run} was interrupted: `windlass run --plan` with its plan finishes it"
+            ),
+            false => format!(
+                "run {run} was interrupted: `windlass run {flow}` finishes it before it plans anew"
+            ),
+        });
     }
     let month = month.map(|(text, _)| text);
     print(&summary, &forecast, args.steps, month.as_deref(), out)?;
