@@ -42,7 +42,7 @@ async fn settled_world(files: usize) -> (World, Arc<Counted>) {
     (world, counted)
 }
 
-async fn run_and_settle(world: &World) -> Report {
+pub(super) async fn run_and_settle(world: &World) -> Report {
     let ingest = world.ingest();
     let plan = ingest.plan().await.unwrap();
     let runner = world.runner();

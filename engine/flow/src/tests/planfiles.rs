@@ -6,23 +6,28 @@ use jiff::Timestamp;
 use windlass_core::memory::MemoryLedger;
 use windlass_core::sign::SigningKey;
 
+use super::passes::run_and_settle;
 use super::*;
 use crate::{
     Comparison, Difference, Differs, Forecast, Pace, PlanFileReader, PlanFileWriter, PlanHeader,
     PlanSummary, PlanWriter, PlannedStep, ReadPlan, RemovalCap, Removals, Tolerance,
 };
 
-/// The plan of a world, as a file.
-async fn saved(world: &World) -> Vec<u8> {
-    let ingest = world.ingest();
-    let header = PlanHeader {
-        ledger: world.ledger.id().await.unwrap(),
+fn header(ingest: &Ingest, ledger: String) -> PlanHeader {
+    PlanHeader {
+        ledger,
         flow: "approved".into(),
         made: Timestamp::UNIX_EPOCH,
         origin: ingest.origin().unwrap(),
         endpoints: Blake3::of(b"both"),
         retry_held: false,
-    };
+    }
+}
+
+/// The plan of a world, as a file.
+async fn saved(world: &World) -> Vec<u8> {
+    let ingest = world.ingest();
+    let header = header(&ingest, world.ledger.id().await.unwrap());
     let mut writer = PlanFileWriter::begin(Vec::new(), &header).unwrap();
     let summary = ingest.decide(&mut writer).await.unwrap();
     let key = SigningKey::from_seed(&[7; 32]);
@@ -101,14 +106,7 @@ async fn a_plan_file_edited_by_hand_is_refused() {
 #[tokio::test]
 async fn sums_that_are_not_those_of_the_steps_are_refused_even_when_they_were_sealed() {
     let ingest = world().ingest();
-    let header = PlanHeader {
-        ledger: "l".into(),
-        flow: "approved".into(),
-        made: Timestamp::UNIX_EPOCH,
-        origin: ingest.origin().unwrap(),
-        endpoints: Blake3::of(b"both"),
-        retry_held: false,
-    };
+    let header = header(&ingest, "l".into());
     let mut writer = PlanFileWriter::begin(Vec::new(), &header).unwrap();
     ingest.decide(&mut writer).await.unwrap();
     let lies = PlanSummary::new("approved".into(), header.origin.clone());
@@ -318,12 +316,8 @@ async fn what_was_tried_and_is_held_is_no_difference_when_the_plan_is_run_again(
 #[tokio::test]
 async fn rules_that_were_left_half_applied_are_settled_no_more() {
     let mut world = world();
+    run_and_settle(&world).await;
     let ingest = world.ingest();
-    let plan = ingest.plan().await.unwrap();
-    let runner = world.runner();
-    let run = runner.record(&plan).await.unwrap();
-    runner.work(run, &CancellationToken::new()).await.unwrap();
-    ingest.settle(&plan.summary, Some(run)).await.unwrap();
     let settled = ingest.origin().unwrap().rules;
     // By the same rules nothing is forgotten.
     ingest.unsettle(&settled).await.unwrap();
