@@ -154,6 +154,7 @@ fn ingest(ledger: &Arc<SqlLedger>, assets: u64) -> Ingest {
             asset_type: None,
             set: BTreeMap::new(),
             availability: None,
+            duplicates: None,
             retry_held: false,
         },
         source: Arc::new(Numbers::new("numbers", assets, asset)),
@@ -249,6 +250,8 @@ fn placement(asset: &Asset) -> Placement {
             content_hash: Some(ContentHash::of(bytes)),
         },
         draft_digest: draft_digest(&draft(asset)).expect("a digest"),
+        collection: draft(asset).collection,
+        linked: false,
     }
 }
 

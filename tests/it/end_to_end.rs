@@ -159,6 +159,7 @@ fn ingest_options() -> IngestOptions {
             ("approval".to_owned(), Value::Text("Approved".to_owned())),
         ]),
         availability: None,
+        duplicates: None,
         retry_held: false,
     }
 }

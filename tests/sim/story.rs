@@ -84,6 +84,10 @@ pub(crate) struct Story {
     pub(crate) index_lag: u64,
     /// MiB of a part.
     pub(crate) chunk_mib: usize,
+    /// Files that have the bytes of another become links to one asset in CELUM.
+    pub(crate) links: bool,
+    /// From so many entries on the emulated Dropbox copies as a job.
+    pub(crate) job_entries_min: usize,
 }
 
 impl Story {
@@ -120,6 +124,8 @@ impl Story {
                 0
             },
             chunk_mib: 4,
+            links: rng.random_bool(0.5),
+            job_entries_min: rng.random_range(1..6),
         }
     }
 }
@@ -147,6 +153,13 @@ fn files(rng: &mut StdRng) -> Vec<File> {
             seed: rng.random(),
         });
     }
+    // Now and then the same bytes under another name.
+    for at in 1..files.len() {
+        if rng.random_bool(0.2) {
+            let twin: &File = &files[rng.random_range(0..at)];
+            (files[at].size, files[at].seed) = (twin.size, twin.seed);
+        }
+    }
     if files.is_empty() {
         files.push(File {
             name: "piece.tif".into(),
@@ -157,7 +170,7 @@ fn files(rng: &mut StdRng) -> Vec<File> {
     files
 }
 
-const DROPBOX_ROUTES: [&str; 8] = [
+const DROPBOX_ROUTES: [&str; 9] = [
     "*",
     "files/upload_session/*",
     "files/upload_session/append*",
@@ -166,15 +179,19 @@ const DROPBOX_ROUTES: [&str; 8] = [
     "files/upload",
     "files/download",
     "files/get_metadata",
+    "files/copy*",
 ];
 
 /// What only Dropbox does, or what only Dropbox notices: the tenant states no checksum, so what is damaged on its way
 /// there shows only to who reads it back.
-const DROPBOX_FAULTS: [&str; 4] = [
+const DROPBOX_FAULTS: [&str; 7] = [
     "corrupt",
     "service:partial",
     "service:session-gone",
     "service:entries",
+    "service:not-yet-there",
+    "service:repeated-from",
+    "service:job-lost",
 ];
 
 const CELUM_ROUTES: [&str; 4] = ["*", "POST*", "transfer*", "GET*"];

@@ -15,8 +15,8 @@ use windlass_core::{
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions};
 use windlass_flow::{
-    Ingest, IngestOptions, Observer, Report, RunOptions, RunOutcome, Runner, Selection, Silent,
-    next_run_to_resume,
+    Duplicates, Ingest, IngestOptions, Observer, Report, RunOptions, RunOutcome, Runner, Selection,
+    Silent, next_run_to_resume,
 };
 use windlass_http::{Jitter, Transport};
 use windlass_sandbox::celum::{Celum, CelumOptions as TenantOptions, Profile};
@@ -132,6 +132,7 @@ impl World {
             faults: parse(&story.dropbox_faults),
             lock: story.locks.then(LockModel::default),
             append_batch: !story.old_dropbox,
+            job_entries_min: story.job_entries_min,
             session_lifetime: Duration::from_secs(story.session_seconds),
             rate: story.ceiling.map(|calls_per_second| RateModel {
                 calls_per_second,
@@ -307,6 +308,7 @@ impl Flow {
                     false => BTreeMap::new(),
                 },
                 availability: None,
+                duplicates: (to_celum && story.links).then_some(Duplicates::Reuse),
                 // What a fault made a hold of is for a person to settle; here the person says go on.
                 retry_held: true,
             },

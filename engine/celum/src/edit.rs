@@ -1,13 +1,14 @@
 //! Changing what is there: metadata by difference, one concern a call, and careful removal.
 
 use serde_json::json;
-use windlass_core::{AssetPath, Correlation, Draft, Error, Fault, Kind, Result};
+use windlass_core::{AssetPath, Correlation, Digests, Draft, Error, Fault, Kind, Placed, Result};
 
 use crate::changes::changes;
 use crate::client::Got;
 use crate::endpoint::Shared;
 use crate::errors::Refusal;
 use crate::resolve::{NewKeywords, Resolved, Resolver};
+use crate::sink::{id_of, placed};
 use crate::tree::{Known, Reached, why_missing};
 use crate::wire::{self, FieldKind, StatedAvailability};
 
@@ -203,6 +204,51 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Lets an asset appear in a further collection, if its current version is the one that `held` names: CELUM's
+    /// versions never change, so the same version is the same content.
+    pub(crate) async fn link(
+        &self,
+        held: &Placed,
+        to: &AssetPath,
+        digests: &Digests,
+    ) -> Result<Option<Placed>> {
+        let Some(asset) = self.api.asset(id_of(&held.asset)?).await? else {
+            return Ok(None);
+        };
+        let version = &asset.current_version;
+        let is_held = version.id.to_string() == held.revision.as_str();
+        if !is_held || version.is_placeholder() || version.filesize != digests.size {
+            return Ok(None);
+        }
+        let collection = self.collection(to).await?;
+        if !asset.parent_ids.contains(&collection.id) {
+            let body = json!({ "parentIds": { "op": "MODIFY", "add": [collection.id] } });
+            self.patch(asset.id, &body, "linking the asset to a further collection")
+                .await?;
+        }
+        Ok(Some(placed(&asset, version, held.evidence)))
+    }
+
+    /// Takes an asset out of a collection, but never out of its last one. Answers whether it is out of it.
+    pub(crate) async fn unlink(&self, asset: i64, from: &AssetPath) -> Result<bool> {
+        let Some(asset) = self.api.asset(asset).await? else {
+            return Ok(true);
+        };
+        let Reached::Whole(known) = self.tree.find(&self.api, from).await? else {
+            return Ok(true);
+        };
+        if !asset.parent_ids.contains(&known.id) {
+            return Ok(true);
+        }
+        if asset.parent_ids.len() < 2 {
+            return Ok(false);
+        }
+        let body = json!({ "parentIds": { "op": "MODIFY", "remove": [known.id] } });
+        self.patch(asset.id, &body, "taking the asset out of a collection")
+            .await?;
+        Ok(true)
     }
 
     pub(crate) async fn patch(

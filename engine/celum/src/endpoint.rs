@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use windlass_core::{
-    Capabilities, CheckItem, Endpoint, Error, HeldBack, Result, Status, Together, UploadOrder,
+    Capabilities, CheckItem, Endpoint, Error, HeldBack, Result, Reuse, Status, Together,
+    UploadOrder,
 };
 use windlass_http::Transport;
 
@@ -211,6 +212,8 @@ fn capabilities(profile: &CelumProfile) -> Capabilities {
             bytes_max: SMALL_BYTES_MAX,
             at_once: profile.api_calls + profile.transfers,
         }),
+        digests_in_place: false,
+        reuse: Some(Reuse::Link),
     }
 }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use windlass_core::{
-    AssetId, Correlation, Destination, Draft, Error, Evidence, Expected, Fault, Kind, Placed,
-    Result, Revision, Sink, Status, UploadSession,
+    AssetId, AssetPath, Correlation, Destination, Digests, Draft, Error, Evidence, Expected, Fault,
+    Kind, Placed, Result, Revision, Sink, Status, UploadSession,
 };
 
 use crate::client::{CreateAsset, Got};
@@ -97,6 +97,23 @@ impl Sink for CelumEndpoint {
             return Ok(());
         }
         self.shared.remove_current(&asset).await
+    }
+
+    async fn reuse(
+        &self,
+        held: &Placed,
+        destination: &Destination,
+        _correlation: &Correlation,
+        digests: &Digests,
+    ) -> Result<Option<Placed>> {
+        let Destination::New { draft } = destination else {
+            return Ok(None);
+        };
+        self.shared.link(held, &draft.collection, digests).await
+    }
+
+    async fn unlink(&self, asset: &AssetId, collection: &AssetPath) -> Result<bool> {
+        self.shared.unlink(id_of(asset)?, collection).await
     }
 }
 

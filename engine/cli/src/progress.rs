@@ -37,6 +37,8 @@ struct Sums {
     moved: u64,
     failed: u64,
     said: Option<Instant>,
+    /// When it was told last how far looking for duplicates is.
+    hashed: Option<Instant>,
     began: Option<Instant>,
 }
 
@@ -71,6 +73,13 @@ impl Observer for Lines {
         match event {
             Event::Listed { .. } | Event::Audited { .. } | Event::StepStarted { .. } => {}
             Event::Deciding { assets } => self.out.say(&format!("listed {assets} files")),
+            Event::Hashed { assets, bytes } => {
+                let recently = sums.hashed.is_some_and(|said| said.elapsed() < SAY_EVERY);
+                if !recently {
+                    sums.hashed = Some(Instant::now());
+                    self.out.say(&hashed(assets, bytes));
+                }
+            }
             Event::RunStarted {
                 run,
                 steps,
@@ -123,6 +132,12 @@ impl Observer for Lines {
     }
 }
 
+/// How far looking for duplicates is.
+fn hashed(assets: u64, bytes: u64) -> String {
+    let bytes = ByteSize(bytes);
+    format!("looking for duplicates: hashed {assets} files, {bytes}")
+}
+
 #[derive(Debug)]
 struct Bars {
     multi: MultiProgress,
@@ -161,6 +176,7 @@ impl Observer for Bars {
         match event {
             Event::Listed { assets } => drawn.total.set_message(format!("listing: {assets} files")),
             Event::Audited { files } => drawn.total.set_message(format!("verified {files} files")),
+            Event::Hashed { assets, bytes } => drawn.total.set_message(hashed(assets, bytes)),
             Event::Deciding { assets } => {
                 drawn
                     .total

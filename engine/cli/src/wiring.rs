@@ -447,6 +447,7 @@ fn ingest_options(name: &str, flow: &IngestConfig) -> Result<IngestOptions> {
         asset_type: flow.asset_type.clone(),
         set,
         availability: flow.availability.as_ref().map(Into::into),
+        duplicates: flow.duplicates.map(Into::into),
         retry_held: false,
     })
 }

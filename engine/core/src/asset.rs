@@ -59,7 +59,7 @@ opaque! {
 ///
 /// The root is the empty path. Two paths that an endpoint treats as the same may differ here;
 /// compare [`AssetPath::key`] or, better, ids.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AssetPath(Arc<str>);
 

@@ -257,6 +257,19 @@ pub struct Placement {
     pub digests: Digests,
     /// Digest of the draft that was applied, to see when metadata must be updated.
     pub draft_digest: Blake3,
+    /// The folder or collection at the sink; empty for what versions placed that did not record it.
+    #[serde(default)]
+    pub collection: AssetPath,
+    /// The asset was there for another source asset and only linked: its metadata and versions are not this one's.
+    #[serde(default)]
+    pub linked: bool,
+}
+
+impl Placement {
+    /// What a placement is of: a ledger has one for each flow, endpoint and asset there.
+    pub fn of(&self) -> (&str, &str, &AssetId) {
+        (&self.flow, &self.source, &self.source_asset)
+    }
 }
 
 /// What could not be placed, as the outcome says it; with the outcome's reason and the ledger's time it
@@ -559,8 +572,20 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// What any flow placed as each of these assets of a sink, in the same order.
     async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>>;
 
+    /// What any flow placed last at the sink with each of these contents, given by size and hash, in the same order.
+    async fn holding(
+        &self,
+        sink: &str,
+        contents: &[(u64, ContentHash)],
+    ) -> Result<Vec<Option<Placement>>>;
+
+    /// Whether anything of each size was placed at the sink, in the same order: what has a size of its own is no
+    /// duplicate.
+    async fn holds_size(&self, sink: &str, sizes: &[u64]) -> Result<Vec<bool>>;
+
     /// Whether the flow placed each source asset last at just this revision and from just this path, in the same
-    /// order: all that a pass over everything needs to know, at a fraction of what placements cost.
+    /// order: all that a pass over everything needs to know, at a fraction of what placements cost. Not what is linked
+    /// to an asset that stands for no other any more: that one needs a decision.
     async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>>;
 
     /// What the flow holds of each source asset, in the same order. An asset that is placed is not

@@ -45,7 +45,7 @@ pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
 pub use plan::Action;
 pub use ports::{
     AssetStream, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack, Placed,
-    Scope, Sink, Source, Together, UploadOrder, UploadSession,
+    Reuse, Scope, Sink, Source, Together, UploadOrder, UploadSession,
 };
 pub use proof::{
     CustodyEvent, CustodyRecord, FactsWanted, ReasonCount, RunFacts, RunOrigin, Slice,

@@ -65,6 +65,11 @@ impl Action {
         .find(|action| action.word() == word)
     }
 
+    /// True for actions whose bytes the sink has already.
+    pub fn reuses(self) -> bool {
+        matches!(self, Action::Link | Action::Copy)
+    }
+
     /// True for actions that change something at an endpoint when the step runs.
     pub fn acts(self) -> bool {
         !matches!(self, Action::Skip | Action::Hold | Action::Conflict)

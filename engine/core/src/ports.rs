@@ -57,6 +57,20 @@ pub struct Capabilities {
     pub resumes: bool,
     /// Small contents travel together; `None` where each one travels alone.
     pub together: Option<Together>,
+    /// Digests are computed where the bytes are ([`Source::digests`]), at a small part of what moving them costs.
+    pub digests_in_place: bool,
+    /// How a content that is there already gets to a further place without its bytes ([`Sink::reuse`]); `None` where
+    /// it cannot.
+    pub reuse: Option<Reuse>,
+}
+
+/// What becomes of a content that a sink holds already and that shall be in a further place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// The sink copies it: an asset of its own, with metadata of its own.
+    Copy,
+    /// The asset that is there appears in a further collection. What people change of it, they change everywhere.
+    Link,
 }
 
 /// Small contents that share requests: the more of them are under way, the fewer calls each costs.
@@ -142,6 +156,13 @@ pub trait Source: Endpoint {
     /// sheet has no `range_reads`. Errors: those of [`Source::read`]; `Unsupported` where ranges are
     /// the way.
     async fn open(&self, asset: &Asset) -> Result<Box<dyn AssetStream>>;
+
+    /// The digests of each asset's revision, in the same order, computed where the bytes are: for sources whose sheet
+    /// says `digests_in_place`. `None` for one that is not there as it was listed, or cannot be read; whoever
+    /// moves it learns why.
+    async fn digests(&self, assets: &[Asset]) -> Result<Vec<Option<Digests>>> {
+        Ok(vec![None; assets.len()])
+    }
 }
 
 /// An asset's bytes from front to back. Dropping it stops the request.
@@ -251,6 +272,30 @@ pub trait Sink: Endpoint {
     /// Takes away what a failed commit left behind. Callers pass only what they placed themselves.
     /// `placed` that is already gone, or has another revision by now, is left alone and not an error.
     async fn remove(&self, placed: &Placed) -> Result<()>;
+
+    /// Brings a content that `held` has to a further place without its bytes, as the sheet's `reuse` says.
+    ///
+    /// Proves before or after that it is what `digests` says, and takes back what it is not. `None` where `held` is
+    /// gone, was changed or may not be used: the bytes have to be sent then. A link answers with `held`'s own asset.
+    ///
+    /// Errors: `Ambiguous` when the answer was lost (ask [`Sink::find`]; to link twice is to link once), `Conflict`
+    /// where something else has the place.
+    async fn reuse(
+        &self,
+        held: &Placed,
+        destination: &Destination,
+        correlation: &Correlation,
+        digests: &Digests,
+    ) -> Result<Option<Placed>> {
+        let (_, _, _, _) = (held, destination, correlation, digests);
+        Ok(None)
+    }
+
+    /// Takes a linked asset out of a collection, if it is in another one as well. Answers whether it is out of it.
+    async fn unlink(&self, asset: &AssetId, collection: &AssetPath) -> Result<bool> {
+        let (_, _) = (asset, collection);
+        Ok(false)
+    }
 }
 
 /// A chunk on its way to a sink.

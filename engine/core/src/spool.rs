@@ -1,11 +1,12 @@
 //! The port of scratch space: assets of a listing that memory should not hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
 
 use crate::asset::{Asset, AssetId};
+use crate::digest::ContentHash;
 use crate::error::Result;
 
 /// What happens to a spool. Entries are applied strictly in order.
@@ -46,6 +47,9 @@ pub trait Spool: Send + fmt::Debug {
 
     /// The assets whose place in the order comes after `after`, in order, at most `limit`.
     async fn page(&mut self, after: Option<&SpoolOrder>, limit: usize) -> Result<Vec<Asset>>;
+
+    /// Whether each content was named before, by an earlier call or earlier in this one; all are remembered.
+    async fn seen(&mut self, contents: &[ContentHash]) -> Result<Vec<bool>>;
 }
 
 /// An asset's place in the order of a spool and of a plan: by folded path, so that names alike are neighbours, then by
@@ -73,6 +77,7 @@ pub struct MemorySpool {
     by_key: BTreeMap<String, Asset>,
     key_of: BTreeMap<AssetId, String>,
     order: BTreeMap<SpoolOrder, String>,
+    seen: BTreeSet<ContentHash>,
 }
 
 impl MemorySpool {
@@ -160,6 +165,13 @@ impl Spool for MemorySpool {
             .filter_map(|(_, key)| self.by_key.get(key))
             .take(limit)
             .cloned()
+            .collect())
+    }
+
+    async fn seen(&mut self, contents: &[ContentHash]) -> Result<Vec<bool>> {
+        Ok(contents
+            .iter()
+            .map(|content| !self.seen.insert(*content))
             .collect())
     }
 }

@@ -22,15 +22,16 @@ use windlass_http::{
 
 use crate::errors::{
     ContinueError, CreateFolderError, DeleteError, DownloadError, Explain, Failure,
-    ListFolderError, LongpollError, NoError, PathError, RelocationError, RestoreError,
+    ListFolderError, LongpollError, NoError, PathError, PollError, RelocationError, RestoreError,
     RevisionsError,
 };
 use crate::judge::{DropboxJudge, call_error, route_error};
 use crate::options::{Credential, DropboxOptions};
 use crate::wire::{
-    Account, CursorArg, DeleteArg, Echo, EchoArg, Ignored, LatestCursor, ListFolderArg,
-    ListFolderResult, LongpollArg, LongpollResult, Metadata, PathArg, PathRootHeader,
-    RelocationArg, RestoreArg, Revisions, RevisionsArg, TagsArg, TagsResult, header_json,
+    Account, CursorArg, DeleteArg, Echo, EchoArg, Ignored, JobArg, LatestCursor, Launched,
+    ListFolderArg, ListFolderResult, LongpollArg, LongpollResult, Metadata, PathArg,
+    PathRootHeader, RelocationArg, RelocationBatchArg, RestoreArg, Revisions, RevisionsArg,
+    TagsArg, TagsResult, header_json,
 };
 
 mod upload;
@@ -302,6 +303,25 @@ impl Api {
             to_path: to,
         };
         self.rpc(&self.commits, "files/move_v2", &arg, Repeat::OnlyIfUnsent)
+            .await
+    }
+
+    /// Begins to copy files, at most 1,000; each has an answer of its own, in their order.
+    pub(crate) async fn copy_batch(
+        &self,
+        lane: &Client,
+        entries: &[RelocationArg<'_>],
+    ) -> Routed<Launched, NoError> {
+        let arg = RelocationBatchArg { entries };
+        let route = "files/copy_batch_v2";
+        self.rpc(lane, route, &arg, Repeat::OnlyIfUnsent).await
+    }
+
+    /// How far a batch of copies is.
+    pub(crate) async fn copy_batch_check(&self, job: &str) -> Routed<Launched, PollError> {
+        let arg = JobArg { async_job_id: job };
+        let route = "files/copy_batch/check_v2";
+        self.rpc(&self.lookups, route, &arg, Repeat::Idempotent)
             .await
     }
 

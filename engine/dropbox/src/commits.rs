@@ -2,13 +2,15 @@
 //!
 //! Whoever has bytes in a closed session hands over an [`Order`] and waits. One worker for each namespace
 //! takes up to a thousand orders into one `finish_batch_v2`, and has one call under way at a time: what
-//! arrives meanwhile travels with the next. A lock held by others is waited for, never a failure while
+//! arrives meanwhile travels with the next. Copies of what is there take the same lock and the same way, in batches of
+//! their own. A lock held by others is waited for, never a failure while
 //! patience lasts. After an answer that was lost, each target is looked at before anything is repeated, and
 //! the session keeps the bytes for as long as that takes.
 //!
 //! The worker is a task that ends with its queue. Whoever stops waiting takes his order back, unless it is
 //! under way; what became of it then shows when somebody looks.
 
+mod copies;
 mod queue;
 
 use std::collections::BTreeMap;
@@ -38,6 +40,10 @@ const LOOKS: usize = 8;
 /// How often a small file is sent again because it arrived damaged.
 const DAMAGED_AGAIN: u32 = 4;
 
+/// How often a copy is tried again whose origin is not found: about ten seconds in all, since what was just made may not
+/// be seen at once.
+const EARLY_ROUNDS: u32 = 4;
+
 /// The first wait of a growing one, and its ceiling.
 const WAIT: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -49,6 +55,8 @@ pub(crate) enum Work {
     Finish { session: String },
     /// Bytes that travel with their commit; the hash is theirs.
     Upload { bytes: Bytes, hash: ContentHash },
+    /// A copy of the file with this id.
+    Copy { from: String },
 }
 
 /// One commit.
@@ -276,6 +284,10 @@ enum Came {
     Gone(Error),
     /// The closing append is missing.
     Open(Error),
+    /// What shall be copied is not there yet, perhaps.
+    Early(Error),
+    /// It does not go together with others.
+    Alone(Error),
     Refused(Refused),
 }
 
@@ -304,10 +316,15 @@ impl Lane {
                 }
             }
         }
-        if ready.is_empty() {
+        let Some(first) = ready.first().map(|first| Arc::<str>::from(&*first.key)) else {
             return;
+        };
+        for job in &mut ready {
+            job.with = Arc::clone(&first);
         }
         let came = match &ready[..] {
+            // The queue gives out one kind at a time.
+            [first, ..] if matches!(first.order.work, Work::Copy { .. }) => self.copy(&ready).await,
             [job] => vec![self.one(&job.order).await],
             _ => self.many(&ready).await,
         };
@@ -377,6 +394,23 @@ impl Lane {
             Came::Gone(error) if expected => self.look_for(job, Some(Refused::Other(error))).await,
             Came::Gone(error) => Then::Answer(Err(Refused::Other(error))),
             Came::Open(error) => self.close(job, error).await,
+            Came::Early(error) if job.rounds < EARLY_ROUNDS => {
+                job.rounds += 1;
+                tracing::debug!(path = job.order.commit.path, %error, "it may not be there yet");
+                Then::Again {
+                    wait: growing(WAIT, job.rounds, &job.with),
+                    look: false,
+                }
+            }
+            Came::Alone(error) if !job.alone => {
+                job.alone = true;
+                tracing::debug!(path = job.order.commit.path, %error, "once more, alone");
+                Then::Again {
+                    wait: Duration::ZERO,
+                    look: false,
+                }
+            }
+            Came::Early(error) | Came::Alone(error) => Then::Answer(Err(Refused::Other(error))),
         }
     }
 
@@ -407,7 +441,7 @@ impl Lane {
 
     fn later(&self, job: &mut Job, look: bool) -> Then {
         job.rounds += 1;
-        let wait = growing(WAIT, job.rounds, &job.key);
+        let wait = growing(WAIT, job.rounds, &job.with);
         match job.since.elapsed() + wait < self.rules.patience {
             true => Then::Again { wait, look },
             false => self.give_up(job),
@@ -463,6 +497,7 @@ impl Lane {
                 }
             }
             Work::Upload { bytes, hash } => self.upload(order, bytes, *hash).await,
+            Work::Copy { .. } => unreachable!("copies go their own way"),
         }
     }
 
@@ -504,8 +539,8 @@ impl Lane {
                     cursor: cursor(session, &job.order),
                     commit: &job.order.commit,
                 }),
-                // The queue hands those over one by one.
-                Work::Upload { .. } => None,
+                // The queue hands those over one by one, or among themselves.
+                Work::Upload { .. } | Work::Copy { .. } => None,
             });
             let finished = self.api.finish_batch(&self.client, entries.collect());
             match finished.await.map_err(Error::from) {

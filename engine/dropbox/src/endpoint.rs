@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 use windlass_core::digest::BLOCK_BYTES;
 use windlass_core::{
     Asset, AssetId, AssetPath, Capabilities, CheckItem, Clock, Cursor, Endpoint, Error, HeldBack,
-    Kind, Readable, Result, Revision, Scope, Together, UploadOrder,
+    Kind, Readable, Result, Reuse, Revision, Scope, Together, UploadOrder,
 };
 use windlass_http::Transport;
 
@@ -343,6 +343,8 @@ fn capabilities(concurrent: bool, express: bool) -> Capabilities {
             bytes_max: SMALL_BYTES_MAX,
             at_once: SMALL_AT_ONCE,
         }),
+        digests_in_place: false,
+        reuse: Some(Reuse::Copy),
     }
 }
 

@@ -10,7 +10,8 @@ use crate::union::{Carried, Tagged, Union, union};
 mod manage;
 
 pub(crate) use manage::{
-    CreateFolderError, DeleteError, RelocationError, RestoreError, RevisionsError,
+    CopyEntryError, CreateFolderError, DeleteError, PollError, RelocationError, RestoreError,
+    RevisionsError,
 };
 
 /// What a refusal means, before the circumstances are added.

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use windlass_core::{
-    AssetId, AssetPath, Correlation, Destination, Draft, Endpoint, Error, Evidence, Expected,
-    Fault, Kind, Placed, Result, Sink, UploadSession, fold_key, preflight_name,
+    AssetId, AssetPath, Correlation, Destination, Digests, Draft, Endpoint, Error, Evidence,
+    Expected, Fault, Kind, Placed, Result, Sink, UploadSession, fold_key, preflight_name,
 };
 
 use crate::checkpoint::Checkpoint;
+use crate::commits::{Order, Refused, Work};
 use crate::endpoint::{DropboxEndpoint, NAME_UNITS_MAX, SMALL_BYTES_MAX, wire_path};
 use crate::errors::{Failure, LookupError, RestoreError, RevisionsError};
 use crate::session::{self, LargeSession, Progress};
@@ -172,6 +173,57 @@ impl Sink for DropboxEndpoint {
             Some(previous) => self.bring_back(&current, &previous.rev).await,
             None => delete(&self.api, id, rev).await,
         }
+    }
+
+    /// What was copied says itself whether it is the right content, so nobody asks before.
+    async fn reuse(
+        &self,
+        held: &Placed,
+        destination: &Destination,
+        _correlation: &Correlation,
+        digests: &Digests,
+    ) -> Result<Option<Placed>> {
+        let (Destination::New { draft }, Some(wanted)) = (destination, digests.content_hash) else {
+            // A copy replaces nothing, and one that cannot be recognised proves nothing.
+            return Ok(None);
+        };
+        let place = target(draft);
+        let path = wire_path(&place);
+        let order = Order {
+            work: Work::Copy {
+                from: held.asset.as_str().to_owned(),
+            },
+            commit: CommitInfo {
+                path: path.clone(),
+                mode: WriteMode::Add,
+                mute: true,
+                strict_conflict: true,
+            },
+            size: digests.size,
+            content_hash: Some(wanted),
+        };
+        let namespace = self.namespace_of(&place);
+        let file = match self.commits.settle(&namespace, order, None).await {
+            Ok(file) => file,
+            Err(Refused::Conflict(error)) => return Err(error.with_context("path", &path)),
+            Err(Refused::Other(error)) => {
+                return match error.kind() {
+                    // It is gone or may not be used: the bytes are sent instead.
+                    Kind::NotFound | Kind::Restricted => {
+                        tracing::info!(asset = %held.asset, error = %error.chain(), "it cannot be copied");
+                        Ok(None)
+                    }
+                    _ => Err(error.with_context("path", &path)),
+                };
+            }
+        };
+        if file.size == digests.size && file.content_hash == Some(wanted) {
+            return Ok(Some(placed(file, Evidence::E2)));
+        }
+        // People changed what we placed, and the copy is of that.
+        tracing::info!(asset = %held.asset, "it has other bytes by now; its copy is taken back");
+        delete(&self.api, &file.id, &file.rev).await?;
+        Ok(None)
     }
 }
 

@@ -8,6 +8,7 @@
 mod account;
 mod cloud;
 mod commits;
+mod copies;
 mod express;
 mod reading;
 mod sandbox;

@@ -372,6 +372,52 @@ pub(crate) struct RelocationArg<'a> {
     pub(crate) to_path: &'a str,
 }
 
+#[derive(Debug, Serialize)]
+pub(crate) struct RelocationBatchArg<'a> {
+    pub(crate) entries: &'a [RelocationArg<'a>],
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct JobArg<'a> {
+    pub(crate) async_job_id: &'a str,
+}
+
+/// What a batch answers that may take its time: also what asking for it does.
+#[derive(Debug)]
+pub(crate) enum Launched {
+    Complete(Vec<Value>),
+    /// It goes on under this name.
+    Job(String),
+    InProgress,
+}
+
+impl<'de> Deserialize<'de> for Launched {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let answer = Value::deserialize(deserializer)?;
+        let text = |name: &str| answer[name].as_str().map(str::to_owned);
+        let launched = match Tagged::of(&answer).tag {
+            "complete" => answer["entries"]
+                .as_array()
+                .cloned()
+                .map(Launched::Complete),
+            "async_job_id" => text("async_job_id").map(Launched::Job),
+            "in_progress" => Some(Launched::InProgress),
+            _ => None,
+        };
+        launched.ok_or_else(|| serde::de::Error::custom("neither entries nor a job"))
+    }
+}
+
+/// An entry of a batch of copies: the file that was made, or why not.
+pub(crate) fn copied<E: Union>(entry: &Value) -> serde_json::Result<Entry<FileMetadata, E>> {
+    let tagged = Tagged::of(entry);
+    Ok(match (tagged.tag, tagged.nested()) {
+        ("success", Some(file)) => Entry::Success(serde_json::from_value(file.clone())?),
+        ("failure", failure) => Entry::Failure(E::decode(failure.unwrap_or(&Value::Null))),
+        _ => Entry::Failure(E::decode(entry)),
+    })
+}
+
 /// A result of which only success matters.
 #[derive(Debug)]
 pub(crate) struct Ignored;

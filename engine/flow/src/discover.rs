@@ -4,8 +4,8 @@
 //! over a million assets holds a page of them, changed or not.
 
 use windlass_core::{
-    Asset, Change, Cursor, Ledger, MemorySpool, Result, Scope, Source, Spool, SpoolEntry,
-    SpoolOrder,
+    Asset, Change, ContentHash, Cursor, Ledger, MemorySpool, Result, Scope, Source, Spool,
+    SpoolEntry, SpoolOrder,
 };
 
 use crate::observe::{Event, Observer};
@@ -182,6 +182,11 @@ impl Sorted {
     /// How many there are in all.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether each content was named before; all are remembered.
+    pub(crate) async fn seen(&mut self, contents: &[ContentHash]) -> Result<Vec<bool>> {
+        self.spool.seen(contents).await
     }
 
     /// About `assets` of the next ones; none at the end. Assets whose paths differ only in case or normal form

@@ -9,6 +9,7 @@ mod caps;
 mod compare;
 mod custody;
 mod discover;
+mod duplicates;
 mod explain;
 mod flows;
 mod observe;
@@ -25,11 +26,14 @@ pub use compare::{Comparison, Difference, DifferentStep, Differs, Tolerance};
 pub use custody::{
     After, CUSTODY_DOCUMENT, Custody, CustodyHeader, CustodySums, export_custody, verify_custody,
 };
+pub use duplicates::Duplicates;
 pub use explain::{Explanation, explain};
 pub use flows::ingest::{Ingest, IngestOptions};
 pub use observe::{Event, Observer, RunStatus, Silent};
 pub use pace::Pace;
-pub use plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work, draft_digest};
+pub use plan::{
+    Leave, Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work, draft_digest,
+};
 pub use planfile::{Forecast, PLAN_DOCUMENT, PlanFileReader, PlanFileWriter, PlanHeader, ReadPlan};
 pub use report::{AssetLine, ReasonLine, Report, Saved, TallyLine, each_asset};
 pub use run::{Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};

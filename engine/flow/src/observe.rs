@@ -19,6 +19,13 @@ pub enum Event<'a> {
         /// Assets in all.
         assets: u64,
     },
+    /// Files were hashed where they are, to find those whose bytes need not move.
+    Hashed {
+        /// How many so far.
+        assets: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// This many files were held beside the ledger so far.
     Audited {
         /// Files so far, at either side.

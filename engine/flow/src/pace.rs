@@ -41,11 +41,14 @@ impl Pace {
     /// Seconds that a plan's steps take at this pace, whichever is more: by their number or by their bytes.
     pub fn seconds_for(&self, summary: &PlanSummary) -> u64 {
         let (mut steps, mut bytes) = (0, 0);
-        for (_, (of_action, bytes_of_action)) in
+        for (action, (of_action, bytes_of_action)) in
             summary.planned().filter(|(action, _)| action.acts())
         {
             steps += of_action;
-            bytes += bytes_of_action;
+            bytes += match action.reuses() {
+                true => 0,
+                false => bytes_of_action,
+            };
         }
         let took = self.took.as_secs_f64();
         let by_steps = took * steps as f64 / self.done.steps.max(1) as f64;

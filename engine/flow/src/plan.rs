@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
-    Action, Asset, AssetId, AssetPath, Blake3, Correlation, Destination, Draft, Error, Finding,
-    Kind, NewStep, Placement, Result, RunOrigin, StepState,
+    Action, Asset, AssetId, AssetPath, Blake3, ContentHash, Correlation, Destination, Draft, Error,
+    Finding, Kind, NewStep, Placement, Result, RunOrigin, StepState,
 };
 
 /// Why an asset is skipped that is [`Unchanged`].
@@ -127,6 +127,12 @@ pub enum Work {
         destination: Destination,
         /// The mark that tells a lost answer from a failure.
         correlation: Correlation,
+        /// Its bytes are at the sink already, or will be once another step is done: they need not move.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reuse: bool,
+        /// What it was at the sink before, together with other files that may stay it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leave: Option<Leave>,
     },
     /// Change metadata only.
     Update {
@@ -139,11 +145,63 @@ pub enum Work {
     },
 }
 
+/// An asset at the sink that stands for several files, and is left by one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leave {
+    /// The asset.
+    pub asset: AssetId,
+    /// The collection that it is taken out of, where no other file has it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<AssetPath>,
+}
+
 impl Work {
     /// The asset at its source.
     pub fn asset(&self) -> &Asset {
         match self {
             Work::Place { asset, .. } | Work::Update { asset, .. } => asset,
+        }
+    }
+
+    /// The content that it brings to the sink, where the plan knows which.
+    pub(crate) fn content(&self) -> Option<ContentHash> {
+        match self {
+            Work::Place { asset, .. } => asset.content_hash.filter(|_| asset.size > 0),
+            Work::Update { .. } => None,
+        }
+    }
+
+    /// The asset that it leaves to other files.
+    pub(crate) fn leaves(&self) -> Option<&AssetId> {
+        match self {
+            Work::Place { leave, .. } => leave.as_ref().map(|leave| &leave.asset),
+            Work::Update { .. } => None,
+        }
+    }
+
+    /// Makes it a version of the asset that it was to leave: no other file stands for that one any more.
+    pub(crate) fn stay(&mut self) {
+        if let Work::Place {
+            destination,
+            reuse,
+            leave,
+            ..
+        } = self
+            && let Some(Leave { asset, .. }) = leave.take()
+        {
+            let draft = destination.draft().clone();
+            *destination = Destination::Version { asset, draft };
+            *reuse = false;
+        }
+    }
+
+    /// The content, by size and hash, that need not move.
+    pub(crate) fn reuses(&self) -> Option<(u64, ContentHash)> {
+        match self {
+            Work::Place {
+                asset, reuse: true, ..
+            } => self.content().map(|content| (asset.size, content)),
+            Work::Place { .. } | Work::Update { .. } => None,
         }
     }
 
@@ -263,6 +321,17 @@ impl PlanSummary {
     /// True when running it would change nothing.
     pub fn is_empty(&self) -> bool {
         !self.steps.keys().any(|action| action.acts())
+    }
+
+    /// How many steps take their bytes from what the sink has, and how many bytes need not move for them.
+    pub fn reused(&self) -> (u64, u64) {
+        let reused = self.planned().filter(|(action, _)| action.reuses());
+        reused.fold(
+            (0, 0),
+            |(steps, bytes), (_, (of_action, bytes_of_action))| {
+                (steps + of_action, bytes + bytes_of_action)
+            },
+        )
     }
 
     /// Steps and bytes by action, without what is unchanged.

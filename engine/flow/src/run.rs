@@ -32,6 +32,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod tracker;
+mod twins;
 
 use shift::Shift;
 use step::StepRunner;

@@ -1,6 +1,7 @@
 //! Flows against memory endpoints: what is decided, what is done, what a crash leaves.
 
 mod custody;
+mod duplicates;
 mod passes;
 mod planfiles;
 mod running;
@@ -21,8 +22,8 @@ use windlass_core::{
 use windlass_transfer::{Engine, EngineOptions};
 
 use crate::{
-    Approval, Ingest, IngestOptions, Plan, Report, RunOptions, RunOutcome, Runner, Selection,
-    Silent, next_run_to_resume,
+    Approval, Duplicates, Ingest, IngestOptions, Plan, Report, RunOptions, RunOutcome, Runner,
+    Selection, Silent, next_run_to_resume,
 };
 
 /// Maps the third folder of a path to a field, and holds what is in none.
@@ -87,6 +88,7 @@ struct World {
     set: BTreeMap<String, Value>,
     transfers: usize,
     retry_held: bool,
+    duplicates: Option<Duplicates>,
 }
 
 impl World {
@@ -98,6 +100,7 @@ impl World {
             hooks: hooks(""),
             set: BTreeMap::from([("approval".into(), Value::Text("Approved".into()))]),
             transfers: 4,
+            duplicates: None,
             retry_held: false,
         }
     }
@@ -123,6 +126,7 @@ impl World {
                 asset_type: None,
                 set: self.set.clone(),
                 availability: None,
+                duplicates: self.duplicates,
                 retry_held: self.retry_held,
             },
             source: Arc::new(self.source.clone()),
@@ -543,6 +547,7 @@ async fn a_step_whose_worker_died_after_its_commit_is_adopted_without_sending_a_
         asset,
         destination,
         correlation,
+        ..
     }) = crate::Work::from_payload(&leased[0].payload)
     else {
         panic!("a step that places");

@@ -80,6 +80,9 @@ macro_rules! conformance_suite {
             facts_of_a_run_are_counted_where_its_steps_are
             steps_about_a_path_are_found_with_what_they_were_to_do
             placements_are_read_in_order_and_found_by_what_they_became
+            contents_are_found_where_they_were_placed_last
+            a_link_is_unchanged_while_its_asset_stands_for_another
+            scratch_space_remembers_contents
             scratch_space_applies_entries_in_order
             scratch_space_keeps_assets_of_one_path_under_keys_of_their_own
             scratch_spaces_are_apart_and_hold_thousands
@@ -152,6 +155,8 @@ pub fn placement(n: u64) -> Placement {
             content_hash: Some(ContentHash::of(&bytes)),
         },
         draft_digest: Blake3::of(b"draft"),
+        collection: AssetPath::new("/library"),
+        linked: false,
     }
 }
 

@@ -410,6 +410,18 @@ impl Ledger for SqlLedger {
         self.reader.placed_as(sink, assets).await
     }
 
+    async fn holding(
+        &self,
+        sink: &str,
+        contents: &[(u64, ContentHash)],
+    ) -> Result<Vec<Option<Placement>>> {
+        self.reader.holding(sink, contents).await
+    }
+
+    async fn holds_size(&self, sink: &str, sizes: &[u64]) -> Result<Vec<bool>> {
+        self.reader.holds_size(sink, sizes).await
+    }
+
     async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>> {
         self.reader.unchanged(flow, source, assets).await
     }

@@ -20,7 +20,7 @@ use crate::writer::Writer;
 pub(crate) const APPLICATION_ID: i64 = 0x574e_444c;
 
 /// The newest schema this version knows. Also written by the last migration.
-pub(crate) const SCHEMA_VERSION: i64 = 3;
+pub(crate) const SCHEMA_VERSION: i64 = 4;
 
 /// What every SQLite file begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -339,6 +339,11 @@ pub(crate) fn migrator() -> Migrator {
             3,
             "proof",
             include_str!("../migrations/sqlite/0003_proof.sql"),
+        ),
+        (
+            4,
+            "reuse",
+            include_str!("../migrations/sqlite/0004_reuse.sql"),
         ),
     ];
     let migrations = migrations.map(|(version, name, sql)| {

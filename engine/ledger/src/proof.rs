@@ -65,12 +65,12 @@ pub(crate) const ATTEMPTS: &str = custody!("WHERE custody.step = $1 ORDER BY cus
 
 pub(crate) const PLACEMENTS_AFTER: &str = "SELECT flow, source, source_asset, source_revision, source_path, \
      sink, sink_asset, sink_revision, sink_size, sink_content_hash, evidence, size, blake3, \
-     content_hash, draft_digest FROM placement \
+     content_hash, draft_digest, collection, linked FROM placement \
      WHERE flow = $1 AND source = $2 AND source_asset > $3 ORDER BY source_asset LIMIT $4";
 
 pub(crate) const PLACED_AS: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
      source_revision, source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, \
-     evidence, size, blake3, content_hash, draft_digest \
+     evidence, size, blake3, content_hash, draft_digest, collection, linked \
      FROM json_each($2) AS wanted CROSS JOIN placement \
      WHERE sink = $1 AND sink_asset = wanted.value ORDER BY wanted.key, flow, source, source_asset";
 

@@ -41,7 +41,7 @@ pub(crate) const CONTENTS: &str = "SELECT wanted.key AS position, content_hash, 
 
 pub(crate) const PLACEMENTS: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
      source_revision, source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, \
-     evidence, size, blake3, content_hash, draft_digest \
+     evidence, size, blake3, content_hash, draft_digest, collection, linked \
      FROM json_each($3) AS wanted CROSS JOIN placement \
      WHERE flow = $1 AND source = $2 AND source_asset = wanted.value";
 
@@ -49,7 +49,20 @@ pub(crate) const PLACEMENTS: &str = "SELECT wanted.key AS position, flow, source
 pub(crate) const CHANGED: &str = "SELECT wanted.key AS position FROM jsonb_each($3) AS wanted \
      WHERE NOT EXISTS (SELECT 1 FROM placement WHERE flow = $1 AND source = $2 \
      AND source_asset = wanted.value->>0 AND source_revision = wanted.value->>1 \
-     AND source_path = wanted.value->>2)";
+     AND source_path = wanted.value->>2 AND (linked = 0 OR EXISTS (SELECT 1 FROM placement AS owner \
+     WHERE owner.sink = placement.sink AND owner.sink_asset = placement.sink_asset AND owner.linked = 0)))";
+
+// The one that was placed last of those that have the content.
+pub(crate) const HOLDING: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
+     source_revision, source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, \
+     evidence, size, blake3, content_hash, draft_digest, collection, linked \
+     FROM jsonb_each($2) AS wanted CROSS JOIN placement \
+     WHERE placement.rowid = (SELECT rowid FROM placement AS held WHERE held.sink = $1 \
+     AND held.size = wanted.value->>0 AND held.content_hash = unhex(wanted.value->>1) \
+     ORDER BY held.step DESC LIMIT 1)";
+
+pub(crate) const HOLDS_SIZE: &str = "SELECT wanted.key AS position FROM json_each($2) AS wanted \
+     WHERE EXISTS (SELECT 1 FROM placement WHERE sink = $1 AND size = wanted.value)";
 
 pub(crate) const SESSIONS: &str = "SELECT wanted.key AS position, session \
      FROM json_each($1) AS wanted CROSS JOIN upload_session WHERE step = wanted.value";
@@ -160,6 +173,40 @@ impl Reader {
     ) -> Result<Vec<Option<Placement>>> {
         self.of_assets(PLACEMENTS, (flow, source), assets, |row| row.placement())
             .await
+    }
+
+    pub(crate) async fn holding(
+        &self,
+        sink: &str,
+        contents: &[(u64, ContentHash)],
+    ) -> Result<Vec<Option<Placement>>> {
+        let mut found = Vec::with_capacity(contents.len());
+        for part in contents.chunks(KEYS_A_STATEMENT) {
+            let rows = sqlx::query(HOLDING)
+                .bind(sink.to_owned())
+                .bind(set(part)?)
+                .fetch_all(&self.pool)
+                .await;
+            let rows = self.told(rows)?;
+            self.in_order(&mut found, part.len(), &rows, |row| row.placement())?;
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn holds_size(&self, sink: &str, sizes: &[u64]) -> Result<Vec<bool>> {
+        let mut found = Vec::with_capacity(sizes.len());
+        for part in sizes.chunks(KEYS_A_STATEMENT) {
+            let rows = sqlx::query(HOLDS_SIZE)
+                .bind(sink.to_owned())
+                .bind(set(part)?)
+                .fetch_all(&self.pool)
+                .await;
+            let rows = self.told(rows)?;
+            let mut held = Vec::with_capacity(part.len());
+            self.in_order(&mut held, part.len(), &rows, |_| Ok(()))?;
+            found.extend(held.iter().map(Option::is_some));
+        }
+        Ok(found)
     }
 
     pub(crate) async fn unchanged(

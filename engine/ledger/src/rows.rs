@@ -246,6 +246,8 @@ impl Columns<'_> {
                 content_hash: self.content_hash("content_hash")?,
             },
             draft_digest: self.blake3("draft_digest")?,
+            collection: AssetPath::new(&self.text("collection")?),
+            linked: self.number("linked")? != 0,
         })
     }
 

@@ -71,19 +71,21 @@ pub(crate) const ADD_CONTENTS: &str = "INSERT INTO content (content_hash, blake3
 
 pub(crate) const PLACE: &str = "INSERT INTO placement (flow, source, source_asset, source_revision, \
      source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, evidence, size, \
-     blake3, content_hash, draft_digest, step, at) \
+     blake3, content_hash, draft_digest, collection, linked, step, at) \
      SELECT value->>'flow', value->>'source', value->>'source_asset', value->>'source_revision', \
      value->>'source_path', value->>'sink', value->>'sink_asset', value->>'sink_revision', \
      CAST(value->>'sink_size' AS BIGINT), unhex(value->>'sink_content_hash'), value->>'evidence', \
      CAST(value->>'size' AS BIGINT), unhex(value->>'blake3'), unhex(value->>'content_hash'), \
-     unhex(value->>'draft_digest'), CAST(value->>'step' AS BIGINT), $2 \
+     unhex(value->>'draft_digest'), value->>'collection', CAST(value->>'linked' AS BIGINT), \
+     CAST(value->>'step' AS BIGINT), $2 \
      FROM jsonb_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
      source_revision = excluded.source_revision, source_path = excluded.source_path, \
      sink = excluded.sink, sink_asset = excluded.sink_asset, \
      sink_revision = excluded.sink_revision, sink_size = excluded.sink_size, \
      sink_content_hash = excluded.sink_content_hash, evidence = excluded.evidence, \
      size = excluded.size, blake3 = excluded.blake3, content_hash = excluded.content_hash, \
-     draft_digest = excluded.draft_digest, step = excluded.step, at = excluded.at";
+     draft_digest = excluded.draft_digest, collection = excluded.collection, \
+     linked = excluded.linked, step = excluded.step, at = excluded.at";
 
 pub(crate) const HOLD: &str = "INSERT INTO hold (flow, source, source_asset, source_revision, \
      draft_digest, reason, step, at) SELECT value->>'flow', value->>'source', \
@@ -117,6 +119,8 @@ struct PlacementRow<'a> {
     blake3: Blake3,
     content_hash: Option<ContentHash>,
     draft_digest: Blake3,
+    collection: &'a AssetPath,
+    linked: i64,
     step: i64,
 }
 
@@ -431,6 +435,8 @@ async fn place(
             blake3: digests.blake3,
             content_hash: digests.content_hash,
             draft_digest: placement.draft_digest,
+            collection: &placement.collection,
+            linked: i64::from(placement.linked),
             step: *step,
         });
     }

@@ -9,13 +9,21 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Row};
-use windlass_core::{Asset, AssetId, Error, Kind, Result, Spool, SpoolEntry, SpoolOrder};
+use windlass_core::{
+    Asset, AssetId, ContentHash, Error, Kind, Result, Spool, SpoolEntry, SpoolOrder,
+};
 
 use crate::error::explain;
 use crate::rows::set;
 
 const MAKE: &str = "CREATE TABLE asset (place TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, \
      id TEXT NOT NULL UNIQUE, asset TEXT NOT NULL) STRICT, WITHOUT ROWID";
+
+const MAKE_SEEN: &str = "CREATE TABLE seen (content BLOB PRIMARY KEY) STRICT, WITHOUT ROWID";
+
+// What is inserted was not there: in the order of the set, so that the first of several alike is the new one.
+const SEE: &str = "INSERT INTO seen (content) SELECT unhex(value) FROM json_each($1) WHERE true \
+     ON CONFLICT (content) DO NOTHING RETURNING hex(content)";
 
 // REPLACE takes away whatever has the same key, id or place, which is what a listing means.
 const PUT: &str = "INSERT OR REPLACE INTO asset (place, key, id, asset) \
@@ -65,10 +73,10 @@ impl FileSpool {
             .connect()
             .await;
         let mut connection = connected.map_err(|error| explain(&file, "make", error))?;
-        sqlx::query(MAKE)
-            .execute(&mut connection)
-            .await
-            .map_err(|error| explain(&file, "write", error))?;
+        for make in [MAKE, MAKE_SEEN] {
+            let made = sqlx::query(make).execute(&mut connection).await;
+            made.map_err(|error| explain(&file, "write", error))?;
+        }
         std::fs::remove_file(&file).map_err(|error| {
             Error::new(Kind::Config, "a scratch file cannot be unlinked")
                 .with_context("file", file.display())
@@ -207,6 +215,25 @@ impl Spool for FileSpool {
             .iter()
             .map(|row| asset(self.told(row.try_get(0))?))
             .collect()
+    }
+
+    async fn seen(&mut self, contents: &[ContentHash]) -> Result<Vec<bool>> {
+        let mut seen = Vec::with_capacity(contents.len());
+        for contents in contents.chunks(ENTRIES_A_STATEMENT) {
+            let texts: Vec<String> = contents.iter().map(|content| content.to_hex()).collect();
+            let rows = sqlx::query(SEE)
+                .bind(set(&texts)?)
+                .fetch_all(&mut self.connection)
+                .await;
+            let mut fresh = std::collections::HashSet::new();
+            for row in &self.told(rows)? {
+                let content: String = self.told(row.try_get(0))?;
+                fresh.insert(content.to_lowercase());
+            }
+            // The first that names a fresh content takes it out.
+            seen.extend(texts.iter().map(|text| !fresh.remove(text)));
+        }
+        Ok(seen)
     }
 }
 

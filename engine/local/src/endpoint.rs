@@ -103,6 +103,8 @@ fn capabilities() -> Capabilities {
             bytes_max: 4 << 20,
             at_once: 64,
         }),
+        digests_in_place: true,
+        reuse: None,
     }
 }
 

@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 mod content;
+mod digests;
 mod endpoint;
 mod handles;
 mod map;

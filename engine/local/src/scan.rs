@@ -35,7 +35,7 @@ use crate::tree::{TreeFolder, Visit, not_utf8, shown, walk};
 
 /// From this size on a file is worth all threads at once. Below, the threads have other files; hashing this much takes
 /// one thread about 15 ms, so little is lost where they have not.
-const LARGE_BYTES_MIN: u64 = 32 << 20;
+pub(crate) const LARGE_BYTES_MIN: u64 = 32 << 20;
 
 /// Large files that wait for the lane. What does not fit is hashed by the worker that found it.
 const LARGE_WAITING: usize = 2;
@@ -52,7 +52,7 @@ const RESULTS_WAITING: usize = 16;
 
 /// How old the last change of a file must be before it is looked at: two changes within one tick of the kernel's clock
 /// (at most 10 ms) have the same time, and the second one would not be seen.
-const TICK: Duration = Duration::from_millis(20);
+pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// How to scan.
 #[derive(Clone, Debug, Default)]

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use windlass_core::{
-    Asset, AssetId, AssetPath, AssetStream, ChangePage, Cursor, Error, Kind, Result, Scope, Source,
-    Status,
+    Asset, AssetId, AssetPath, AssetStream, ChangePage, Cursor, Digests, Error, Kind, Result,
+    Scope, Source, Status,
 };
 
 use crate::endpoint::{LocalEndpoint, blocking};
@@ -46,6 +46,10 @@ impl Source for LocalEndpoint {
 
     async fn tags(&self, assets: &[Asset]) -> Result<Vec<Vec<String>>> {
         Ok(vec![Vec::new(); assets.len()])
+    }
+
+    async fn digests(&self, assets: &[Asset]) -> Result<Vec<Option<Digests>>> {
+        self.digests_of(assets).await
     }
 
     /// Always on a blocking thread, however small the range: a share may take a second to answer, and the runtime's

@@ -33,6 +33,8 @@ impl Discard {
                 wants_chunk_hash: false,
                 resumes: false,
                 together: None,
+                digests_in_place: false,
+                reuse: None,
             },
         }
     }

@@ -257,11 +257,39 @@ async fn operate(fixture: &Fixture, script: Arc<Scripted>) -> Result<Value> {
             };
             endpoint.remove(&placed).await.map(|()| json!("gone"))
         }
+        "copy_batch" => {
+            let held = Placed {
+                asset: asset.id,
+                revision: asset.revision,
+                size: 1,
+                content_hash: None,
+                evidence: Evidence::E0,
+            };
+            let (one, other) =
+                futures_util::join!(copy(&endpoint, &held, "B"), copy(&endpoint, &held, "C"));
+            Ok(json!([one, other]))
+        }
         "create_folder" => {
             let path = AssetPath::new("/Campaign/New");
             endpoint.create_folder(&path).await.map(|()| json!("there"))
         }
         other => panic!("no operation for {other}"),
+    }
+}
+
+/// What a copy comes to; `bytes` where they have to be sent.
+async fn copy(endpoint: &DropboxEndpoint, held: &Placed, name: &str) -> Value {
+    let destination = destination(name);
+    let digests = Digests {
+        size: 1,
+        blake3: Blake3::of(b"A"),
+        content_hash: Some(ContentHash::of(b"A")),
+    };
+    let mark = Correlation::derive("fixture", "", name, "");
+    match endpoint.reuse(held, &destination, &mark, &digests).await {
+        Ok(None) => json!("bytes"),
+        Ok(Some(placed)) => serde_json::to_value(placed).unwrap(),
+        Err(error) => outcome(Err(error)),
     }
 }
 
@@ -292,9 +320,8 @@ fn page(page: ChangePage) -> Value {
 }
 
 /// Uploads so many times the letter A.
-async fn place(endpoint: &DropboxEndpoint, name: &str, length: usize) -> Result<Value> {
-    let bytes = Bytes::from(vec![b'A'; length]);
-    let destination = Destination::New {
+fn destination(name: &str) -> Destination {
+    Destination::New {
         draft: Draft {
             name: name.to_owned(),
             file_name: format!("{name}.bin"),
@@ -303,7 +330,12 @@ async fn place(endpoint: &DropboxEndpoint, name: &str, length: usize) -> Result<
             fields: Vec::new(),
             availability: None,
         },
-    };
+    }
+}
+
+async fn place(endpoint: &DropboxEndpoint, name: &str, length: usize) -> Result<Value> {
+    let bytes = Bytes::from(vec![b'A'; length]);
+    let destination = destination(name);
     let mark = Correlation::derive("contract", "fixtures", name, "1");
     let session = endpoint.begin(&destination, length as u64, &mark).await?;
     for start in (0..length).step_by(4 << 20) {

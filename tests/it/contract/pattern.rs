@@ -18,6 +18,7 @@ const PLACEHOLDERS: &[(&str, &str, &str)] = &[
     ),
     ("id", r"id:[\w-]{20,}", r#""id:AbCdEfGhIjAAAAAAAAAAAQ""#),
     ("id2", r"id:[\w-]{20,}", r#""id:AbCdEfGhIjAAAAAAAAAAAw""#),
+    ("id3", r"id:[\w-]{20,}", r#""id:AbCdEfGhIjAAAAAAAAAAA3""#),
     ("folder", r"id:[\w-]{20,}", r#""id:AbCdEfGhIjAAAAAAAAAAAg""#),
     (
         "rev",
@@ -28,6 +29,11 @@ const PLACEHOLDERS: &[(&str, &str, &str)] = &[
         "rev2",
         r"[0-9a-f]{9,}",
         r#""0164aa10c2e3f5000000012ab34cd57""#,
+    ),
+    (
+        "rev3",
+        r"[0-9a-f]{9,}",
+        r#""0164aa10c2e3f5000000012ab34cd58""#,
     ),
     ("cursor", r"\S{20,}", r#""AAHxExampleCursorOfAListing-1""#),
     ("cursor2", r"\S{20,}", r#""AAHxExampleCursorOfAListing-2""#),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use windlass_celum::{CelumProfile, ChecksumRule, UploadMode};
 use windlass_core::memory::MemoryEndpoint;
-use windlass_core::{AssetPath, Capabilities, Endpoint, Sink, Source, UploadOrder};
+use windlass_core::{AssetPath, Capabilities, Endpoint, Reuse, Sink, Source, UploadOrder};
 use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_sandbox::celum::{self, Profile};
 use windlass_sandbox::{Sandbox, SandboxOptions};
@@ -37,6 +37,20 @@ async fn memory_keeps_every_promise() {
     let endpoint = Arc::new(MemoryEndpoint::new("memory"));
     endpoint.create_folder("/Suite").unwrap();
     suite::run(&subject(endpoint, "/Suite", ())).await;
+}
+
+#[tokio::test]
+async fn memory_that_copies_or_links_keeps_every_promise() {
+    for reuse in [Reuse::Copy, Reuse::Link] {
+        let sheet = Capabilities {
+            digests_in_place: true,
+            reuse: Some(reuse),
+            ..MemoryEndpoint::new("rich").capabilities().clone()
+        };
+        let endpoint = Arc::new(MemoryEndpoint::with_capabilities("memory", sheet));
+        endpoint.create_folder("/Suite").unwrap();
+        suite::run(&subject(endpoint, "/Suite", ())).await;
+    }
 }
 
 #[tokio::test]

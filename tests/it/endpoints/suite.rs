@@ -10,7 +10,7 @@ use crate::support::noise;
 use bytes::Bytes;
 use windlass_core::{
     Asset, AssetPath, Blake3, Change, Chunk, ContentHash, Correlation, Destination, Digests, Draft,
-    Expected, Kind, Placed, Result, Scope, Sink, Source,
+    Expected, Kind, Placed, Result, Reuse, Revision, Scope, Sink, Source,
 };
 
 /// How often a flow tries what may pass.
@@ -38,6 +38,8 @@ pub(super) async fn run(subject: &Subject) {
     a_lost_commit_is_found_and_nothing_else_is(subject).await;
     a_replaced_asset_is_not_read_as_its_old_revision(subject).await;
     what_was_placed_can_be_removed_and_is_gone(subject).await;
+    what_is_there_is_reused_and_what_changed_is_not(subject).await;
+    digests_in_place_are_those_of_the_bytes(subject).await;
     a_listing_names_every_asset_once(subject).await;
     a_scope_that_is_not_there_is_not_found(subject).await;
 }
@@ -321,6 +323,110 @@ async fn what_was_placed_can_be_removed_and_is_gone(subject: &Subject) {
     assert_eq!(subject.stat(&placed).await, None);
     // Again: it is gone already, and that is no error.
     subject.sink.remove(&placed).await.unwrap();
+}
+
+async fn what_is_there_is_reused_and_what_changed_is_not(subject: &Subject) {
+    let Some(reuse) = subject.sink.capabilities().reuse else {
+        return;
+    };
+    let bytes = noise(30_000, 8);
+    let held = subject.place("held.bin", &bytes).await;
+    let expected = Expected::from(&digests(&bytes));
+    let further = |name: &str| {
+        let mut draft = subject.draft(name);
+        draft.collection = subject.collection.join("Further");
+        Destination::New { draft }
+    };
+    let again = async |held: &Placed, name: &str| {
+        let (destination, mark) = (further(name), mark(name));
+        let mut tries = TRIES;
+        loop {
+            let reused = subject
+                .sink
+                .reuse(held, &destination, &mark, &digests(&bytes))
+                .await;
+            tries -= 1;
+            match reused {
+                Err(error) if error.is_temporary() && tries > 0 => {}
+                ended => return ended.unwrap(),
+            }
+            if reuse == Reuse::Copy {
+                let found = subject.sink.find(&destination, &mark, &expected).await;
+                if let Some(placed) = found.unwrap() {
+                    return Some(placed);
+                }
+            }
+        }
+    };
+    let placed = again(&held, "further.bin").await.expect("it is there");
+    assert_eq!(placed.asset == held.asset, reuse == Reuse::Link);
+    let asset = subject.stat(&placed).await.expect("it is there");
+    let mut read = Vec::new();
+    match subject.source.capabilities().range_reads {
+        true => {
+            let read_all = subject.read(&asset, 0..asset.size, &mut read).await;
+            read_all.unwrap();
+            assert_eq!(read, bytes);
+        }
+        false => assert_eq!(asset.size, 30_000),
+    }
+    if reuse == Reuse::Link {
+        // Once more changes nothing; out of one collection it is still in the other, and never out of the last.
+        assert_eq!(again(&held, "further.bin").await, Some(placed));
+        let unlink = async |collection: AssetPath| {
+            let mut tries = TRIES;
+            loop {
+                tries -= 1;
+                match subject.sink.unlink(&held.asset, &collection).await {
+                    Err(error) if error.is_temporary() && tries > 0 => {}
+                    ended => return ended.unwrap(),
+                }
+            }
+        };
+        assert!(unlink(subject.collection.join("Further")).await);
+        assert!(!unlink(subject.collection.clone()).await);
+        assert!(subject.stat(&held).await.is_some());
+    }
+    // A new version is another content, and what is gone is none.
+    let destination = Destination::Version {
+        asset: held.asset.clone(),
+        draft: subject.draft("held.bin"),
+    };
+    subject
+        .upload(&destination, b"another", &mark("held-2"))
+        .await
+        .unwrap();
+    assert_eq!(again(&held, "stale.bin").await, None);
+    let gone = subject.place("soon gone.bin", &bytes).await;
+    subject.sink.remove(&gone).await.unwrap();
+    assert_eq!(again(&gone, "gone.bin").await, None);
+    let stale = subject.list().await;
+    let stale = stale
+        .iter()
+        .filter(|asset| asset.path.name() == "stale.bin");
+    assert_eq!(stale.count(), 0, "a copy of other bytes was left behind");
+}
+
+async fn digests_in_place_are_those_of_the_bytes(subject: &Subject) {
+    if !subject.source.capabilities().digests_in_place {
+        return;
+    }
+    let contents = [
+        b"small".to_vec(),
+        noise(3 << 20, 21),
+        noise((33 << 20) + 5, 22),
+    ];
+    let mut assets = Vec::new();
+    for (n, bytes) in contents.iter().enumerate() {
+        let placed = subject.place(&format!("digest-{n}.bin"), bytes).await;
+        assets.push(subject.stat(&placed).await.expect("it is there"));
+    }
+    let mut replaced = assets[0].clone();
+    replaced.revision = Revision::new("another");
+    assets.push(replaced);
+    let computed = subject.source.digests(&assets).await.unwrap();
+    let expected = contents.iter().map(|bytes| Some(digests(bytes)));
+    assert_eq!(computed, expected.chain([None]).collect::<Vec<_>>());
 }
 
 async fn a_listing_names_every_asset_once(subject: &Subject) {

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass_core::sign::PublicKey;
 use windlass_core::{ByteSize, Error, Kind, Result};
-use windlass_flow::{Approval, RemovalCap, Selection};
+use windlass_flow::{Approval, Duplicates, RemovalCap, Selection};
 
 pub(crate) use layers::{Layered, Overlay, load};
 pub(crate) use secrets::SecretRef;
@@ -225,6 +225,28 @@ pub(crate) enum FlowConfig {
     Ingest(IngestConfig),
 }
 
+/// What becomes of files whose bytes are at the other side already.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DuplicatesConfig {
+    /// They are copied there, or linked.
+    Reuse,
+    /// They are left out.
+    Skip,
+    /// They are sent all the same.
+    Place,
+}
+
+impl From<DuplicatesConfig> for Duplicates {
+    fn from(configured: DuplicatesConfig) -> Self {
+        match configured {
+            DuplicatesConfig::Reuse => Duplicates::Reuse,
+            DuplicatesConfig::Skip => Duplicates::Skip,
+            DuplicatesConfig::Place => Duplicates::Place,
+        }
+    }
+}
+
 /// Approved files become governed assets.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -254,6 +276,11 @@ pub(crate) struct IngestConfig {
     /// The most that a run may replace or withdraw without a reviewed plan.
     #[serde(default)]
     pub(crate) max_removals: RemovalsConfig,
+    /// What becomes of files whose bytes are at the other side already: `reuse` copies them there (Dropbox) or links the
+    /// asset to a further collection (CELUM), `skip` leaves them out, `place` sends them all the same. Without it what
+    /// can be copied is, and nothing is linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) duplicates: Option<DuplicatesConfig>,
     /// The asset type for files whose plugin names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asset_type: Option<String>,

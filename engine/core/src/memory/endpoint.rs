@@ -10,7 +10,7 @@ use super::store::{Refusal, Store, gone};
 use crate::asset::{Asset, AssetId, AssetPath, Readable};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::Draft;
-use crate::ports::{Capabilities, CheckItem, Endpoint, HeldBack, UploadOrder};
+use crate::ports::{Capabilities, CheckItem, Endpoint, HeldBack, Reuse, UploadOrder};
 
 /// What a memory endpoint can be told to get wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +45,14 @@ pub enum Operation {
     SetMetadata,
     /// [`Sink::remove`](crate::Sink::remove).
     Remove,
+    /// [`Source::digests`](crate::Source::digests).
+    Digests,
+    /// [`Sink::reuse`](crate::Sink::reuse), before anything is placed.
+    Reuse,
+    /// The answer of a reuse: the asset is placed, the caller is not told.
+    ReuseAnswer,
+    /// [`Sink::unlink`](crate::Sink::unlink).
+    Unlink,
 }
 
 /// What happens to an asset behind its reader's back.
@@ -101,13 +109,20 @@ impl MemoryEndpoint {
                 wants_chunk_hash: false,
                 resumes: true,
                 together: None,
+                digests_in_place: false,
+                reuse: None,
             },
         )
     }
 
-    /// An empty endpoint that can do exactly what the sheet says.
+    /// An empty endpoint that can do exactly what the sheet says. One that links keeps names as a DAM does: a second asset
+    /// of a name is shown with a number.
     pub fn with_capabilities(name: &str, capabilities: Capabilities) -> Self {
-        let store = Store::new(capabilities.folds_names, capabilities.lists_content_hash);
+        let store = Store::new(
+            capabilities.folds_names,
+            capabilities.lists_content_hash,
+            capabilities.reuse == Some(Reuse::Link),
+        );
         MemoryEndpoint {
             name: name.into(),
             capabilities: Arc::new(capabilities),
@@ -207,6 +222,13 @@ impl MemoryEndpoint {
     /// What an asset was made by the drafts that were applied to it.
     pub fn draft(&self, asset: &AssetId) -> Option<Draft> {
         self.lock().file(asset)?.draft.clone()
+    }
+
+    /// The further collections that an asset was linked to, sorted.
+    pub fn links(&self, asset: &AssetId) -> Vec<AssetPath> {
+        let store = self.lock();
+        let file = store.file(asset);
+        file.map_or_else(Vec::new, |file| file.links.iter().cloned().collect())
     }
 
     /// Sets how many entries a page of a listing holds at most; at least 1.

@@ -82,6 +82,8 @@ struct Book {
     leased: BTreeSet<StepId>,
     contents: BTreeMap<ContentHash, ContentRecord>,
     placements: BTreeMap<(String, String, AssetId), Placement>,
+    /// The step that placed each last.
+    placed_by: BTreeMap<(String, String, AssetId), StepId>,
     holds: BTreeMap<(String, String, AssetId), Hold>,
     cursors: BTreeMap<String, Cursor>,
     notes: BTreeMap<StepId, Unfinished>,
@@ -235,7 +237,7 @@ impl Book {
                 record.bytes_moved = *bytes_moved;
                 record.placed = placement.as_ref().map(|placement| placement.placed.clone());
                 if let Some(placement) = placement {
-                    self.place(placement);
+                    self.place(placement, id);
                 }
             }
             Outcome::Held { reason, hold } => {
@@ -325,7 +327,7 @@ impl Book {
         self.custody.push(record);
     }
 
-    fn place(&mut self, placement: &Placement) {
+    fn place(&mut self, placement: &Placement, by: StepId) {
         let digests = &placement.digests;
         if let Some(content_hash) = digests.content_hash {
             self.contents.entry(content_hash).or_insert(ContentRecord {
@@ -340,6 +342,7 @@ impl Book {
             placement.source_asset.clone(),
         );
         self.holds.remove(&key);
+        self.placed_by.insert(key.clone(), by);
         self.placements.insert(key, placement.clone());
     }
 }
@@ -788,14 +791,46 @@ impl Ledger for MemoryLedger {
         Ok(assets.iter().map(of).collect())
     }
 
+    async fn holding(
+        &self,
+        sink: &str,
+        contents: &[(u64, ContentHash)],
+    ) -> Result<Vec<Option<Placement>>> {
+        let book = self.open()?;
+        let held = |(size, hash): &(u64, ContentHash)| {
+            let all = book.placements.iter();
+            let there = all.filter(|(_, p)| {
+                let digests = &p.digests;
+                p.sink == sink && digests.size == *size && digests.content_hash == Some(*hash)
+            });
+            let last = there.max_by_key(|(key, _)| book.placed_by.get(*key));
+            last.map(|(_, placement)| placement.clone())
+        };
+        Ok(contents.iter().map(held).collect())
+    }
+
+    async fn holds_size(&self, sink: &str, sizes: &[u64]) -> Result<Vec<bool>> {
+        let book = self.open()?;
+        let held = |size: &u64| {
+            let mut all = book.placements.values();
+            all.any(|p| p.sink == sink && p.digests.size == *size)
+        };
+        Ok(sizes.iter().map(held).collect())
+    }
+
     async fn unchanged(&self, flow: &str, source: &str, assets: &[Asset]) -> Result<Vec<bool>> {
         let ids: Vec<_> = assets.iter().map(|asset| asset.id.clone()).collect();
         let placements = self.placements(flow, source, &ids).await?;
+        let book = self.open()?;
+        let is_anothers = |linked: &Placement| {
+            let mut all = book.placements.values();
+            all.any(|p| !p.linked && p.sink == linked.sink && p.placed.asset == linked.placed.asset)
+        };
         let same = |(asset, placement): (&Asset, &Option<Placement>)| {
-            let from = placement
-                .as_ref()
-                .map(|p| (&p.source_revision, &p.source_path));
-            from == Some((&asset.revision, &asset.path))
+            placement.as_ref().is_some_and(|p| {
+                (&p.source_revision, &p.source_path) == (&asset.revision, &asset.path)
+                    && (!p.linked || is_anothers(p))
+            })
         };
         Ok(assets.iter().zip(&placements).map(same).collect())
     }

@@ -9,13 +9,14 @@ use bytes::{Bytes, BytesMut};
 
 use super::endpoint::{MemoryEndpoint, Operation};
 use super::store::{File, Store, gone};
-use crate::asset::{AssetId, AssetPath};
+use crate::asset::{AssetId, AssetPath, Readable};
 use crate::digest::{Blake3, ContentHash, Digests};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Correlation, Destination, Draft, Fault};
 use crate::names::preflight_name;
 use crate::ports::{
-    Capabilities, Chunk, Endpoint, Evidence, Expected, Placed, Sink, UploadOrder, UploadSession,
+    Capabilities, Chunk, Endpoint, Evidence, Expected, Placed, Reuse, Sink, UploadOrder,
+    UploadSession,
 };
 use crate::ranges::Ranges;
 
@@ -117,6 +118,64 @@ impl Sink for MemoryEndpoint {
             store.remove_file(&placed.asset);
         }
         Ok(())
+    }
+
+    async fn reuse(
+        &self,
+        held: &Placed,
+        destination: &Destination,
+        correlation: &Correlation,
+        digests: &Digests,
+    ) -> Result<Option<Placed>> {
+        let mut store = self.enter(Operation::Reuse)?;
+        let sheet = self.capabilities();
+        let draft = destination.draft();
+        let same = store.file(&held.asset).filter(|file| {
+            file.asset.readable == Readable::Yes
+                && file.asset.revision == held.revision
+                && Blake3::of(&file.bytes) == digests.blake3
+        });
+        let Some(bytes) = same.map(|file| file.bytes.clone()) else {
+            return Ok(None);
+        };
+        let id = match sheet.reuse {
+            None => return Ok(None),
+            Some(Reuse::Link) => held.asset.clone(),
+            Some(Reuse::Copy) => {
+                refuse(faults(&store, draft, sheet.name_units_max, true))?;
+                let id = store.add_file(&target(draft), bytes)?.asset.id.clone();
+                apply(&mut store, &id, draft)?;
+                id
+            }
+        };
+        let file = store.file_mut(&id).ok_or_else(|| gone(&id))?;
+        match sheet.reuse {
+            Some(Reuse::Link) => {
+                file.links.insert(draft.collection.clone());
+            }
+            _ => file.correlation = Some(correlation.clone()),
+        }
+        let placed = placed(file, sheet);
+        drop(store);
+        drop(self.enter(Operation::ReuseAnswer)?);
+        Ok(Some(placed))
+    }
+
+    async fn unlink(&self, asset: &AssetId, collection: &AssetPath) -> Result<bool> {
+        let mut store = self.enter(Operation::Unlink)?;
+        let Some(file) = store.file_mut(asset) else {
+            return Ok(true);
+        };
+        if file.links.remove(collection) || file.asset.path.parent() != *collection {
+            return Ok(true);
+        }
+        // It moves to where it was linked to, and stays where it is nowhere else.
+        let Some(other) = file.links.pop_first() else {
+            return Ok(false);
+        };
+        let to = other.join(file.asset.path.name());
+        store.move_file(asset, &to)?;
+        Ok(true)
     }
 }
 
@@ -329,7 +388,7 @@ fn refuse(faults: Vec<Fault>) -> Result<()> {
 
 /// Makes an asset what a draft says; fields that the draft does not name stay.
 fn apply(store: &mut Store, id: &AssetId, draft: &Draft) -> Result<()> {
-    store.move_file(id, &target(draft))?;
+    store.place_file(id, &target(draft))?;
     let file = store.file_mut(id).ok_or_else(|| gone(id))?;
     let mut now = draft.clone();
     if let Some(before) = file.draft.take() {

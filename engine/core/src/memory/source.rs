@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::endpoint::{Disturbance, MemoryEndpoint, Operation};
 use super::store::Store;
 use crate::asset::{Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Readable};
+use crate::digest::{Blake3, ContentHash, Digests};
 use crate::error::{Error, Kind, Result, Status};
 use crate::ports::{AssetStream, Endpoint, Scope, Source};
 
@@ -55,6 +56,21 @@ impl Source for MemoryEndpoint {
             _ => Vec::new(),
         };
         Ok(assets.iter().map(tags).collect())
+    }
+
+    async fn digests(&self, assets: &[Asset]) -> Result<Vec<Option<Digests>>> {
+        let store = self.enter(Operation::Digests)?;
+        let digests = |asset: &Asset| {
+            let file = store.file(&asset.id)?;
+            let is_same =
+                file.asset.revision == asset.revision && file.asset.readable == Readable::Yes;
+            is_same.then(|| Digests {
+                size: file.asset.size,
+                blake3: Blake3::of(&file.bytes),
+                content_hash: Some(ContentHash::of(&file.bytes)),
+            })
+        };
+        Ok(assets.iter().map(digests).collect())
     }
 
     async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! All paths are looked up by key: folded where the endpoint folds names, as shown where it does not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) tags: Vec<String>,
     pub(super) draft: Option<Draft>,
     pub(super) correlation: Option<Correlation>,
+    /// Further collections that it was linked to.
+    pub(super) links: BTreeSet<AssetPath>,
     /// What the last new version replaced, to be restored when that version is taken back.
     pub(super) previous: Option<Box<File>>,
 }
@@ -40,6 +42,8 @@ pub(super) struct Refusal {
 pub(super) struct Store {
     folds_names: bool,
     lists_content_hash: bool,
+    /// Names tell nothing apart, as in a DAM: a second asset of a name is shown with a number.
+    numbers_names: bool,
     pub(super) page_entries: usize,
     /// Raised to make every cursor invalid.
     pub(super) epoch: u64,
@@ -59,10 +63,11 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(folds_names: bool, lists_content_hash: bool) -> Self {
+    pub(super) fn new(folds_names: bool, lists_content_hash: bool, numbers_names: bool) -> Self {
         Store {
             folds_names,
             lists_content_hash,
+            numbers_names,
             page_entries: PAGE_ENTRIES,
             epoch: 1,
             counter: 0,
@@ -176,6 +181,12 @@ impl Store {
 
     /// Adds a file where none is.
     pub(super) fn add_file(&mut self, path: &AssetPath, bytes: Bytes) -> Result<&mut File> {
+        let path = &match self.numbers_names && self.at(path).is_some() {
+            true => path
+                .parent()
+                .join(&format!("{} ({})", path.name(), self.next())),
+            false => path.clone(),
+        };
         self.must_be_free(path)?;
         self.add_folder(&path.parent())?;
         let asset = Asset {
@@ -196,6 +207,7 @@ impl Store {
             tags: Vec::new(),
             draft: None,
             correlation: None,
+            links: BTreeSet::new(),
             previous: None,
         };
         Ok(self.files.entry(asset.id).or_insert(file))
@@ -231,6 +243,16 @@ impl Store {
         self.record(Change::Asset(restored.asset.clone()));
         self.files.insert(id.clone(), restored);
         true
+    }
+
+    /// Moves a file to where a draft wants it; one that is there under a number stays.
+    pub(super) fn place_file(&mut self, id: &AssetId, to: &AssetPath) -> Result<()> {
+        let file = self.files.get(id).ok_or_else(|| gone(id))?;
+        let is_taken = self.at(to).is_some_and(|other| other.asset.id != *id);
+        if self.numbers_names && is_taken && file.asset.path.parent() == to.parent() {
+            return Ok(());
+        }
+        self.move_file(id, to)
     }
 
     /// Moves a file to a path where nothing else is.

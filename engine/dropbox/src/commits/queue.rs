@@ -1,6 +1,7 @@
 //! Which commits go next, and when: decided on plain values.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -28,6 +29,8 @@ pub(super) struct Job {
     pub(super) order: Order,
     /// The folded path: two commits of one path never travel together.
     pub(super) key: String,
+    /// The key of the first one that it travelled with last: what was put off together comes back together.
+    pub(super) with: Arc<str>,
     pub(super) since: Instant,
     pub(super) not_before: Instant,
     /// How often it was put off because its answer was lost.
@@ -38,6 +41,8 @@ pub(super) struct Job {
     pub(super) look: bool,
     /// Its session was closed after the fact.
     pub(super) closed: bool,
+    /// It travels in a call of its own.
+    pub(super) alone: bool,
     id: u64,
     reply: Option<oneshot::Sender<Settled>>,
 }
@@ -47,6 +52,7 @@ impl Job {
         let now = Instant::now();
         Job {
             order,
+            with: key.as_str().into(),
             key,
             since: now,
             not_before: now,
@@ -54,6 +60,7 @@ impl Job {
             lost: None,
             look: false,
             closed: false,
+            alone: false,
             id: 0,
             reply: Some(reply),
         }
@@ -70,9 +77,26 @@ impl Job {
         }
     }
 
+    /// Which jobs may travel with it; `None` for one that travels alone.
+    fn kind(&self) -> Option<Kind> {
+        match self.order.work {
+            _ if self.alone => None,
+            Work::Finish { .. } => Some(Kind::Finish),
+            Work::Copy { .. } => Some(Kind::Copy),
+            Work::Upload { .. } => None,
+        }
+    }
+
     fn waited_for(&self) -> bool {
         self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
     }
+}
+
+/// What travels with its like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Finish,
+    Copy,
 }
 
 /// The commits of one namespace that are not under way.
@@ -117,7 +141,8 @@ impl Queue {
         self.next_id += 1;
         job.id = self.next_id;
         self.arrived = Some(job.since);
-        let alone = matches!(job.order.work, Work::Upload { .. });
+        // Copies are not announced, so no announcement that ends wakes anybody for them.
+        let alone = job.kind() != Some(Kind::Finish);
         self.jobs.push_back(job);
         let put = match std::mem::replace(&mut self.working, true) {
             false => Put::Start,
@@ -193,33 +218,35 @@ impl Queue {
         if start > now {
             return Next::Wait(start);
         }
-        let finishes = self.finishes(now, rules.entries_max);
-        let oldest = finishes.iter().map(|&at| self.jobs[at].since).min();
-        let ripe = oldest.map(|oldest| {
+        let mut first_ripe: Option<Instant> = None;
+        for kind in [Kind::Finish, Kind::Copy] {
+            let together = self.due(now, kind, rules.entries_max);
+            let Some(oldest) = together.iter().map(|&at| self.jobs[at].since).min() else {
+                continue;
+            };
             let arrived = self.arrived.unwrap_or(oldest);
-            (arrived + rules.idle).min(oldest + rules.age)
-        });
-        let full = finishes.len() == rules.entries_max || self.announced == 0;
-        if ripe.is_some_and(|ripe| full || now >= ripe) {
-            return Next::Send(self.take(&finishes));
+            let ripe = (arrived + rules.idle).min(oldest + rules.age);
+            // Finishes that may follow were announced; of copies nobody knows how many come.
+            let is_last = kind == Kind::Finish && self.announced == 0;
+            if is_last || together.len() == rules.entries_max || now >= ripe {
+                return Next::Send(self.take(&together));
+            }
+            first_ripe = Some(first_ripe.map_or(ripe, |first| first.min(ripe)));
         }
-        let upload =
-            |job: &Job| job.not_before <= now && matches!(job.order.work, Work::Upload { .. });
-        match (self.jobs.iter().position(upload), ripe) {
+        let alone = |job: &Job| job.not_before <= now && job.kind().is_none();
+        match (self.jobs.iter().position(alone), first_ripe) {
             (Some(at), _) => Next::Send(self.take(&[at])),
             (None, Some(ripe)) => Next::Wait(ripe),
             // The earliest is due, and it is neither.
-            (None, None) => unreachable!("every job is one of two"),
+            (None, None) => unreachable!("every job travels alone or with its like"),
         }
     }
 
-    /// Where the finishes are that could go now: each path once.
-    fn finishes(&self, now: Instant, most: usize) -> Vec<usize> {
+    /// Where the jobs of a kind are that could go now: each path once.
+    fn due(&self, now: Instant, kind: Kind, most: usize) -> Vec<usize> {
         let mut paths = HashSet::new();
         let due = self.jobs.iter().enumerate().filter(|(_, job)| {
-            job.not_before <= now
-                && matches!(job.order.work, Work::Finish { .. })
-                && paths.insert(job.key.as_str())
+            job.not_before <= now && job.kind() == Some(kind) && paths.insert(job.key.as_str())
         });
         due.map(|(at, _)| at).take(most).collect()
     }

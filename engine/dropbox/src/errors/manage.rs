@@ -92,7 +92,7 @@ impl Explain for RestoreError {
 }
 
 union! {
-    /// `files/move_v2`.
+    /// `files/move_v2` and its siblings.
     RelocationError {
         "from_lookup" => FromLookup(LookupError),
         "from_write" => FromWrite(WriteError),
@@ -117,9 +117,10 @@ impl Explain for RelocationError {
             RelocationError::FromLookup(error) => error.explain(),
             RelocationError::FromWrite(error) | RelocationError::To(error) => error.explain(),
             RelocationError::InsufficientQuota => WriteError::InsufficientSpace.explain(),
-            RelocationError::InternalError => {
-                Meaning::new(Kind::Unavailable, "Dropbox failed while it moved the file")
-            }
+            RelocationError::InternalError => Meaning::new(
+                Kind::Unavailable,
+                "Dropbox failed while it moved or copied the file",
+            ),
             RelocationError::CantTransferOwnership => Meaning::new(
                 Kind::Denied,
                 "the move would change the file's owner in Dropbox",
@@ -130,5 +131,44 @@ impl Explain for RelocationError {
                 "Dropbox does not allow a move to that place",
             ),
         }
+    }
+}
+
+union! {
+    /// An entry of `files/copy_batch_v2`.
+    CopyEntryError {
+        "relocation_error" => Relocation(RelocationError),
+        "internal_error" => InternalError,
+        "too_many_write_operations" => TooManyWriteOperations,
+    }
+}
+
+impl Explain for CopyEntryError {
+    fn explain(&self) -> Meaning {
+        match self {
+            CopyEntryError::Relocation(error) => error.explain(),
+            CopyEntryError::InternalError => {
+                Meaning::new(Kind::Unavailable, "Dropbox failed while it copied the file")
+            }
+            CopyEntryError::TooManyWriteOperations => busy(),
+            CopyEntryError::Other(_) => Meaning::undocumented(),
+        }
+    }
+}
+
+union! {
+    /// `files/copy_batch/check_v2`.
+    PollError {
+        "invalid_async_job_id" => InvalidAsyncJobId,
+        "internal_error" => InternalError,
+    }
+}
+
+impl Explain for PollError {
+    fn explain(&self) -> Meaning {
+        Meaning::new(
+            Kind::Ambiguous,
+            "Dropbox does not say what became of a batch of copies",
+        )
     }
 }

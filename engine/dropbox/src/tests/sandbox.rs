@@ -19,7 +19,7 @@ use crate::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
 const TRIES: u32 = 8;
 
 /// Serves an account and connects to it.
-async fn serve(account: Account) -> (Arc<Dropbox>, Arc<DropboxEndpoint>) {
+pub(super) async fn serve(account: Account) -> (Arc<Dropbox>, Arc<DropboxEndpoint>) {
     let service = Dropbox::open(account).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();

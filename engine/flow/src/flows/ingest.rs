@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use windlass_core::{
     Action, Asset, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities, Change,
-    Clock, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Kind, Ledger, Mapping,
-    Placement, Readable, Result, RunId, RunOrigin, Scope, Sink, Source, SpoolOrder, StepState,
-    Value, Verdict, preflight_name,
+    Clock, ContentHash, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Kind, Ledger,
+    Mapping, Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sink, Source, SpoolOrder,
+    StepState, Value, Verdict, preflight_name,
 };
 
 use crate::discover::{Kept, Listing, Sorted};
+use crate::duplicates::{Duplicates, Sizes, Twin, unhashed_sizes};
 use crate::observe::{Event, Observer};
-use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Work, draft_digest};
+use crate::plan::{Leave, Plan, PlanSummary, PlanWriter, PlannedStep, Work, draft_digest};
 use crate::select::{Pick, Selection, Selector};
 
 /// How many assets a hook, a ledger or a sink is asked about at once.
@@ -49,6 +50,8 @@ pub struct IngestOptions {
     pub set: BTreeMap<String, Value>,
     /// The availability that every asset gets.
     pub availability: Option<Availability>,
+    /// What becomes of files whose bytes the sink has already; `None` leaves it to [`Duplicates::of_sink`].
+    pub duplicates: Option<Duplicates>,
     /// Tries again what an earlier run held, although nothing about it changed.
     pub retry_held: bool,
 }
@@ -77,7 +80,19 @@ struct Candidate {
     asset: Asset,
     approved_by: String,
     placement: Option<Placement>,
+    /// What else stands for the same asset at the sink.
+    others: Vec<Placement>,
     hold: Option<Hold>,
+}
+
+/// What a planning knows of the whole, while it decides page by page.
+struct Whole {
+    summary: PlanSummary,
+    placed_names: PlacedNames,
+    /// Of everything that was listed, where sizes tell what is worth hashing.
+    sizes: Option<Sizes>,
+    /// Files that were hashed, and their bytes.
+    hashed: (u64, u64),
 }
 
 impl Ingest {
@@ -95,29 +110,31 @@ impl Ingest {
     /// anywhere itself.
     pub async fn decide(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
         let selector = Selector::new(&self.options.selection)?;
-        let mut summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
-        let mut placed_names = PlacedNames::new(self.source.capabilities());
+        let mut whole = Whole {
+            summary: PlanSummary::new(self.options.flow.clone(), self.origin()?),
+            placed_names: PlacedNames::new(self.source.capabilities()),
+            sizes: self.hashes_in_place().then(Sizes::new),
+            hashed: (0, 0),
+        };
         let wants_unchanged = writer.wants_unchanged();
-        let is_settled = !wants_unchanged && self.is_settled(&summary.origin.rules).await?;
-        let mut undecided = self
-            .list(is_settled, &mut summary, &mut placed_names)
-            .await?;
+        let is_settled = !wants_unchanged && self.is_settled(&whole.summary.origin.rules).await?;
+        let mut undecided = self.list(is_settled, &mut whole).await?;
         self.observer.observe(Event::Deciding {
             assets: undecided.len(),
         });
         loop {
             let page = undecided.next(DECIDED_AT_ONCE).await?;
             if page.is_empty() {
-                return Ok(summary);
+                return Ok(whole.summary);
             }
             let (steps, unchanged) = self
-                .decide_page(&selector, page, &placed_names, &mut summary)
+                .decide_page(&selector, page, &mut undecided, &mut whole)
                 .await?;
-            steps.iter().for_each(|step| summary.count(step));
+            steps.iter().for_each(|step| whole.summary.count(step));
             writer.steps(steps).await?;
             unchanged
                 .iter()
-                .for_each(|asset| summary.unchanged.count(asset));
+                .for_each(|asset| whole.summary.unchanged.count(asset));
             if wants_unchanged {
                 writer.unchanged(unchanged).await?;
             }
@@ -137,12 +154,7 @@ impl Ingest {
     }
 
     /// Lists the source; what is placed and unchanged is counted, the rest kept.
-    async fn list(
-        &self,
-        is_settled: bool,
-        summary: &mut PlanSummary,
-        placed_names: &mut PlacedNames,
-    ) -> Result<Sorted> {
+    async fn list(&self, is_settled: bool, whole: &mut Whole) -> Result<Sorted> {
         let scope = Scope {
             root: self.options.root.clone(),
         };
@@ -160,8 +172,11 @@ impl Ingest {
             kept.apply(before, |asset| {
                 let is_same = same.next().unwrap_or(false);
                 if is_same {
-                    placed_names.insert(&asset.path);
-                    summary.unchanged.count(asset);
+                    whole.placed_names.insert(&asset.path);
+                    whole.summary.unchanged.count(asset);
+                }
+                if let Some(sizes) = &mut whole.sizes {
+                    sizes.add(asset.size);
                 }
                 !is_same
             })
@@ -178,21 +193,24 @@ impl Ingest {
         &self,
         selector: &Selector,
         page: Vec<Asset>,
-        placed_names: &PlacedNames,
-        summary: &mut PlanSummary,
+        undecided: &mut Sorted,
+        whole: &mut Whole,
     ) -> Result<(Vec<PlannedStep>, Vec<Asset>)> {
         let spelled_alike = alike(&page);
         let mut unchanged = Vec::new();
         let mut steps = Vec::with_capacity(page.len());
         let picked = self.select(selector, page, &mut steps).await?;
-        let picked = self.preflight(picked, &spelled_alike, placed_names, &mut steps);
+        let picked = self.preflight(picked, &spelled_alike, &whole.placed_names, &mut steps);
         let mut picked = picked.into_iter();
         loop {
             let batch: Vec<(Asset, String)> = picked.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
-            unchanged.append(&mut self.decide_batch(batch, &mut steps, summary).await?);
+            let mut same = self
+                .decide_batch(batch, undecided, &mut steps, whole)
+                .await?;
+            unchanged.append(&mut same);
         }
         steps.sort_by_cached_key(|step| SpoolOrder::of(&step.asset));
         Ok((steps, unchanged))
@@ -249,7 +267,8 @@ impl Ingest {
         let text = serde_json::to_vec(&(
             (&options.root, &options.selection, &options.collection),
             (options.keep_folders, &options.asset_type, &options.set),
-            (&options.availability, self.sink.name(), hook, today),
+            (&options.availability, self.duplicates()),
+            (self.sink.name(), hook, today),
         ));
         let text = text.map_err(|error| {
             Error::new(Kind::Unexpected, "the flow's rules cannot be written").with_source(error)
@@ -347,44 +366,25 @@ impl Ingest {
     async fn decide_batch(
         &self,
         batch: Vec<(Asset, String)>,
+        undecided: &mut Sorted,
         steps: &mut Vec<PlannedStep>,
-        summary: &mut PlanSummary,
+        whole: &mut Whole,
     ) -> Result<Vec<Asset>> {
         let mut unchanged = Vec::new();
-        let ids: Vec<_> = batch.iter().map(|(asset, _)| asset.id.clone()).collect();
-        let placements = self
-            .ledger
-            .placements(&self.options.flow, self.source.name(), &ids)
-            .await?;
-        let holds = match self.options.retry_held {
-            true => vec![None; ids.len()],
-            false => {
-                self.ledger
-                    .holds(&self.options.flow, self.source.name(), &ids)
-                    .await?
-            }
-        };
-        let mappings = self.describe(&batch).await?;
         let mut open = Vec::new();
-        for ((((asset, approved_by), placement), hold), mapping) in
-            batch.into_iter().zip(placements).zip(holds).zip(mappings)
-        {
+        let mappings = self.describe(&batch).await?;
+        let candidates = self.candidates(batch).await?;
+        for (candidate, mapping) in candidates.into_iter().zip(mappings) {
             let mapping = match mapping {
                 Verdict::Ready(mapping) => mapping,
                 Verdict::Held { reason, rule } => {
                     let reason = format!("the plugin holds it ({rule}): {reason}");
-                    steps.push(no_work(Action::Hold, reason, asset));
+                    steps.push(no_work(Action::Hold, reason, candidate.asset));
                     continue;
                 }
             };
-            summary.find(&mapping.findings);
-            let draft = self.draft(&asset, mapping);
-            let candidate = Candidate {
-                asset,
-                approved_by,
-                placement,
-                hold,
-            };
+            whole.summary.find(&mapping.findings);
+            let draft = self.draft(&candidate.asset, mapping);
             match settled(&candidate, &draft)? {
                 Some(Settled::Held(reason)) => {
                     steps.push(no_work(Action::Hold, reason, candidate.asset));
@@ -398,9 +398,10 @@ impl Ingest {
         }
         let drafts: Vec<Draft> = open.iter().map(|(_, draft)| draft.clone()).collect();
         let faults = self.sink.check_drafts(&drafts).await?;
+        let mut fit = Vec::with_capacity(open.len());
         for ((candidate, draft), faults) in open.into_iter().zip(faults) {
-            steps.push(match faults.as_slice() {
-                [] => self.step(candidate, draft)?,
+            match faults.as_slice() {
+                [] => fit.push((candidate, draft)),
                 faults => {
                     let reasons: Vec<String> = faults.iter().map(ToString::to_string).collect();
                     let reason = format!(
@@ -408,11 +409,167 @@ impl Ingest {
                         self.sink.name(),
                         reasons.join("; ")
                     );
-                    no_work(Action::Hold, reason, candidate.asset)
+                    steps.push(no_work(Action::Hold, reason, candidate.asset));
                 }
-            });
+            }
+        }
+        let twins = self.twins(&mut fit, undecided, whole).await?;
+        for ((candidate, draft), twin) in fit.into_iter().zip(twins) {
+            steps.push(self.step(candidate, draft, twin));
         }
         Ok(unchanged)
+    }
+
+    /// What the ledger knows of each asset, in order.
+    async fn candidates(&self, batch: Vec<(Asset, String)>) -> Result<Vec<Candidate>> {
+        let (flow, source) = (self.options.flow.as_str(), self.source.name());
+        let ids: Vec<_> = batch.iter().map(|(asset, _)| asset.id.clone()).collect();
+        let placements = self.ledger.placements(flow, source, &ids).await?;
+        let holds = match self.options.retry_held {
+            true => vec![None; ids.len()],
+            false => self.ledger.holds(flow, source, &ids).await?,
+        };
+        let mut candidates: Vec<Candidate> = batch
+            .into_iter()
+            .zip(placements)
+            .zip(holds)
+            .map(|(((asset, approved_by), placement), hold)| Candidate {
+                asset,
+                approved_by,
+                placement,
+                others: Vec::new(),
+                hold,
+            })
+            .collect();
+        // Only where one asset may stand for several files, and only of those that need it.
+        let is_asked = |candidate: &&mut Candidate| {
+            let placement = candidate.placement.as_ref();
+            placement.is_some_and(|placement| {
+                placement.linked || !same_bytes(&candidate.asset, placement)
+            })
+        };
+        if self.sink.capabilities().reuse == Some(Reuse::Link) {
+            let mut asked: Vec<&mut Candidate> = candidates.iter_mut().filter(is_asked).collect();
+            let placed = asked
+                .iter()
+                .filter_map(|candidate| candidate.placement.as_ref());
+            let placed: Vec<_> = placed
+                .map(|placement| placement.placed.asset.clone())
+                .collect();
+            let sharing = match placed.is_empty() {
+                true => Vec::new(),
+                false => self.ledger.placed_as(self.sink.name(), &placed).await?,
+            };
+            for (candidate, mut all) in asked.iter_mut().zip(sharing) {
+                let own = candidate.placement.as_ref();
+                all.retain(|placement| own.is_none_or(|own| own.of() != placement.of()));
+                candidate.others = all;
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// What becomes of duplicates.
+    fn duplicates(&self) -> Duplicates {
+        let sheet = self.sink.capabilities();
+        self.options
+            .duplicates
+            .unwrap_or_else(|| Duplicates::of_sink(sheet))
+    }
+
+    /// Whether files are hashed where they are to find duplicates: not where listings state hashes, and not where the
+    /// sink is as near as the source, because then moving costs no more.
+    fn hashes_in_place(&self) -> bool {
+        let (source, sink) = (self.source.capabilities(), self.sink.capabilities());
+        let is_wanted = match self.duplicates() {
+            Duplicates::Place => false,
+            Duplicates::Reuse => sink.reuse.is_some(),
+            Duplicates::Skip => true,
+        };
+        is_wanted && source.digests_in_place && !source.lists_content_hash && !sink.digests_in_place
+    }
+
+    /// Where the bytes of each candidate are that need not move, in order.
+    async fn twins(
+        &self,
+        candidates: &mut [(Candidate, Draft)],
+        undecided: &mut Sorted,
+        whole: &mut Whole,
+    ) -> Result<Vec<Option<Twin>>> {
+        let mut twins: Vec<Option<Twin>> = candidates.iter().map(|_| None).collect();
+        let duplicates = self.duplicates();
+        let is_possible = match duplicates {
+            Duplicates::Place => false,
+            Duplicates::Reuse => self.sink.capabilities().reuse.is_some(),
+            Duplicates::Skip => true,
+        };
+        if !is_possible {
+            return Ok(twins);
+        }
+        if let Some(sizes) = &whole.sizes {
+            self.hash(candidates, sizes, &mut whole.hashed).await?;
+        }
+        let hashed = candidates
+            .iter()
+            .enumerate()
+            .filter_map(|(at, (candidate, _))| {
+                let asset = &candidate.asset;
+                // Of nothing everything is a duplicate.
+                let hash = asset.content_hash.filter(|_| asset.size > 0)?;
+                Some((at, (asset.size, hash)))
+            });
+        let (places, contents): (Vec<usize>, Vec<(u64, ContentHash)>) = hashed.unzip();
+        if contents.is_empty() {
+            return Ok(twins);
+        }
+        let held = self.ledger.holding(self.sink.name(), &contents).await?;
+        let hashes: Vec<ContentHash> = contents.iter().map(|(_, hash)| *hash).collect();
+        let seen = undecided.seen(&hashes).await?;
+        for ((at, held), seen) in places.into_iter().zip(held).zip(seen) {
+            twins[at] = match held {
+                Some(placement) => Some(Twin::Placed(Box::new(placement))),
+                None => seen.then_some(Twin::Planned),
+            };
+        }
+        Ok(twins)
+    }
+
+    /// Hashes those candidates, where they are, whose size something else has.
+    async fn hash(
+        &self,
+        candidates: &mut [(Candidate, Draft)],
+        sizes: &Sizes,
+        hashed: &mut (u64, u64),
+    ) -> Result<()> {
+        let assets: Vec<&Asset> = candidates.iter().map(|(one, _)| &one.asset).collect();
+        let alone: Vec<u64> = unhashed_sizes(&assets)
+            .into_iter()
+            .filter(|size| !sizes.is_shared(*size))
+            .collect();
+        let held = self.ledger.holds_size(self.sink.name(), &alone).await?;
+        let unique: BTreeSet<u64> = alone
+            .into_iter()
+            .zip(held)
+            .filter_map(|(size, is_held)| (!is_held).then_some(size))
+            .collect();
+        let mut wanted: Vec<&mut Asset> = candidates
+            .iter_mut()
+            .map(|(candidate, _)| &mut candidate.asset)
+            .filter(|asset| asset.content_hash.is_none() && !unique.contains(&asset.size))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<Asset> = wanted.iter().map(|asset| (**asset).clone()).collect();
+        let digests = self.source.digests(&asked).await?;
+        for (asset, digests) in wanted.iter_mut().zip(digests) {
+            asset.content_hash = digests.and_then(|digests| digests.content_hash);
+        }
+        hashed.0 += asked.len() as u64;
+        hashed.1 += asked.iter().map(|asset| asset.size).sum::<u64>();
+        let (assets, bytes) = *hashed;
+        self.observer.observe(Event::Hashed { assets, bytes });
+        Ok(())
     }
 
     async fn describe(&self, batch: &[(Asset, String)]) -> Result<Vec<Verdict<Mapping>>> {
@@ -469,55 +626,107 @@ impl Ingest {
     }
 
     /// The step of an asset that is in, that no one refuses, and that is not what was placed.
-    fn step(&self, candidate: Candidate, draft: Draft) -> Result<PlannedStep> {
+    fn step(&self, candidate: Candidate, draft: Draft, twin: Option<Twin>) -> PlannedStep {
         let Candidate {
             asset,
             approved_by,
             placement,
+            others,
             ..
         } = candidate;
-        let (action, reason, work) = match placement {
-            None => {
-                let destination = Destination::New { draft };
-                (
-                    Action::Create,
-                    format!("{approved_by}, not placed before"),
-                    self.place(&asset, destination),
-                )
-            }
-            Some(placement) if same_bytes(&asset, &placement) => {
-                let reason = format!(
-                    "its metadata changed since it became {}",
-                    placement.placed.asset
-                );
-                let work = Work::Update {
-                    placement: Box::new(placement),
-                    asset: asset.clone(),
-                    draft,
-                };
-                (Action::UpdateMetadata, reason, work)
-            }
-            Some(placement) => {
-                let reason = format!(
-                    "its bytes changed since it became {}",
-                    placement.placed.asset
-                );
-                let destination = Destination::Version {
-                    asset: placement.placed.asset,
-                    draft,
-                };
-                (Action::NewVersion, reason, self.place(&asset, destination))
-            }
+        let Some(placement) = placement else {
+            let why = format!("{approved_by}, not placed before");
+            return self.create(asset, draft, twin, (&approved_by, why), None);
         };
-        Ok(PlannedStep {
+        let id = placement.placed.asset.clone();
+        let is_same = same_bytes(&asset, &placement);
+        if is_same && is_anothers(&placement, &others) {
+            // Linked, and to appear elsewhere.
+            let why = format!("it belongs elsewhere since it was linked to {id}");
+            let leave = leave(&placement, &others);
+            let twin = Some(Twin::Placed(Box::new(placement)));
+            return self.create(asset, draft, twin, (&why, why.clone()), leave);
+        }
+        if is_same {
+            let work = Work::Update {
+                placement: Box::new(placement),
+                asset: asset.clone(),
+                draft,
+            };
+            let reason = format!("its metadata changed since it became {id}");
+            return self.acting(Action::UpdateMetadata, reason, asset, work);
+        }
+        if !others.is_empty() {
+            // A new version would change what the others are.
+            let why = format!("its bytes changed, and {id} stands for other files too");
+            let leave = leave(&placement, &others);
+            return self.create(asset, draft, twin, (&why, why.clone()), leave);
+        }
+        let reason = format!("its bytes changed since it became {id}");
+        let destination = Destination::Version { asset: id, draft };
+        let work = self.place(&asset, destination, false, None);
+        self.acting(Action::NewVersion, reason, asset, work)
+    }
+
+    /// The step of an asset that is new at the sink. `why`: what brings it there, and the same where its bytes move.
+    fn create(
+        &self,
+        asset: Asset,
+        draft: Draft,
+        twin: Option<Twin>,
+        (why, moving): (&str, String),
+        leave: Option<Leave>,
+    ) -> PlannedStep {
+        let sink = self.sink.name();
+        let same = match &twin {
+            None => None,
+            Some(Twin::Placed(placement)) => Some(format!(
+                "its bytes are at {sink} already, as {}",
+                placement.placed.asset
+            )),
+            Some(Twin::Planned) => Some("another file of this plan has the same bytes".to_owned()),
+        };
+        let reuse = self.sink.capabilities().reuse;
+        let (action, reason, reuse) = match (same, self.duplicates(), reuse) {
+            (Some(_), Duplicates::Skip, _) if leave.is_none() => {
+                let reason = match twin {
+                    Some(Twin::Planned) => "a duplicate of another file of this plan".to_owned(),
+                    _ => format!("a duplicate of what is at {sink} already"),
+                };
+                return no_work(Action::Skip, reason, asset);
+            }
+            (Some(same), Duplicates::Reuse, Some(Reuse::Copy)) => {
+                (Action::Copy, format!("{why}; {same}"), true)
+            }
+            (Some(same), Duplicates::Reuse, Some(Reuse::Link)) => {
+                (Action::Link, format!("{why}; {same}"), true)
+            }
+            // Should another flow have brought it meanwhile, that is as good.
+            (_, Duplicates::Reuse, Some(_)) => {
+                (Action::Create, moving, asset.content_hash.is_some())
+            }
+            _ => (Action::Create, moving, false),
+        };
+        let work = self.place(&asset, Destination::New { draft }, reuse, leave);
+        self.acting(action, reason, asset, work)
+    }
+
+    fn acting(&self, action: Action, reason: String, asset: Asset, work: Work) -> PlannedStep {
+        PlannedStep {
             action,
             reason,
             asset,
             work: Some(work),
-        })
+        }
     }
 
-    fn place(&self, asset: &Asset, destination: Destination) -> Work {
+    fn place(
+        &self,
+        asset: &Asset,
+        destination: Destination,
+        reuse: bool,
+        leave: Option<Leave>,
+    ) -> Work {
         let correlation = Correlation::derive(
             &self.options.flow,
             self.source.name(),
@@ -528,6 +737,8 @@ impl Ingest {
             asset: asset.clone(),
             destination,
             correlation,
+            reuse,
+            leave,
         }
     }
 }
@@ -569,6 +780,26 @@ enum Settled {
     Unchanged,
 }
 
+/// What a file leaves to others: with the collection, where none of them has it there.
+fn leave(placement: &Placement, others: &[Placement]) -> Option<Leave> {
+    let collection = &placement.collection;
+    let is_known = !collection.as_str().is_empty();
+    let stays = others.iter().any(|other| other.collection == *collection);
+    Some(Leave {
+        asset: placement.placed.asset.clone(),
+        collection: (is_known && !stays).then(|| collection.clone()),
+    })
+}
+
+/// Whether what a file is linked to has another file's metadata. Where nobody is left who brought it, the first of those
+/// that are linked to it takes it over.
+fn is_anothers(linked: &Placement, others: &[Placement]) -> bool {
+    linked.linked
+        && others
+            .iter()
+            .any(|other| !other.linked || other.of() < linked.of())
+}
+
 fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<Settled>> {
     let asset = &candidate.asset;
     let digest = draft_digest(draft)?;
@@ -578,10 +809,17 @@ fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<Settled>> {
     {
         return Ok(Some(Settled::Held(hold.reason.clone())));
     }
-    let same = candidate
-        .placement
-        .as_ref()
-        .is_some_and(|placement| same_bytes(asset, placement) && placement.draft_digest == digest);
+    let others = &candidate.others;
+    let same = candidate.placement.as_ref().is_some_and(|placement| {
+        same_bytes(asset, placement)
+            && match (is_anothers(placement, others), placement.linked) {
+                // Its metadata is the other file's; what is its own is where it appears.
+                (true, _) => placement.collection == draft.collection,
+                // The other one is gone from it: what it says has to become this one's.
+                (false, true) => false,
+                (false, false) => placement.draft_digest == digest,
+            }
+    });
     Ok(same.then_some(Settled::Unchanged))
 }
 

@@ -23,6 +23,8 @@ const UNDER_WAY_BYTES_MAX: u64 = 128 << 20;
 pub(super) enum Doing {
     /// The source is asked whether the asset still is as planned.
     Looking,
+    /// The sink copies or links what it has.
+    Reusing,
     /// Bytes move; the transfer's progress says more.
     Moving,
     /// The sink makes metadata what it shall be.
@@ -97,7 +99,9 @@ impl Activity {
                 let slowest = Duration::from_secs(under_way.div_ceil(SLOWEST_BYTES_PER_SECOND));
                 Some(stall_after.max(slowest))
             }
-            Doing::Looking | Doing::Describing | Doing::Undoing => Some(stall_after),
+            Doing::Looking | Doing::Reusing | Doing::Describing | Doing::Undoing => {
+                Some(stall_after)
+            }
         }
     }
 
@@ -106,6 +110,7 @@ impl Activity {
         let (asked, sentence) = match self.now().0 {
             Doing::Moving => return self.progress.why(source, sink),
             Doing::Looking => (source, "waits for the source to say how the file is now"),
+            Doing::Reusing => (sink, "waits for the sink to copy what it has"),
             Doing::Describing => (sink, "waits for the sink to set metadata"),
             Doing::ReadingBack => (sink, "is read back from the sink"),
             Doing::Undoing => (sink, "waits for the sink to take away what is not right"),

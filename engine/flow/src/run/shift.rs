@@ -13,8 +13,8 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    AssetPath, Error, HeldBack, Kind, LeasedStep, Outcome, Result, RunId, StepId, StepReport,
-    StepState, Unfinished, WorkerId,
+    AssetId, AssetPath, ContentHash, Error, HeldBack, Kind, LeasedStep, Outcome, Placement, Result,
+    RunId, StepId, StepReport, StepState, Unfinished, WorkerId,
 };
 
 use super::activity::Activity;
@@ -23,6 +23,7 @@ use super::outcome::Judge;
 use super::slots::{Size, Slots};
 use super::step::{Attempt, StepRunner};
 use super::tracker::{Counted, Tracker};
+use super::twins::Twins;
 use super::{RunOutcome, Runner, Stop};
 use crate::observe::Event;
 use crate::plan::Work;
@@ -48,6 +49,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 struct Taken {
     step: LeasedStep,
     unfinished: Unfinished,
+    work: Work,
+    /// What has its bytes at the sink, where they need not move.
+    held: Option<Box<Placement>>,
+    /// It is the one that leaves an asset now.
+    is_leaving: bool,
 }
 
 /// An attempt under way.
@@ -55,6 +61,10 @@ struct Taken {
 struct InFlight {
     task: AbortHandle,
     size: Size,
+    /// The content that it brings to the sink, for others that wait for it.
+    moves: Option<ContentHash>,
+    /// The asset that it leaves, for others that leave it too.
+    leaves: Option<AssetId>,
     attempt: Arc<Attempt>,
     counted: Counted,
     /// It did not move and was dropped.
@@ -101,11 +111,19 @@ pub(super) struct Shift<'a> {
     steps: Arc<StepRunner>,
     notebook: Arc<Notebook>,
     slots: Slots<Taken>,
+    /// By the content that they bring to the sink.
+    twins: Twins<ContentHash, Taken>,
+    /// By the asset that they leave.
+    leaving: Twins<AssetId, Taken>,
     tasks: JoinSet<Result<Outcome>>,
     /// Which step a task tries. Looked up only, never walked, so its order does not matter.
     by_task: HashMap<Id, StepId>,
     in_flight: BTreeMap<StepId, InFlight>,
     judge: Judge,
+    /// Contents whose steps ended, whichever way; those that wait for them are looked at once that is recorded.
+    arrived: Vec<(ContentHash, StepId)>,
+    /// Assets that were left.
+    left: Vec<(AssetId, StepId)>,
     ended: Vec<Ended>,
     record_at: Option<Instant>,
     /// Before that the ledger has nothing new.
@@ -130,10 +148,14 @@ impl<'a> Shift<'a> {
             steps: Arc::new(steps),
             notebook: Arc::new(Notebook::new(Arc::clone(&runner.ledger))),
             slots: Slots::new(runner.options.transfers, together),
+            twins: Twins::default(),
+            leaving: Twins::default(),
             tasks: JoinSet::new(),
             by_task: HashMap::new(),
             in_flight: BTreeMap::new(),
             judge: Judge::new(runner),
+            arrived: Vec::new(),
+            left: Vec::new(),
             ended: Vec::new(),
             record_at: None,
             look_at: Instant::now(),
@@ -157,6 +179,8 @@ impl<'a> Shift<'a> {
                 self.record().await?;
                 match stop {
                     Some(_) => return Ok(RunOutcome::Stopped),
+                    // Recording let go of some that waited for what was recorded.
+                    None if self.slots.is_anyone_waiting() => continue,
                     None if !self.is_more_to_come().await? => return Ok(RunOutcome::Finished),
                     None => {}
                 }
@@ -173,6 +197,7 @@ impl<'a> Shift<'a> {
                     stop = Some(Instant::now() + left);
                     // They are still leased, and given back when the shift ends.
                     self.slots.clear();
+                    drop((self.twins.let_go(), self.leaving.let_go()));
                 }
                 Wake::Drained => {
                     self.record().await?;
@@ -197,7 +222,7 @@ impl<'a> Shift<'a> {
     async fn take_steps(&mut self) -> Result<()> {
         self.start_waiting();
         while Instant::now() >= self.look_at {
-            let wanted = self.slots.wanted();
+            let wanted = self.wanted();
             if wanted == 0 {
                 break;
             }
@@ -225,15 +250,112 @@ impl<'a> Shift<'a> {
             false => self.runner.ledger.unfinished(&again).await?,
         }
         .into_iter();
+        let mut taken = Vec::with_capacity(leased.len());
         for step in leased {
             let unfinished = match step.attempt > 1 {
                 true => left.next().unwrap_or_default(),
                 false => Unfinished::default(),
             };
-            let size = self.slots.size_of(step.action, step.size);
-            self.slots.wait(size, Taken { step, unfinished });
+            match Work::from_payload(&step.payload) {
+                Ok(work) => taken.push(Taken {
+                    step,
+                    unfinished,
+                    work,
+                    held: None,
+                    is_leaving: false,
+                }),
+                Err(error) => self.unreadable(&step, &error),
+            }
+        }
+        // What may be at the sink already comes first: others of its content wait until that is known.
+        taken.sort_by_key(|taken| taken.unfinished.intent.is_none());
+        self.line_up(taken).await
+    }
+
+    /// How many steps to take from the ledger.
+    fn wanted(&self) -> usize {
+        let elsewhere = self.twins.waiting() + self.leaving.waiting();
+        self.slots.wanted(elsewhere)
+    }
+
+    /// Lines up steps for slots. One whose bytes another step is bringing to the sink waits for that one, without a
+    /// slot; so does one that leaves an asset which another step is about to leave.
+    async fn line_up(&mut self, mut taken: Vec<Taken>) -> Result<()> {
+        self.look_who_stays(&mut taken).await?;
+        let taken: Vec<Taken> = taken
+            .into_iter()
+            .filter_map(|taken| match taken.work.leaves().cloned() {
+                Some(asset) if !taken.is_leaving => {
+                    let id = taken.step.id;
+                    let first = self.leaving.begin(asset, id, taken, true)?;
+                    Some(Taken {
+                        is_leaving: true,
+                        ..first
+                    })
+                }
+                _ => Some(taken),
+            })
+            .collect();
+        let wanted: Vec<_> = taken
+            .iter()
+            .filter_map(|taken| taken.work.reuses())
+            .collect();
+        let mut held = match wanted.is_empty() {
+            true => Vec::new(),
+            false => {
+                let sink = self.runner.sink.name();
+                self.runner.ledger.holding(sink, &wanted).await?
+            }
+        }
+        .into_iter();
+        for mut taken in taken {
+            let may_wait = taken.work.reuses().is_some();
+            if may_wait {
+                taken.held = held.next().flatten().map(Box::new);
+            }
+            match (taken.work.content(), &taken.held) {
+                (Some(content), None) => {
+                    let id = taken.step.id;
+                    if let Some(taken) = self.twins.begin(content, id, taken, may_wait) {
+                        self.queue(taken);
+                    }
+                }
+                _ => self.queue(taken),
+            }
         }
         Ok(())
+    }
+
+    /// A step that was to leave an asset to others becomes its next version where no other file is left. Not where an
+    /// earlier attempt may have brought it elsewhere.
+    async fn look_who_stays(&self, taken: &mut [Taken]) -> Result<()> {
+        let mut leaving: Vec<&mut Taken> = taken
+            .iter_mut()
+            .filter(|taken| taken.work.leaves().is_some() && !taken.is_leaving)
+            .filter(|taken| taken.unfinished.intent.is_none())
+            .collect();
+        let assets: Vec<AssetId> = leaving
+            .iter()
+            .filter_map(|taken| taken.work.leaves().cloned())
+            .collect();
+        if assets.is_empty() {
+            return Ok(());
+        }
+        let (sink, source) = (self.runner.sink.name(), self.runner.source.name());
+        let placed = self.runner.ledger.placed_as(sink, &assets).await?;
+        for (taken, placed) in leaving.iter_mut().zip(placed) {
+            let own = (self.runner.flow.as_str(), source, &taken.work.asset().id);
+            if placed.iter().all(|placement| placement.of() == own) {
+                taken.work.stay();
+            }
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, taken: Taken) {
+        let (step, moves) = (&taken.step, taken.held.is_none());
+        let size = self.slots.size_of(step.action, step.size, moves);
+        self.slots.wait(size, taken);
     }
 
     fn start_waiting(&mut self) {
@@ -244,20 +366,23 @@ impl<'a> Shift<'a> {
     }
 
     fn start(&mut self, size: Size, taken: Taken) {
-        let Taken { step, unfinished } = taken;
+        let Taken {
+            step,
+            unfinished,
+            work,
+            held,
+            is_leaving,
+        } = taken;
         // A lease that ran out unnoticed and was taken again here: the old attempt can record nothing.
         if let Some(old) = self.in_flight.remove(&step.id) {
             self.by_task.remove(&old.task.id());
             old.task.abort();
             self.slots.give_back(old.size);
         }
-        let work = match Work::from_payload(&step.payload) {
-            Ok(work) => work,
-            Err(error) => {
-                self.slots.give_back(size);
-                self.unreadable(&step, &error);
-                return;
-            }
+        let leaves = work.leaves().filter(|_| is_leaving).cloned();
+        let moves = match held {
+            None => work.content(),
+            Some(_) => None,
         };
         let asset = work.asset();
         self.runner.observer.observe(Event::StepStarted {
@@ -272,6 +397,7 @@ impl<'a> Shift<'a> {
             began: Instant::now(),
             work,
             may_be_placed: unfinished.intent.is_some(),
+            held,
             journal: Arc::new(StepJournal::new(
                 notebook,
                 step.id,
@@ -288,6 +414,8 @@ impl<'a> Shift<'a> {
         let in_flight = InFlight {
             task,
             size,
+            moves,
+            leaves,
             attempt,
             counted: Counted::new(recalled),
             stalled: None,
@@ -310,6 +438,16 @@ impl<'a> Shift<'a> {
             self.look_at = until.min(Instant::now() + self.runner.options.lease);
             return Ok(true);
         }
+        // Nothing is under way here, and those that others wait for are not due: another worker may have them.
+        let mut waited = self.twins.let_go();
+        waited.append(&mut self.leaving.let_go());
+        if !waited.is_empty() {
+            self.line_up(waited).await?;
+            self.look_at = Instant::now();
+            self.idle = Idle::Until(self.look_at);
+            return Ok(true);
+        }
+        let ledger = &self.runner.ledger;
         let tally = ledger.tally(self.run).await?;
         let mut states = tally.iter();
         let elsewhere =
@@ -333,7 +471,8 @@ impl<'a> Shift<'a> {
         stop: Option<Instant>,
     ) -> Wake {
         let goes_on = stop.is_none();
-        let looks = goes_on && (self.idle != Idle::Not || self.slots.wanted() > 0);
+        let wanted = self.wanted();
+        let looks = goes_on && (self.idle != Idle::Not || wanted > 0);
         tokio::select! {
             biased;
             () = cancel.cancelled(), if goes_on => Wake::Stop(Stop::Asked),
@@ -402,8 +541,13 @@ impl<'a> Shift<'a> {
             moved += ran.counted.end(*bytes_moved);
         }
         self.tracker.moved(moved);
+        // One that is tried again is still about it: its commit may have happened.
         if !matches!(outcome, Outcome::Retry { .. }) {
-            self.judge.forget(ran.attempt.step);
+            let step = ran.attempt.step;
+            self.judge.forget(step);
+            self.arrived
+                .extend(ran.moves.map(|content| (content, step)));
+            self.left.extend(ran.leaves.map(|asset| (asset, step)));
         }
         let asset = ran.attempt.work.asset();
         self.ended.push(Ended {
@@ -417,9 +561,24 @@ impl<'a> Shift<'a> {
         });
     }
 
-    /// Records the outcomes that wait for it, and tells the observer.
+    /// Records the outcomes that wait for it, tells the observer, and lines up those that waited for the contents.
     async fn record(&mut self) -> Result<()> {
         self.record_at = None;
+        self.record_ended().await?;
+        let mut waited = Vec::new();
+        for (content, step) in std::mem::take(&mut self.arrived) {
+            waited.append(&mut self.twins.end(&content, step));
+        }
+        for (asset, step) in std::mem::take(&mut self.left) {
+            waited.append(&mut self.leaving.end(&asset, step));
+        }
+        match waited.is_empty() {
+            true => Ok(()),
+            false => self.line_up(waited).await,
+        }
+    }
+
+    async fn record_ended(&mut self) -> Result<()> {
         if self.ended.is_empty() {
             return Ok(());
         }

@@ -16,6 +16,9 @@ use windlass_core::{Action, Together};
 /// costs one or two kilobytes, and a crash gives all of them back.
 pub(super) const AHEAD_MAX: usize = 2_000;
 
+/// How many steps that wait elsewhere count as one that waits for a slot.
+const ELSEWHERE_SHARE: usize = 10;
+
 /// The largest packet: what the ledger gives in one short transaction.
 pub(super) const PACKET_MAX: usize = 1_000;
 
@@ -80,11 +83,11 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Whose slots a step uses. What only changes metadata shares no requests.
-    pub(super) fn size_of(&self, action: Action, bytes: u64) -> Size {
-        let moves = matches!(action, Action::Create | Action::NewVersion);
+    /// Whose slots a step uses. What only changes metadata shares no requests; what moves no bytes is small.
+    pub(super) fn size_of(&self, action: Action, bytes: u64, moves: bool) -> Size {
+        let places = matches!(action, Action::Create | Action::NewVersion) || action.reuses();
         match self.small_bytes_max {
-            Some(max) if moves && bytes <= max => Size::Small,
+            Some(max) if places && (!moves || bytes <= max) => Size::Small,
             _ => Size::Large,
         }
     }
@@ -92,6 +95,11 @@ impl<T> Slots<T> {
     /// Adds to those that wait.
     pub(super) fn wait(&mut self, size: Size, item: T) {
         self.lane(size).waiting.push_back(item);
+    }
+
+    /// Whether anyone waits for a slot.
+    pub(super) fn is_anyone_waiting(&self) -> bool {
+        !(self.large.waiting.is_empty() && self.small.waiting.is_empty())
     }
 
     /// Takes a slot for one that waits. Large ones first, because they take longest.
@@ -106,9 +114,11 @@ impl<T> Slots<T> {
         lane.running = lane.running.saturating_sub(1);
     }
 
-    /// How many steps to take from the ledger now; 0 while enough wait.
-    pub(super) fn wanted(&self) -> usize {
-        let room = AHEAD_MAX.saturating_sub(self.large.waiting.len() + self.small.waiting.len());
+    /// How many steps to take from the ledger now; 0 while enough wait. `elsewhere`: how many more wait without
+    /// standing in line for a slot, which must not keep others from theirs until they are very many.
+    pub(super) fn wanted(&self, elsewhere: usize) -> usize {
+        let waiting = self.large.waiting.len() + self.small.waiting.len();
+        let room = AHEAD_MAX.saturating_sub(waiting + elsewhere / ELSEWHERE_SHARE);
         let is_hungry = self.large.is_hungry() || self.small.is_hungry();
         if is_hungry && room >= PACKET_MIN {
             room.min(PACKET_MAX)

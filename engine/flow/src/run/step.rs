@@ -9,6 +9,7 @@
 //! | the intent was noted | session, parts, digests | all bytes, perhaps the asset | looks: found → adopted unread, else commits what is there |
 //! | commit answered, metadata or reading back missing | the same | the asset | looks, finds and adopts it; then does what is missing |
 //! | reading back disagreed | the same | the wrong asset, or nothing | adopts and reads back again, or begins anew |
+//! | a copy was asked for, its answer lost | the digests | perhaps the copy | looks: found → adopted, else copies |
 //! | outcome not recorded | the same | the asset | adopted with the digests of the intent: no byte is read |
 //!
 //! Looking is the transfer's: it has the intent in its journal. Where there is none, no commit was ever sent,
@@ -21,8 +22,8 @@ use std::sync::atomic::AtomicBool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Asset, Correlation, Destination, Digests, Draft, Error, Evidence, Journal, Kind, Outcome,
-    Placed, Placement, Result, Sink, Source, Status, StepId,
+    Asset, Correlation, Destination, Digests, Draft, Error, Evidence, Expected, Journal, Kind,
+    Outcome, Placed, Placement, Result, Reuse, Sink, Source, Status, StepId,
 };
 use windlass_transfer::{Engine, TransferRequest, Transferred};
 
@@ -31,7 +32,7 @@ use super::activity::{Activity, Doing};
 use super::evidence::ReadBack;
 use super::journal::StepJournal;
 use crate::observe::Observer;
-use crate::plan::{Work, draft_digest};
+use crate::plan::{Leave, Work, draft_digest};
 
 /// From this size on one call more is nothing against the calls that its bytes cost.
 const LOOKED_AT_BYTES: u64 = 4 << 20;
@@ -45,6 +46,8 @@ pub(super) struct Attempt {
     pub(super) work: Work,
     /// A commit may have been sent by an earlier attempt.
     pub(super) may_be_placed: bool,
+    /// What has its bytes at the sink, where they need not move.
+    pub(super) held: Option<Box<Placement>>,
     pub(super) journal: Arc<StepJournal>,
     pub(super) activity: Activity,
 }
@@ -90,12 +93,25 @@ impl StepRunner {
                 asset,
                 destination,
                 correlation,
+                leave,
+                ..
             } => {
                 if self.must_look(attempt, asset) {
                     attempt.activity.begin(Doing::Looking);
                     self.still_as_planned(asset).await?;
                 }
-                self.place(attempt, asset, destination, correlation).await
+                let outcome = self.place(attempt, asset, destination, correlation).await?;
+                if let Some(Leave {
+                    asset,
+                    collection: Some(collection),
+                }) = leave
+                {
+                    attempt.activity.begin(Doing::Describing);
+                    if !self.sink.unlink(asset, collection).await? {
+                        tracing::info!(%asset, %collection, "it stays, since it would be nowhere else");
+                    }
+                }
+                Ok(outcome)
             }
             Work::Update {
                 placement,
@@ -103,7 +119,8 @@ impl StepRunner {
                 draft,
             } => {
                 self.describe(attempt, &placement.placed, draft).await?;
-                self.placed(asset, draft, placement.placed.clone(), placement.digests, 0)
+                let placed = placement.placed.clone();
+                self.placed(asset, draft, (placed, placement.digests), 0, false)
             }
         }
     }
@@ -142,8 +159,8 @@ impl StepRunner {
         }
     }
 
-    /// Moves the bytes and proves that they arrived; begins again once when reading back says that they
-    /// did not.
+    /// Brings the content there, by its bytes only where it has to, and proves that it arrived; begins again once when
+    /// reading back says that it did not.
     async fn place(
         &self,
         attempt: &Attempt,
@@ -163,15 +180,26 @@ impl StepRunner {
         };
         let mut bytes_moved = 0;
         let mut disagreed: Option<Error> = None;
+        let mut held = attempt.held.as_deref();
         loop {
-            let mut done = self.transfer(attempt, &request).await?;
+            let reused = match held.take() {
+                Some(held) => self.reuse(attempt, held, &request).await?,
+                None => None,
+            };
+            let (mut done, linked) = match reused {
+                Some(reused) => reused,
+                None => (self.transfer(attempt, &request).await?, false),
+            };
             bytes_moved += done.bytes_moved;
             let wrong = match self.read_back(attempt, destination, &done).await? {
                 ReadBack::Reached(evidence) => {
                     done.placed.evidence = evidence;
                     let draft = destination.draft();
-                    return self.placed(asset, draft, done.placed, done.digests, bytes_moved);
+                    let there = (done.placed, done.digests);
+                    return self.placed(asset, draft, there, bytes_moved, linked);
                 }
+                // What is linked was somebody's before, and is not taken away.
+                ReadBack::Differs(error) if linked => error,
                 ReadBack::Differs(error) => self.undo(attempt, &done.placed, error).await?,
             };
             if let Some(first) = disagreed {
@@ -181,6 +209,76 @@ impl StepRunner {
             disagreed = Some(wrong);
             attempt.journal.restarted().await?;
         }
+    }
+
+    /// Brings a content there that the sink has already; whether it is linked to what is there. `None` where its bytes
+    /// have to move after all.
+    async fn reuse(
+        &self,
+        attempt: &Attempt,
+        held: &Placement,
+        request: &TransferRequest,
+    ) -> Result<Option<(Transferred, bool)>> {
+        attempt.activity.begin(Doing::Reusing);
+        let (destination, digests) = (&request.destination, held.digests);
+        let links = self.sink.capabilities().reuse == Some(Reuse::Link);
+        if attempt.may_be_placed
+            && let Some(placed) = self.look(request, &digests).await?
+        {
+            return self
+                .found(attempt, request, placed, digests)
+                .await
+                .map(Some);
+        }
+        // To link twice is to link once, so only copies are announced.
+        if !links {
+            attempt.journal.intend(&digests).await?;
+        }
+        let asked = self
+            .sink
+            .reuse(&held.placed, destination, &request.correlation, &digests);
+        let placed = match asked.await {
+            Ok(Some(placed)) => placed,
+            Ok(None) if links => return Ok(None),
+            Ok(None) => {
+                // Nothing was placed, so nobody has to look for it.
+                attempt.journal.restarted().await?;
+                return Ok(None);
+            }
+            Err(error) if !links && error.kind() == Kind::Ambiguous => {
+                self.look(request, &digests).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
+        match links {
+            true => Ok(Some((whole(placed, digests), true))),
+            false => self
+                .found(attempt, request, placed, digests)
+                .await
+                .map(Some),
+        }
+    }
+
+    async fn look(&self, request: &TransferRequest, digests: &Digests) -> Result<Option<Placed>> {
+        let (destination, mark) = (&request.destination, &request.correlation);
+        self.sink
+            .find(destination, mark, &Expected::from(digests))
+            .await
+    }
+
+    /// What is at the sink as an asset of its own gets its metadata.
+    async fn found(
+        &self,
+        attempt: &Attempt,
+        request: &TransferRequest,
+        placed: Placed,
+        digests: Digests,
+    ) -> Result<(Transferred, bool)> {
+        if self.sink.capabilities().metadata {
+            let draft = request.destination.draft();
+            self.describe(attempt, &placed, draft).await?;
+        }
+        Ok((whole(placed, digests), false))
     }
 
     async fn transfer(&self, attempt: &Attempt, request: &TransferRequest) -> Result<Transferred> {
@@ -207,9 +305,9 @@ impl StepRunner {
         &self,
         asset: &Asset,
         draft: &Draft,
-        placed: Placed,
-        digests: Digests,
+        (placed, digests): (Placed, Digests),
         bytes_moved: u64,
+        linked: bool,
     ) -> Result<Outcome> {
         let placement = Placement {
             flow: self.flow.clone(),
@@ -221,10 +319,24 @@ impl StepRunner {
             placed,
             digests,
             draft_digest: draft_digest(draft)?,
+            collection: draft.collection.clone(),
+            linked,
         };
         Ok(Outcome::Done {
             placement: Some(Box::new(placement)),
             bytes_moved,
         })
+    }
+}
+
+/// A content that is at the sink without any of its bytes having moved.
+fn whole(placed: Placed, digests: Digests) -> Transferred {
+    Transferred {
+        placed,
+        digests,
+        bytes_moved: 0,
+        restarts: 0,
+        adopted: true,
+        bytes_resumed: 0,
     }
 }

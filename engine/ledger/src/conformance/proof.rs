@@ -250,6 +250,111 @@ pub async fn placements_are_read_in_order_and_found_by_what_they_became(
     );
 }
 
+pub async fn contents_are_found_where_they_were_placed_last(
+    ledger: &dyn Ledger,
+    _clock: &ManualClock,
+) {
+    let run = running(ledger, 4).await;
+    let taken = take(ledger, run, &WorkerId::fresh(), 4).await;
+    let mut placements: Vec<Placement> = (1..=4).map(placement).collect();
+    let content = placements[0].digests;
+    // The third is the same content placed later; the fourth is at another sink, and has no hash.
+    placements[2].digests = content;
+    placements[3].sink = "studio".to_owned();
+    placements[3].digests.content_hash = None;
+    let reports: Vec<StepReport> = taken
+        .iter()
+        .zip(&placements)
+        .map(|(step, placement)| report(step, done(placement.clone())))
+        .collect();
+    ledger.finish(&reports).await.unwrap();
+
+    let hash = |placement: &Placement| placement.digests.content_hash.unwrap();
+    let asked = [
+        (8, ContentHash::of(b"unknown")),
+        (8, hash(&placements[1])),
+        (8, hash(&placements[0])),
+        // The same hash and another size is another content.
+        (9, hash(&placements[0])),
+    ];
+    let found = ledger.holding("dam", &asked).await.unwrap();
+    assert_eq!(
+        found,
+        [
+            None,
+            Some(placements[1].clone()),
+            Some(placements[2].clone()),
+            None
+        ]
+    );
+    let elsewhere = ledger.holding("studio", &asked).await.unwrap();
+    assert_eq!(elsewhere, [None, None, None, None]);
+    assert_eq!(ledger.holding("dam", &[]).await.unwrap(), []);
+    let sizes = ledger.holds_size("dam", &[7, 8, 9]).await.unwrap();
+    assert_eq!(sizes, [false, true, false]);
+    let sizes = ledger.holds_size("studio", &[8]).await.unwrap();
+    assert_eq!(sizes, [true]);
+    assert_eq!(ledger.holds_size("nowhere", &[8]).await.unwrap(), [false]);
+}
+
+pub async fn a_link_is_unchanged_while_its_asset_stands_for_another(
+    ledger: &dyn Ledger,
+    _clock: &ManualClock,
+) {
+    let run = running(ledger, 3).await;
+    let taken = take(ledger, run, &WorkerId::fresh(), 3).await;
+    let mut placements: Vec<Placement> = (1..=2).map(placement).collect();
+    placements[1].placed.asset = placements[0].placed.asset.clone();
+    placements[1].linked = true;
+    placements[1].collection = AssetPath::new("/further");
+    let reports: Vec<StepReport> = taken
+        .iter()
+        .zip(&placements)
+        .map(|(step, placement)| report(step, done(placement.clone())))
+        .collect();
+    ledger.finish(&reports).await.unwrap();
+    let assets: Vec<Asset> = placements
+        .iter()
+        .map(|placement| Asset {
+            id: placement.source_asset.clone(),
+            path: placement.source_path.clone(),
+            revision: placement.source_revision.clone(),
+            size: 8,
+            modified: None,
+            content_hash: None,
+            tags: Vec::new(),
+            readable: windlass_core::Readable::Yes,
+        })
+        .collect();
+    let ids: Vec<AssetId> = assets.iter().map(|asset| asset.id.clone()).collect();
+    let kept = ledger.placements("ingest", "agency", &ids).await.unwrap();
+    assert_eq!(kept[1].as_ref(), Some(&placements[1]));
+    let unchanged = ledger.unchanged("ingest", "agency", &assets).await.unwrap();
+    assert_eq!(unchanged, [true, true]);
+    // The first becomes an asset of its own, and the link is all that is left of the other one.
+    placements[0].placed.asset = AssetId::new("of its own");
+    let moved = report(&taken[2], done(placements[0].clone()));
+    ledger.finish(&[moved]).await.unwrap();
+    let unchanged = ledger.unchanged("ingest", "agency", &assets).await.unwrap();
+    assert_eq!(unchanged, [true, false]);
+}
+
+pub async fn scratch_space_remembers_contents(ledger: &dyn Ledger, _clock: &ManualClock) {
+    let mut spool = ledger.spool().await.unwrap();
+    let of = |n: u32| ContentHash::of(&n.to_le_bytes());
+    let seen = spool.seen(&[of(1), of(2), of(1)]).await.unwrap();
+    assert_eq!(seen, [false, false, true]);
+    let many: Vec<ContentHash> = (0..2_500).chain(1_000..1_010).map(of).collect();
+    let seen = spool.seen(&many).await.unwrap();
+    let known: Vec<usize> = (0..seen.len()).filter(|at| seen[*at]).collect();
+    assert_eq!(
+        known,
+        [1, 2].into_iter().chain(2_500..2_510).collect::<Vec<_>>()
+    );
+    assert!(spool.seen(&[]).await.unwrap().is_empty());
+    assert_eq!(spool.kept().await.unwrap(), 0);
+}
+
 fn spooled(path: &str, id: &str) -> SpoolEntry {
     let path = AssetPath::new(path);
     SpoolEntry::Put {

@@ -11,7 +11,8 @@ use crate::proof::{
     ATTEMPTS, CUSTODY, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, SLICES, STEPS_AT,
 };
 use crate::read::{
-    CHANGED, CONTENTS, HOLDS, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS, STEPS,
+    CHANGED, CONTENTS, HOLDING, HOLDS, HOLDS_SIZE, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS,
+    STEPS,
 };
 use crate::settle::{ADD_CONTENTS, HOLD, PLACE, REAP, RECLAIM, SETTLE, UNHOLD};
 use crate::tests::{open, options};
@@ -121,7 +122,32 @@ async fn look_ups_are_driven_by_the_set_of_keys() {
     runs_as(PLACEMENTS, &[wanted, placement]).await;
     runs_as(
         CHANGED,
-        &[wanted, "CORRELATED SCALAR SUBQUERY 1", placement],
+        &[
+            wanted,
+            "CORRELATED SCALAR SUBQUERY 2",
+            placement,
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH owner USING INDEX placement_sink (sink=? AND sink_asset=?)",
+        ],
+    )
+    .await;
+    let content = "placement_content (sink=? AND size=? AND content_hash=?)";
+    runs_as(
+        HOLDING,
+        &[
+            wanted,
+            "SEARCH placement USING INTEGER PRIMARY KEY (rowid=?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            &format!("SEARCH held USING INDEX {content}"),
+        ],
+    )
+    .await;
+    runs_as(
+        HOLDS_SIZE,
+        &[
+            wanted,
+            "SEARCH placement EXISTS USING INDEX placement_content (sink=? AND size=?)",
+        ],
     )
     .await;
     runs_as(

@@ -222,6 +222,7 @@ impl Dropbox {
             "files/delete_batch" => self.delete_batch(call).await,
             "files/copy_v2" | "files/move_v2" => self.relocate(call).await,
             "files/copy_batch_v2" | "files/move_batch_v2" => self.relocate_batch(call).await,
+            "files/copy_batch/check_v2" | "files/move_batch/check_v2" => self.check_batch(call),
             "files/tags/add" => self.tags_add(call),
             "files/tags/remove" => self.tags_remove(call),
             "files/tags/get" => self.tags_get(call),

@@ -1,5 +1,6 @@
 //! Making folders, deleting, moving and copying: one at a time or in batches that succeed entry by entry.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
@@ -116,6 +117,20 @@ impl fmt::Display for ItemError {
 }
 
 /// The answer to a batch that is done when its call is.
+/// A batch whose answer is fetched by its name. It is done by then; asked once, it says that it is not.
+#[derive(Debug)]
+pub(super) struct BatchJob {
+    /// `None` for one that nobody finds again.
+    entries: Option<Vec<Value>>,
+    asked: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobArg {
+    async_job_id: String,
+}
+
 fn complete(entries: Vec<Value>) -> Value {
     json!({".tag": "complete", "entries": entries})
 }
@@ -310,7 +325,14 @@ impl Dropbox {
         }
         let targets: Vec<PathArg> = pairs.iter().map(|(_, to)| to.clone()).collect();
         let copy = call.route.name.starts_with("files/copy");
+        let no_repeats = call.wants("repeated-from");
+        let (mut froms, mut tos) = (HashSet::new(), HashSet::new());
         let each = |(from, to): &(PathArg, PathArg)| {
+            let is_repeated = !froms.insert(format!("{from:?}")) && no_repeats;
+            if !tos.insert(format!("{to:?}")) || is_repeated {
+                let error = tag("duplicated_or_nested_paths");
+                return Err(ItemError::Endpoint(tagged("relocation_error", error)));
+            }
             let item = self.relocate_item(call.root, (from, to), copy, arg.autorename);
             match item {
                 Ok(item) => Ok(tagged("success", item)),
@@ -322,7 +344,33 @@ impl Dropbox {
         };
         let busy = tag("too_many_write_operations");
         let result = self.batch(call, &targets, &pairs, each, &busy).await?;
-        Ok(complete(result))
+        if arg.entries.len() < self.options.job_entries_min {
+            return Ok(complete(result));
+        }
+        let is_lost = call.wants("job-lost");
+        let mut jobs = lock(&self.jobs);
+        let name = format!("dbjid:{:024x}", jobs.len() + 1);
+        let job = BatchJob {
+            entries: (!is_lost).then_some(result),
+            asked: false,
+        };
+        jobs.insert(name.clone(), job);
+        Ok(json!({".tag": "async_job_id", "async_job_id": name}))
+    }
+
+    /// `files/copy_batch/check_v2` and `files/move_batch/check_v2`
+    pub(super) fn check_batch(&self, call: &Call) -> Result<Value, ApiError> {
+        let arg: JobArg = call.arg()?;
+        let mut jobs = lock(&self.jobs);
+        let job = jobs.get_mut(&arg.async_job_id);
+        let known = job.and_then(|job| Some((&mut job.asked, job.entries.as_ref()?)));
+        let Some((asked, entries)) = known else {
+            return Err(ApiError::Endpoint(tag("invalid_async_job_id")));
+        };
+        match std::mem::replace(asked, true) {
+            false => Ok(tag("in_progress")),
+            true => Ok(complete(entries.clone())),
+        }
     }
 
     /// Moves or copies an item with everything below it; its metadata at the new place. The error is a

@@ -63,7 +63,7 @@ const HOME: Ns = 1_000_001;
 const TEAM_ROOT: Ns = 1_000_002;
 
 /// The fault names that only this service knows, after `service:` in a fault profile.
-const SERVICE_FAULTS: [&str; 8] = [
+const SERVICE_FAULTS: [&str; 10] = [
     "cursor-reset",
     "empty-page",
     "reversed-page",
@@ -76,6 +76,10 @@ const SERVICE_FAULTS: [&str; 8] = [
     "partial",
     // What shall be moved or copied was made so short a time ago that it is not there yet.
     "not-yet-there",
+    // A batch of copies or moves takes no file twice.
+    "repeated-from",
+    // What a batch does as a job cannot be asked after.
+    "job-lost",
 ];
 
 /// How the emulated account behaves. The defaults are the contract's.
@@ -118,6 +122,8 @@ pub struct DropboxOptions {
     pub monthly_calls: Option<u64>,
     /// Whether the service has `upload_session/append_batch`, which is younger than the other routes.
     pub append_batch: bool,
+    /// From so many entries on a batch of copies or moves goes on as a job that is asked after.
+    pub job_entries_min: usize,
     /// How long an upload session lives.
     pub session_lifetime: Duration,
     /// The time of day for tokens, sessions and modification times.
@@ -145,6 +151,7 @@ impl Default for DropboxOptions {
             quota_bytes: 2 << 40,
             monthly_calls: None,
             append_batch: true,
+            job_entries_min: 100,
             session_lifetime: Duration::from_hours(7 * 24),
             clock: Arc::new(SystemClock),
         }
@@ -182,6 +189,8 @@ pub struct Dropbox {
     state: Mutex<State>,
     /// The bytes of open upload sessions, by session id.
     uploads: Mutex<HashMap<String, Arc<Upload>>>,
+    /// Batches that go on as jobs; they end with the process, as the contract leaves open.
+    jobs: Mutex<HashMap<String, folders::BatchJob>>,
     /// The number of the latest change, for those who wait for one.
     changed: watch::Sender<u64>,
     limits: Limits,
@@ -233,6 +242,7 @@ impl Dropbox {
             changed: watch::Sender::new(state.seq),
             state: Mutex::new(state),
             uploads: Mutex::default(),
+            jobs: Mutex::default(),
             counters: Arc::default(),
             options,
         };

@@ -144,6 +144,8 @@ const ROUTES: &[Route] = &[
     rpc("files/move_v2", WRITE),
     rpc("files/copy_batch_v2", WRITE),
     rpc("files/move_batch_v2", WRITE),
+    rpc("files/copy_batch/check_v2", WRITE),
+    rpc("files/move_batch/check_v2", WRITE),
     rpc("files/tags/add", META_WRITE),
     rpc("files/tags/remove", META_WRITE),
     rpc("files/tags/get", META_READ),

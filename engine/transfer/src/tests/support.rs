@@ -52,6 +52,8 @@ pub(super) fn sheet() -> Capabilities {
         wants_chunk_hash: false,
         resumes: false,
         together: None,
+        digests_in_place: false,
+        reuse: None,
     }
 }
 

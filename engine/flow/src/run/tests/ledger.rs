@@ -130,6 +130,18 @@ impl Ledger for CountedLedger {
         self.inner.placed_as(sink, assets).await
     }
 
+    async fn holding(
+        &self,
+        sink: &str,
+        contents: &[(u64, ContentHash)],
+    ) -> Result<Vec<Option<Placement>>> {
+        self.inner.holding(sink, contents).await
+    }
+
+    async fn holds_size(&self, sink: &str, sizes: &[u64]) -> Result<Vec<bool>> {
+        self.inner.holds_size(sink, sizes).await
+    }
+
     async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
         self.inner.runs(flow, limit).await
     }

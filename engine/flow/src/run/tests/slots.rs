@@ -16,12 +16,15 @@ const TOGETHER: Together = Together {
 #[test]
 fn what_shares_requests_is_small_and_everything_else_is_large() {
     let slots: Slots<()> = Slots::new(2, Some(TOGETHER));
-    assert_eq!(slots.size_of(Action::Create, 100), Size::Small);
-    assert_eq!(slots.size_of(Action::NewVersion, 0), Size::Small);
-    assert_eq!(slots.size_of(Action::Create, 101), Size::Large);
-    assert_eq!(slots.size_of(Action::UpdateMetadata, 1), Size::Large);
+    assert_eq!(slots.size_of(Action::Create, 100, true), Size::Small);
+    assert_eq!(slots.size_of(Action::NewVersion, 0, true), Size::Small);
+    assert_eq!(slots.size_of(Action::Create, 101, true), Size::Large);
+    assert_eq!(slots.size_of(Action::Copy, 101, true), Size::Large);
+    // What is copied at the sink has no size for us.
+    assert_eq!(slots.size_of(Action::Copy, 101, false), Size::Small);
+    assert_eq!(slots.size_of(Action::UpdateMetadata, 1, true), Size::Large);
     let slots: Slots<()> = Slots::new(2, None);
-    assert_eq!(slots.size_of(Action::Create, 1), Size::Large);
+    assert_eq!(slots.size_of(Action::Create, 1, true), Size::Large);
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn packets_are_large_and_what_waits_is_bounded() {
     let mut packets = Vec::new();
     let mut done = 0;
     while done < 20_000 {
-        let wanted = slots.wanted();
+        let wanted = slots.wanted(0);
         if wanted > 0 {
             packets.push(wanted);
             (0..wanted).for_each(|_| slots.wait(Size::Small, ()));
@@ -85,7 +88,7 @@ fn large_files_behind_many_small_ones_are_found() {
         _ => Size::Small,
     });
     loop {
-        let wanted = slots.wanted();
+        let wanted = slots.wanted(0);
         if wanted == 0 {
             break;
         }
@@ -228,6 +231,7 @@ fn size_of_attempt(world: &World, work: crate::Work) -> usize {
         began: tokio::time::Instant::now(),
         work,
         may_be_placed: false,
+        held: None,
         journal: Arc::new(StepJournal::new(
             notebook,
             step,

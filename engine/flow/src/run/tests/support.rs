@@ -106,7 +106,10 @@ impl Observer for Seen {
                 ),
             },
             Event::RunStarted { resumed, .. } => format!("run resumed={resumed}"),
-            Event::Listed { .. } | Event::Deciding { .. } | Event::Audited { .. } => return,
+            Event::Listed { .. }
+            | Event::Deciding { .. }
+            | Event::Hashed { .. }
+            | Event::Audited { .. } => return,
         };
         self.lines.lock().unwrap().push((at, line));
     }
@@ -191,6 +194,8 @@ impl World {
                     asset: asset.clone(),
                     destination: Destination::New { draft },
                     correlation,
+                    reuse: false,
+                    leave: None,
                 }),
                 asset,
             }

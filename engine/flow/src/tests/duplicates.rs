@@ -1,0 +1,418 @@
+//! Bytes that need not move do not move, and what need not be the same stays apart.
+
+use windlass_core::memory::MemoryEndpoint;
+use windlass_core::{Capabilities, Endpoint, Reuse};
+
+use super::*;
+
+fn sheet(reuse: Option<Reuse>) -> Capabilities {
+    Capabilities {
+        reuse,
+        ..MemoryEndpoint::new("any").capabilities().clone()
+    }
+}
+
+/// A world whose sink copies or links.
+fn world(reuse: Reuse) -> World {
+    World {
+        sink: MemoryEndpoint::with_capabilities("dam", sheet(Some(reuse))),
+        duplicates: Some(Duplicates::Reuse),
+        ..World::new()
+    }
+}
+
+/// A source such as a folder: it states no hashes and computes them in place.
+fn folder() -> MemoryEndpoint {
+    let sheet = Capabilities {
+        lists_content_hash: false,
+        digests_in_place: true,
+        ..sheet(None)
+    };
+    MemoryEndpoint::with_capabilities("agency", sheet)
+}
+
+fn actions(plan: &Plan) -> Vec<(&str, Action)> {
+    let steps = plan.steps.iter();
+    steps
+        .map(|step| (step.asset.path.name(), step.action))
+        .collect()
+}
+
+fn sent(world: &World) -> u64 {
+    world.sink.calls(Operation::Begin)
+}
+
+#[tokio::test]
+async fn one_content_for_forty_folders_is_sent_once_and_copied_for_the_others() {
+    for slots in [1, 4] {
+        let world = World {
+            transfers: slots,
+            ..world(Reuse::Copy)
+        };
+        for region in 0..40 {
+            world.file(&format!("/In/R{region:02}/Approved/film.mov"), b"the film");
+        }
+        world.file("/In/R00/Approved/other.mov", b"another film");
+        let plan = world.plan().await;
+        assert_eq!(plan.totals()[&Action::Create], (2, 20));
+        assert_eq!(plan.totals()[&Action::Copy], (39, 39 * 8));
+        assert_eq!(plan.summary.reused(), (39, 39 * 8));
+        let report = world.run().await;
+        assert_eq!((sent(&world), world.sink.calls(Operation::Reuse)), (2, 39));
+        assert_eq!((report.bytes_moved, report.saved.linked_assets), (20, 39));
+        assert_eq!(report.saved.linked_bytes, 39 * 8);
+        // Each is an asset of its own with what its own folder says.
+        assert_eq!(world.sink.assets().len(), 41);
+        for region in ["R00", "R17", "R39"] {
+            let there = world.sink.asset_at(&format!("/Library/{region}/film.mov"));
+            let draft = world.sink.draft(&there.unwrap().id).unwrap();
+            let client = draft.fields.iter().find(|field| field.field == "client");
+            assert_eq!(client.unwrap().value, Value::Text(region.into()));
+        }
+        assert!(world.plan().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_second_copy_of_a_tree_under_other_names_sends_nothing() {
+    for source in [MemoryEndpoint::new("agency"), folder()] {
+        let world = World {
+            source,
+            ..world(Reuse::Copy)
+        };
+        for n in 0..300 {
+            let bytes = format!("content number {n}");
+            world.file(&format!("/In/A/Approved/{n}.tif"), bytes.as_bytes());
+        }
+        world.run().await;
+        let before = sent(&world);
+        for n in 0..300 {
+            let bytes = format!("content number {n}");
+            world.file(&format!("/In/B/Approved/copy of {n}.tif"), bytes.as_bytes());
+        }
+        let report = world.run().await;
+        assert_eq!((sent(&world), report.bytes_moved), (before, 0));
+        assert_eq!(report.saved.linked_assets, 300);
+        assert_eq!(world.sink.assets().len(), 600);
+        assert!(world.plan().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn only_files_whose_size_something_else_has_are_hashed_in_place() {
+    let world = World {
+        source: folder(),
+        ..world(Reuse::Copy)
+    };
+    for (name, bytes) in [("a", "12"), ("b", "12"), ("c", "34"), ("d", "alone")] {
+        world.file(&format!("/In/A/Approved/{name}.tif"), bytes.as_bytes());
+    }
+    let plan = world.plan().await;
+    let hashed: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.asset.content_hash.is_some())
+        .map(|step| step.asset.path.name())
+        .collect();
+    assert_eq!(hashed, ["a.tif", "b.tif", "c.tif"]);
+    let (create, copy) = (Action::Create, Action::Copy);
+    assert_eq!(
+        actions(&plan),
+        [
+            ("a.tif", create),
+            ("b.tif", copy),
+            ("c.tif", create),
+            ("d.tif", create)
+        ]
+    );
+    world.run().await;
+    // What the sink has counts as well, though it is listed nowhere any more.
+    world.source.delete("/In/A/Approved/d.tif");
+    world.file("/In/A/Approved/e.tif", b"alone");
+    assert_eq!(actions(&world.plan().await), [("e.tif", copy)]);
+    let before = sent(&world);
+    world.run().await;
+    assert_eq!(sent(&world), before);
+}
+
+#[tokio::test]
+async fn a_file_that_changed_since_it_was_hashed_is_not_taken_for_what_it_was() {
+    let world = World {
+        source: folder(),
+        ..world(Reuse::Copy)
+    };
+    world.file("/In/A/Approved/a.tif", b"12");
+    world.file("/In/A/Approved/b.tif", b"12");
+    world.run().await;
+    world.file("/In/A/Approved/b.tif", b"34");
+    let report = world.run().await;
+    assert_eq!(report.bytes_moved, 2);
+    let there = world.sink.asset_at("/Library/A/b.tif").unwrap();
+    assert_eq!(world.sink.bytes(&there.id).unwrap().as_ref(), b"34");
+    assert!(world.plan().await.is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_a_duplicate_of_nothing() {
+    let world = world(Reuse::Copy);
+    world.file("/In/A/Approved/a.tif", b"");
+    world.file("/In/A/Approved/b.tif", b"");
+    let plan = world.plan().await;
+    assert!(plan.steps.iter().all(|step| step.action == Action::Hold));
+}
+
+#[tokio::test]
+async fn what_the_sink_has_is_proved_before_it_is_reused() {
+    for reuse in [Reuse::Copy, Reuse::Link] {
+        for spoil in ["changed", "gone", "unreadable"] {
+            let world = world(reuse);
+            world.file("/In/A/Approved/a.tif", b"bytes");
+            world.run().await;
+            match spoil {
+                "changed" => drop(world.sink.put("/Library/A/a.tif", b"other".to_vec())),
+                "gone" => drop(world.sink.delete("/Library/A/a.tif")),
+                _ => world
+                    .sink
+                    .set_readable("/Library/A/a.tif", Readable::Restricted)
+                    .unwrap(),
+            }
+            world.file("/In/B/Approved/b.tif", b"bytes");
+            let plan = world.plan().await;
+            let planned = step(&plan, "/In/B/Approved/b.tif");
+            assert_eq!(
+                planned.0 == Action::Copy,
+                reuse == Reuse::Copy,
+                "{planned:?}"
+            );
+            let report = world.run().await;
+            assert_eq!(report.bytes_moved, 5, "{reuse:?} {spoil}");
+            let there = world.sink.asset_at("/Library/B/b.tif").unwrap();
+            assert_eq!(world.sink.bytes(&there.id).unwrap().as_ref(), b"bytes");
+            assert!(world.plan().await.is_empty(), "{reuse:?} {spoil}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_whose_answer_was_lost_is_found_and_not_made_twice() {
+    let world = world(Reuse::Copy);
+    world.file("/In/A/Approved/a.tif", b"bytes");
+    world.run().await;
+    world.file("/In/B/Approved/b.tif", b"bytes");
+    world.sink.inject(Operation::ReuseAnswer, Kind::Ambiguous);
+    world.run().await;
+    assert_eq!(world.sink.assets().len(), 2);
+    assert_eq!((sent(&world), world.sink.calls(Operation::Reuse)), (1, 1));
+}
+
+#[tokio::test]
+async fn when_the_first_cannot_be_sent_another_one_is() {
+    for (kind, sent_in_all) in [(Kind::Denied, 2), (Kind::Unavailable, 2)] {
+        let world = world(Reuse::Copy);
+        for name in ["a", "b", "c"] {
+            world.file(&format!("/In/A/Approved/{name}.tif"), b"bytes");
+        }
+        world.sink.inject(Operation::Commit, kind);
+        let plan = world.plan().await;
+        let runner = world.runner();
+        let run = runner.record(&plan).await.unwrap();
+        runner.work(run, &CancellationToken::new()).await.unwrap();
+        assert_eq!(sent(&world), sent_in_all, "{kind:?}");
+        let there = if kind == Kind::Denied { 2 } else { 3 };
+        assert_eq!(world.sink.assets().len(), there, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_linked_is_one_asset_in_several_collections() {
+    let world = world(Reuse::Link);
+    world.file("/In/A/Approved/a.tif", b"logo");
+    world.file("/In/B/Approved/b.tif", b"logo");
+    let plan = world.plan().await;
+    let (action, reason) = step(&plan, "/In/B/Approved/b.tif");
+    assert_eq!(action, Action::Link);
+    assert!(
+        reason.contains("another file of this plan has the same bytes"),
+        "{reason}"
+    );
+    let report = world.run().await;
+    assert_eq!((report.bytes_moved, report.saved.linked_bytes), (4, 4));
+    let [logo] = &world.sink.assets()[..] else {
+        panic!("{:?}", world.sink.assets());
+    };
+    assert_eq!(world.sink.links(&logo.id), [AssetPath::new("/Library/B")]);
+    // Its metadata stays that of the file that brought it, and every later plan finds all of it as it should be.
+    assert!(world.plan().await.is_empty());
+    assert_eq!(world.run().await.saved.unchanged_assets, 2);
+}
+
+#[tokio::test]
+async fn a_file_of_a_shared_asset_that_changes_becomes_an_asset_of_its_own() {
+    // Whichever of the two it is: nobody's content changes because another file did.
+    for (changed, left) in [("A/Approved/a", "B"), ("B/Approved/b", "A")] {
+        let world = world(Reuse::Link);
+        world.file("/In/A/Approved/a.tif", b"logo");
+        world.file("/In/B/Approved/b.tif", b"logo");
+        world.run().await;
+        let logo = world.sink.assets()[0].id.clone();
+        world.file(&format!("/In/{changed}.tif"), b"new logo");
+        let plan = world.plan().await;
+        assert_eq!(step(&plan, &format!("/In/{changed}.tif")).0, Action::Create);
+        world.run().await;
+        assert_eq!(world.sink.assets().len(), 2);
+        assert_eq!(world.sink.bytes(&logo).unwrap().as_ref(), b"logo");
+        if left == "A" {
+            // It was only linked there, and another asset has that place now.
+            assert_eq!(world.sink.links(&logo), []);
+        }
+        let after = world.plan().await;
+        match left {
+            "A" => assert!(after.is_empty(), "{:?}", actions(&after)),
+            // The asset stands for the linked file alone now, and becomes what that one's folder says.
+            _ => {
+                assert_eq!(actions(&after), [("b.tif", Action::UpdateMetadata)]);
+                world.run().await;
+                let draft = world.sink.draft(&logo).unwrap();
+                assert_eq!(draft.collection, AssetPath::new("/Library/B"));
+                assert!(world.plan().await.is_empty());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_asset_that_lost_the_file_it_stood_for_is_noticed_in_a_settled_pass() {
+    let world = world(Reuse::Link);
+    world.file("/In/A/Approved/a.tif", b"logo");
+    world.file("/In/B/Approved/b.tif", b"logo");
+    let plan = world.plan().await;
+    let runner = world.runner();
+    let run = runner.record(&plan).await.unwrap();
+    runner.work(run, &CancellationToken::new()).await.unwrap();
+    world
+        .ingest()
+        .settle(&plan.summary, Some(run))
+        .await
+        .unwrap();
+    assert!(world.plan().await.is_empty());
+    world.file("/In/A/Approved/a.tif", b"new logo");
+    world.run().await;
+    assert_eq!(
+        actions(&world.plan().await),
+        [("b.tif", Action::UpdateMetadata)]
+    );
+}
+
+#[tokio::test]
+async fn duplicates_are_left_out_where_the_flow_says_so() {
+    for duplicates in [Duplicates::Skip, Duplicates::Place] {
+        let world = World {
+            duplicates: Some(duplicates),
+            ..world(Reuse::Copy)
+        };
+        world.file("/In/A/Approved/a.tif", b"logo");
+        world.file("/In/B/Approved/b.tif", b"logo");
+        let first = world.plan().await;
+        world.run().await;
+        world.file("/In/C/Approved/c.tif", b"logo");
+        let second = world.plan().await;
+        let of = |plan: &Plan, path: &str| step(plan, path).0;
+        match duplicates {
+            Duplicates::Skip => {
+                assert_eq!(of(&first, "/In/B/Approved/b.tif"), Action::Skip);
+                let (action, reason) = step(&second, "/In/C/Approved/c.tif");
+                assert_eq!(action, Action::Skip);
+                assert_eq!(reason, "a duplicate of what is at dam already");
+            }
+            _ => {
+                assert_eq!(of(&first, "/In/B/Approved/b.tif"), Action::Create);
+                assert_eq!(of(&second, "/In/C/Approved/c.tif"), Action::Create);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_links_links_nothing_unless_it_is_told_to() {
+    let world = World {
+        duplicates: None,
+        ..world(Reuse::Link)
+    };
+    world.file("/In/A/Approved/a.tif", b"logo");
+    world.file("/In/B/Approved/b.tif", b"logo");
+    assert_eq!(world.plan().await.totals()[&Action::Create], (2, 8));
+}
+
+#[tokio::test]
+async fn a_run_that_stops_while_copies_wait_goes_on_and_still_sends_once() {
+    let world = world(Reuse::Copy);
+    for name in 0..20 {
+        world.file(&format!("/In/A/Approved/{name}.tif"), b"bytes");
+    }
+    let plan = world.plan().await;
+    let mut runner = world.runner();
+    let run = runner.record(&plan).await.unwrap();
+    runner.options.stop_now = CancellationToken::new();
+    runner.options.stop_now.cancel();
+    let outcome = runner.work(run, &CancellationToken::new()).await.unwrap();
+    assert_eq!(outcome, RunOutcome::Stopped);
+    let runner = world.runner();
+    let outcome = runner.work(run, &CancellationToken::new()).await.unwrap();
+    assert_eq!(outcome, RunOutcome::Finished);
+    assert_eq!((sent(&world), world.sink.assets().len()), (1, 20));
+}
+
+#[tokio::test]
+async fn of_files_that_leave_an_asset_together_the_last_one_keeps_it() {
+    let world = world(Reuse::Link);
+    let names = ["A/Approved/a", "B/Approved/b", "C/Approved/c"];
+    for name in names {
+        world.file(&format!("/In/{name}.tif"), b"logo");
+    }
+    world.run().await;
+    let logo = world.sink.assets()[0].id.clone();
+    assert_eq!(world.sink.assets().len(), 1);
+    for (n, name) in names.iter().enumerate() {
+        world.file(&format!("/In/{name}.tif"), format!("logo {n}").as_bytes());
+    }
+    assert_eq!(world.plan().await.totals()[&Action::Create].0, 3);
+    world.run().await;
+    // No asset is left that stands for nothing.
+    assert_eq!(world.sink.assets().len(), 3);
+    assert!(world.sink.assets().iter().any(|asset| asset.id == logo));
+    for (n, collection) in ["/Library/A", "/Library/B", "/Library/C"]
+        .iter()
+        .enumerate()
+    {
+        let assets = world.sink.assets();
+        let there = assets
+            .iter()
+            .find(|asset| asset.path.parent().as_str() == *collection);
+        let bytes = world.sink.bytes(&there.unwrap().id).unwrap();
+        assert_eq!(bytes, format!("logo {n}").as_bytes());
+        assert_eq!(world.sink.links(&there.unwrap().id), []);
+    }
+    let after = world.plan().await;
+    assert!(after.is_empty(), "{:?}", actions(&after));
+}
+
+#[tokio::test]
+async fn of_several_that_are_linked_one_takes_over_what_the_first_has_left() {
+    let world = world(Reuse::Link);
+    for name in ["A/Approved/a", "B/Approved/b", "C/Approved/c"] {
+        world.file(&format!("/In/{name}.tif"), b"logo");
+    }
+    world.run().await;
+    let logo = world.sink.assets()[0].id.clone();
+    world.file("/In/A/Approved/a.tif", b"new logo");
+    world.run().await;
+    let plan = world.plan().await;
+    let [step] = &plan.steps[..] else {
+        panic!("{:?}", actions(&plan));
+    };
+    assert_eq!(step.action, Action::UpdateMetadata);
+    world.run().await;
+    assert!(world.plan().await.is_empty());
+    let draft = world.sink.draft(&logo).unwrap();
+    assert_eq!(Some(&draft), step.work.as_ref().map(crate::Work::draft));
+}

@@ -1,0 +1,144 @@
+//! The digests of single files, as fast as the disk and all threads can: what a plan asks for before anything moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use windlass_core::{Asset, Digests, Error, Kind, Result};
+
+use crate::content::{PIECE_BYTES, Unhashed, hash_parallel, hash_sized};
+use crate::endpoint::{LocalEndpoint, blocking};
+use crate::paths::check;
+use crate::root::Root;
+use crate::scan::{LARGE_BYTES_MIN, TICK};
+use crate::stamp::Stamp;
+
+/// Ends the work when nobody waits for it any more.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl LocalEndpoint {
+    /// The digests of each file that is as it was listed, in the same order. Cancel by dropping.
+    pub(crate) async fn digests_of(&self, assets: &[Asset]) -> Result<Vec<Option<Digests>>> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let _stop = StopOnDrop(Arc::clone(&stop));
+        let work = Work {
+            root: self.root.clone(),
+            mapped: self.exclusive,
+            assets: assets.to_vec(),
+            stop,
+        };
+        blocking(move || work.run()).await
+    }
+}
+
+struct Work {
+    root: Root,
+    mapped: bool,
+    assets: Vec<Asset>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Work {
+    /// Small files each by one thread, then large ones each by all of them.
+    fn run(&self) -> Result<Vec<Option<Digests>>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let next = AtomicUsize::new(0);
+        let is_large = |asset: &Asset| asset.size >= LARGE_BYTES_MIN;
+        let work = || {
+            let mut buffer = vec![0; PIECE_BYTES];
+            let mut done = Vec::new();
+            while let Some(at) = self.next(&next) {
+                let asset = &self.assets[at];
+                if !is_large(asset) {
+                    let hash = |file: &_, size| {
+                        hash_sized(file, size, true, &mut buffer, &|| self.goes_on())
+                    };
+                    done.push((at, self.digest(asset, hash)));
+                }
+            }
+            done
+        };
+        let mut digests = vec![None; self.assets.len()];
+        let few = self.assets.len().div_ceil(16);
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..threads.min(few)).map(|_| scope.spawn(work)).collect();
+            let mut all = work();
+            for helper in helpers {
+                // A panic is a bug, and goes on where it can be seen.
+                all.extend(
+                    helper
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                );
+            }
+            for (at, one) in all {
+                digests[at] = one;
+            }
+        });
+        if !self.assets.iter().any(is_large) {
+            return Ok(digests);
+        }
+        let pool = pool(threads)?;
+        for (asset, slot) in self.assets.iter().zip(&mut digests) {
+            if is_large(asset) && self.goes_on() {
+                let hash = |file: &_, size| {
+                    hash_parallel(file, size, true, &pool, self.mapped, &|| self.goes_on())
+                };
+                *slot = self.digest(asset, hash);
+            }
+        }
+        Ok(digests)
+    }
+
+    fn next(&self, next: &AtomicUsize) -> Option<usize> {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        (at < self.assets.len() && self.goes_on()).then_some(at)
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// `None` for whatever reason: who moves the file finds it again and says it.
+    fn digest(
+        &self,
+        asset: &Asset,
+        hash: impl FnOnce(&std::fs::File, u64) -> std::result::Result<Digests, Unhashed>,
+    ) -> Option<Digests> {
+        check(&asset.path).ok()?;
+        let file = self.root.open_file(&asset.path).ok()?;
+        let mut before = Stamp::of(&file).ok()?;
+        if let Some(age) = before
+            .age_ns(SystemTime::now())
+            .filter(|age| *age < TICK.as_nanos())
+        {
+            // Another change within the same tick of the clock could not be told from this one.
+            std::thread::sleep(TICK - Duration::from_nanos(age as u64));
+            before = Stamp::of(&file).ok()?;
+        }
+        if !before.is_file() || before.revision() != asset.revision {
+            return None;
+        }
+        let digests = hash(&file, asset.size).ok()?;
+        let after = Stamp::of(&file).ok()?;
+        after.since(&before).is_none().then_some(digests)
+    }
+}
+
+fn pool(threads: usize) -> Result<ThreadPool> {
+    let named = |at| format!("windlass-digest-{at}");
+    let built = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(named)
+        .build();
+    built.map_err(|error| {
+        Error::new(Kind::Unavailable, "no threads can be started").with_source(error)
+    })
+}
