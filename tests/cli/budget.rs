@@ -70,18 +70,18 @@ fn a_months_calls_are_forecast_counted_over_runs_and_never_exceeded() {
     for index in 0..3_u8 {
         fs::write(files.join(format!("film-{index}")), vec![index; 9 << 20]).unwrap();
     }
-    // Two chunks of 8 MiB each, and the calls that open and finish them.
+    // Two chunks of 8 MiB each, two calls that open sessions, and one a file that finishes it.
     let planned = flow(&served, dir.path(), 100, &["--json", "plan", "out"]).expect(0);
     let plan = planned.records("plan").pop().unwrap();
     assert_eq!(
         plan["calls"],
-        "team: about 8 of the 100 calls that are left of this month's 100"
+        "team: about 11 of the 100 calls that are left of this month's 100"
     );
 
     let refused = flow(&served, dir.path(), 5, &["run", "out"]).expect(2);
     let said = &refused.stderr;
     assert!(
-        said.contains("the month's calls do not suffice: team: about 8 of the 5"),
+        said.contains("the month's calls do not suffice: team: about 11 of the 5"),
         "{said}"
     );
     assert!(said.contains("--over-budget"), "{said}");

@@ -22,15 +22,19 @@ use windlass_transfer::{Engine, EngineOptions};
 use crate::support::{self, faults, noise, sandbox_options, tenant_profile};
 
 /// A flow that keeps folders and brings everything, and the ledger that it keeps.
-struct Flow {
-    ingest: Ingest,
-    runner: Runner,
-    ledger: Arc<SqlLedger>,
+pub(crate) struct Flow {
+    pub(crate) ingest: Ingest,
+    pub(crate) runner: Runner,
+    pub(crate) ledger: Arc<SqlLedger>,
     _folder: tempfile::TempDir,
 }
 
 impl Flow {
-    async fn new(source: Arc<dyn Source>, sink: Arc<dyn Sink>, options: IngestOptions) -> Flow {
+    pub(crate) async fn new(
+        source: Arc<dyn Source>,
+        sink: Arc<dyn Sink>,
+        options: IngestOptions,
+    ) -> Flow {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ledger.db");
         let ledger = SqlLedger::open(&file, LedgerOptions::default())
@@ -72,7 +76,14 @@ impl Flow {
         }
     }
 
-    async fn plan(&self) -> Plan {
+    /// The same flow with the same ledger, as another process would connect to its sink.
+    pub(crate) async fn with_sink(mut self, sink: Arc<dyn Sink>) -> Flow {
+        self.ingest.sink = Arc::clone(&sink);
+        self.runner.sink = sink;
+        self
+    }
+
+    pub(crate) async fn plan(&self) -> Plan {
         for _ in 0..5 {
             match self.ingest.plan().await {
                 Err(error) if error.is_temporary() => {}
@@ -83,7 +94,7 @@ impl Flow {
     }
 
     /// Runs to the end. Every step must be done.
-    async fn run(&self) -> Report {
+    pub(crate) async fn run(&self) -> Report {
         let plan = self.plan().await;
         let run = self.runner.record(&plan).await.unwrap();
         let never = CancellationToken::new();
@@ -100,7 +111,7 @@ impl Flow {
     }
 }
 
-fn everything(collection: &str) -> IngestOptions {
+pub(crate) fn everything(collection: &str) -> IngestOptions {
     IngestOptions {
         flow: "everything".to_owned(),
         root: AssetPath::new("/"),
@@ -115,7 +126,7 @@ fn everything(collection: &str) -> IngestOptions {
     }
 }
 
-fn nas(root: &Path) -> Arc<LocalEndpoint> {
+pub(crate) fn nas(root: &Path) -> Arc<LocalEndpoint> {
     let options = LocalOptions {
         name: "nas".to_owned(),
         root: root.to_owned(),
@@ -124,7 +135,7 @@ fn nas(root: &Path) -> Arc<LocalEndpoint> {
     Arc::new(LocalEndpoint::open(options).unwrap())
 }
 
-fn write(root: &Path, path: &str, bytes: &[u8]) {
+pub(crate) fn write(root: &Path, path: &str, bytes: &[u8]) {
     let file = root.join(path);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(file, bytes).unwrap();

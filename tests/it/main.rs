@@ -4,6 +4,7 @@ mod contract;
 mod duplicates;
 mod end_to_end;
 mod endpoints;
+mod forecast;
 mod plugins;
 mod support;
 mod tidy;

@@ -11,7 +11,7 @@ use windlass_core::{
     Capabilities, CheckItem, Endpoint, Error, HeldBack, Result, Reuse, Status, Together,
     UploadOrder,
 };
-use windlass_http::Transport;
+use windlass_http::{CountedTransport, Transport};
 
 use crate::attempts::Attempts;
 use crate::calibration::Calibration;
@@ -34,6 +34,7 @@ const MARK_UNITS: usize = 32;
 pub struct CelumEndpoint {
     name: String,
     capabilities: Capabilities,
+    transport: CountedTransport,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -76,8 +77,10 @@ impl CelumEndpoint {
         transport: Arc<dyn Transport>,
         options: CelumOptions,
     ) -> Result<Arc<Self>> {
-        let api = Api::new(transport, &options)?;
+        let transport = CountedTransport::new(transport);
+        let api = Api::new(Arc::new(transport.clone()), &options)?;
         let endpoint = CelumEndpoint {
+            transport,
             capabilities: capabilities(&options.profile),
             name: options.name,
             shared: Arc::new(Shared {
@@ -225,6 +228,10 @@ impl Endpoint for CelumEndpoint {
 
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn calls_made(&self) -> u64 {
+        self.transport.sent()
     }
 
     async fn check(&self) -> Result<Vec<CheckItem>> {

@@ -19,6 +19,7 @@ mod endpoint;
 mod errors;
 mod filter;
 mod find;
+mod forecast;
 mod options;
 mod profile;
 mod resolve;

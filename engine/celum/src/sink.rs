@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use windlass_core::{
-    AssetId, AssetPath, Correlation, Destination, Digests, Draft, Error, Evidence, Expected, Fault,
-    Kind, Placed, Result, Revision, Sink, Status, UploadSession,
+    AssetId, AssetPath, Calls, Correlation, Destination, Digests, Draft, Error, Evidence, Expected,
+    Fault, Kind, Load, Placed, Result, Revision, Sink, Status, UploadSession,
 };
 
 use crate::client::{CreateAsset, Got};
@@ -114,6 +114,10 @@ impl Sink for CelumEndpoint {
 
     async fn unlink(&self, asset: &AssetId, collection: &AssetPath) -> Result<bool> {
         self.shared.unlink(id_of(asset)?, collection).await
+    }
+
+    async fn calls_to_write(&self, load: &Load) -> Result<Calls> {
+        self.shared.calls_to_write(load).await
     }
 }
 

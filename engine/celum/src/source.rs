@@ -8,8 +8,8 @@ use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use http::StatusCode;
 use windlass_core::{
-    Asset, AssetId, AssetPath, AssetStream, Change, ChangePage, Cursor, Error, Kind, Readable,
-    Result, Revision, Scope, Source, Status,
+    Asset, AssetId, AssetPath, AssetStream, Calls, Change, ChangePage, Cursor, Error, Kind, Load,
+    Readable, Result, Revision, Scope, Source, Status,
 };
 use windlass_http::{ByteStream, Response, SendError};
 
@@ -99,6 +99,10 @@ impl Source for CelumEndpoint {
 
     async fn tags(&self, assets: &[Asset]) -> Result<Vec<Vec<String>>> {
         Ok(vec![Vec::new(); assets.len()])
+    }
+
+    fn calls_to_read(&self, load: &Load) -> Calls {
+        crate::forecast::calls_to_read(load)
     }
 
     async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {

@@ -11,20 +11,10 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 use windlass_core::{Blake3, CallCount, Cursor, Error, Kind, Ledger, Result};
-use windlass_flow::{PlannedStep, Work};
 use windlass_http::{CallBudget, Governor, GovernorState, MonthlyBudget};
 
 /// How often what was spent is written down.
 const EVERY: Duration = Duration::from_secs(10);
-
-/// Up to this size files share calls.
-const SMALL_BYTES_MAX: u64 = 4 << 20;
-
-/// How many files share the calls that open and finish their uploads.
-const SHARED_BY: u64 = 1_000;
-
-/// How many bytes of small files travel in one call.
-const BATCH_BYTES: u64 = 64 << 20;
 
 /// A budget, and the endpoint that it is for.
 #[derive(Clone, Debug)]
@@ -157,56 +147,6 @@ async fn record(budget: &MonthlyBudget, ledger: &dyn Ledger, counts: Vec<CallCou
     }
 }
 
-/// Counts the calls that a plan's uploads take, step by step. Repeats after lost answers come on top.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UploadCalls {
-    /// Bytes of a chunk of a large file.
-    chunk: u64,
-    small: u64,
-    small_bytes: u64,
-    large: u64,
-    chunks: u64,
-}
-
-impl UploadCalls {
-    /// No step yet; large files go in chunks of `chunk` bytes.
-    pub(crate) fn new(chunk: u64) -> Self {
-        UploadCalls {
-            chunk: chunk.max(1),
-            small: 0,
-            small_bytes: 0,
-            large: 0,
-            chunks: 0,
-        }
-    }
-
-    /// Adds a step.
-    pub(crate) fn add(&mut self, step: &PlannedStep) {
-        if let Some(Work::Place { asset, .. }) = &step.work {
-            self.add_file(asset.size);
-        }
-    }
-
-    fn add_file(&mut self, size: u64) {
-        if size <= SMALL_BYTES_MAX {
-            self.small += 1;
-            self.small_bytes += size;
-        } else {
-            self.large += 1;
-            self.chunks += size.div_ceil(self.chunk);
-        }
-    }
-
-    /// About how many calls they take.
-    pub(crate) fn total(&self) -> u64 {
-        let batches = self
-            .small
-            .div_ceil(SHARED_BY)
-            .max(self.small_bytes.div_ceil(BATCH_BYTES));
-        batches + self.chunks + 2 * (self.small + self.large).div_ceil(SHARED_BY)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,24 +186,5 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(learnt(&ledger, &account).await.unwrap(), None);
-    }
-
-    #[test]
-    fn small_files_share_calls_and_large_ones_take_one_a_chunk() {
-        let mib = 1_u64 << 20;
-        let calls_for = |sizes: &mut dyn Iterator<Item = u64>, chunk| {
-            let mut calls = UploadCalls::new(chunk);
-            sizes.for_each(|size| calls.add_file(size));
-            calls.total()
-        };
-        assert_eq!(calls_for(&mut std::iter::empty(), 64 * mib), 0);
-        // 977 MiB in batches of 64, started and finished by the thousand.
-        let mut small = std::iter::repeat_n(100 << 10, 10_000);
-        assert_eq!(calls_for(&mut small, 64 * mib), 16 + 2 * 10);
-        assert_eq!(calls_for(&mut [4096 * mib].into_iter(), 64 * mib), 64 + 2);
-        assert_eq!(
-            calls_for(&mut [4 * mib, 4 * mib + 1].into_iter(), 64 * mib),
-            1 + 1 + 2
-        );
     }
 }

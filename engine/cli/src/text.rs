@@ -91,7 +91,7 @@ pub(crate) fn forecast(forecast: &Forecast) -> String {
     let mut parts: Vec<String> = forecast
         .calls
         .iter()
-        .map(|(endpoint, calls)| format!("about {calls} calls to {endpoint} for uploads"))
+        .map(|(endpoint, calls)| format!("about {calls} calls to {endpoint}"))
         .collect();
     if let Some(seconds) = forecast.seconds {
         let span = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));

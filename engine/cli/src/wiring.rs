@@ -39,10 +39,6 @@ pub(crate) struct Wired {
     pub(crate) ledger: Arc<dyn Ledger>,
     /// Counts.
     pub(crate) calls: CallRecorder,
-    /// The chunks that large files are cut into, in bytes, for a forecast of calls.
-    pub(crate) chunk_bytes: u64,
-    /// What uploads to the sink take in calls can be predicted.
-    pub(crate) sink_counts: bool,
 }
 
 /// What the ledger is opened for.
@@ -109,9 +105,6 @@ impl<'a> Wiring<'a> {
         let saves_calls = [&flow.from, &flow.to]
             .into_iter()
             .any(|name| config.endpoint[name].counts_calls());
-        // As the engine cuts where calls are saved: two chunks in a window.
-        let half = (limits.window.bytes() / 2).max(1);
-        let chunk_bytes = (1 << half.ilog2()).clamp(limits.chunk.bytes(), limits.chunk_max.bytes());
         let engine = Engine::new(EngineOptions {
             budget: limits.memory,
             chunk: limits.chunk,
@@ -146,8 +139,6 @@ impl<'a> Wiring<'a> {
             runner,
             ledger,
             calls,
-            chunk_bytes,
-            sink_counts: matches!(config.endpoint[&flow.to], EndpointConfig::Dropbox(_)),
         })
     }
 

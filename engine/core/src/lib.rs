@@ -44,8 +44,8 @@ pub use metadata::{
 pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
 pub use plan::Action;
 pub use ports::{
-    AssetStream, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack, Placed,
-    Reuse, Scope, Sink, Source, Together, UploadOrder, UploadSession,
+    AssetStream, Calls, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack,
+    Load, Placed, Reuse, Scope, Sink, Source, Together, UploadOrder, UploadSession,
 };
 pub use proof::{
     CustodyEvent, CustodyRecord, FactsWanted, ReasonCount, RunFacts, RunOrigin, Slice,

@@ -3,6 +3,7 @@
 //! An endpoint says on its capability sheet what it can do; callers read the sheet and never try and
 //! catch. All ports are used as `dyn`: a call here is per chunk or per page, never per byte.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::time::Duration;
@@ -112,6 +113,43 @@ pub trait Endpoint: Send + Sync + Debug {
     /// for, a rate that it bears, a call budget that is spent. A transfer that waits for this has not
     /// stalled.
     fn held_back(&self) -> Option<HeldBack>;
+
+    /// How many requests this value has sent so far, those that were repeated included. 0 where nothing is requested.
+    fn calls_made(&self) -> u64 {
+        0
+    }
+}
+
+/// A number of calls to a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// All of them.
+    pub all: u64,
+    /// Those among them that a monthly allowance of the account counts.
+    pub metered: u64,
+}
+
+/// What a plan asks of an endpoint, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Contents that share requests at the sink ([`Capabilities::together`]).
+    pub small: u64,
+    /// Their bytes.
+    pub small_bytes: u64,
+    /// Contents that move by themselves.
+    pub large: u64,
+    /// Into how many chunks those are cut.
+    pub large_chunks: u64,
+    /// How many of both become versions of what is there.
+    pub versions: u64,
+    /// How many of both come with an availability.
+    pub with_availability: u64,
+    /// Contents that are copied or linked at the sink.
+    pub reused: u64,
+    /// Assets of which only metadata changes.
+    pub updates: u64,
+    /// The folders or collections that any of this is for.
+    pub collections: BTreeSet<AssetPath>,
 }
 
 /// Why an endpoint's requests are held back.
@@ -162,6 +200,12 @@ pub trait Source: Endpoint {
     /// moves it learns why.
     async fn digests(&self, assets: &[Asset]) -> Result<Vec<Option<Digests>>> {
         Ok(vec![None; assets.len()])
+    }
+
+    /// About how many calls it takes to read this, where nothing has to be repeated.
+    fn calls_to_read(&self, load: &Load) -> Calls {
+        let _ = load;
+        Calls::default()
     }
 }
 
@@ -295,6 +339,14 @@ pub trait Sink: Endpoint {
     async fn unlink(&self, asset: &AssetId, collection: &AssetPath) -> Result<bool> {
         let (_, _) = (asset, collection);
         Ok(false)
+    }
+
+    /// About how many calls it takes to write this, where nothing has to be repeated.
+    ///
+    /// Errors: what prevents looking which collections have to be made.
+    async fn calls_to_write(&self, load: &Load) -> Result<Calls> {
+        let _ = load;
+        Ok(Calls::default())
     }
 }
 

@@ -10,7 +10,7 @@ use windlass_core::{
     Asset, AssetId, AssetPath, Capabilities, CheckItem, Clock, Cursor, Endpoint, Error, HeldBack,
     Kind, Readable, Result, Reuse, Revision, Scope, Together, UploadOrder,
 };
-use windlass_http::Transport;
+use windlass_http::{CountedTransport, Transport};
 
 use crate::client::Api;
 use crate::commits::{self, Commits};
@@ -51,10 +51,10 @@ const COMMIT_IDLE: Duration = Duration::from_millis(100);
 const COMMIT_AGE: Duration = Duration::from_secs(1);
 
 /// The most commits in one call, as documented.
-const COMMITS_MAX: usize = 1_000;
+pub(crate) const COMMITS_MAX: usize = 1_000;
 
 /// The most sessions for large files that are started ahead of need.
-const LARGE_AHEAD: usize = 64;
+pub(crate) const LARGE_AHEAD: usize = 64;
 
 /// A revision that nobody has, to see whether reading is allowed without reading anything.
 const NO_REVISION: &str = "rev:000000000000000";
@@ -74,6 +74,9 @@ pub struct DropboxEndpoint {
     namespaces: Vec<Arc<str>>,
     capabilities: Capabilities,
     root: Option<PathRootHeader>,
+    transport: CountedTransport,
+    /// How small contents are packed.
+    pub(crate) packing: express::Rules,
 }
 
 /// What a wait for changes came to.
@@ -94,7 +97,8 @@ impl DropboxEndpoint {
         transport: Arc<dyn Transport>,
         options: DropboxOptions,
     ) -> Result<Arc<Self>> {
-        let mut api = Api::new(transport, &options)?;
+        let counted = CountedTransport::new(transport);
+        let mut api = Api::new(Arc::new(counted.clone()), &options)?;
         let root = match &options.path_root {
             PathRoot::Home => Some(PathRootHeader::Home),
             PathRoot::Namespace(id) => Some(PathRootHeader::NamespaceId {
@@ -108,10 +112,15 @@ impl DropboxEndpoint {
         if let Some(root) = &root {
             api.set_root(root)?;
         }
-        Ok(Arc::new(DropboxEndpoint::new(api, options, root)))
+        Ok(Arc::new(DropboxEndpoint::new(api, options, root, counted)))
     }
 
-    fn new(api: Api, options: DropboxOptions, root: Option<PathRootHeader>) -> Self {
+    fn new(
+        api: Api,
+        options: DropboxOptions,
+        root: Option<PathRootHeader>,
+        transport: CountedTransport,
+    ) -> Self {
         let session_type = match options.concurrent_sessions {
             true => SessionType::Concurrent,
             false => SessionType::Sequential,
@@ -135,6 +144,8 @@ impl DropboxEndpoint {
         };
         let small = pool(SessionType::Sequential, START_BATCH_MAX);
         DropboxEndpoint {
+            transport,
+            packing,
             commits: Arc::new(Commits::new(api.clone(), commits)),
             express: options
                 .express
@@ -251,6 +262,10 @@ impl Endpoint for DropboxEndpoint {
 
     fn held_back(&self) -> Option<HeldBack> {
         self.api.held_back().or_else(|| self.commits.held_back())
+    }
+
+    fn calls_made(&self) -> u64 {
+        self.transport.sent()
     }
 
     async fn check(&self) -> Result<Vec<CheckItem>> {

@@ -204,6 +204,11 @@ impl Express {
         })
     }
 
+    /// The most contents that one call carries now.
+    pub(crate) fn entries_max(&self) -> usize {
+        lock(&self.0.state).entries_max()
+    }
+
     /// How many contents wait to be packed. Zero at rest.
     pub(crate) fn waiting(&self) -> usize {
         lock(&self.0.state).waiting.len()

@@ -23,6 +23,7 @@ mod commits;
 mod endpoint;
 mod errors;
 mod express;
+mod forecast;
 mod hashing;
 mod judge;
 mod options;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use windlass_core::{
-    AssetId, AssetPath, Correlation, Destination, Digests, Draft, Endpoint, Error, Evidence,
-    Expected, Fault, Kind, Placed, Result, Sink, UploadSession, fold_key, preflight_name,
+    AssetId, AssetPath, Calls, Correlation, Destination, Digests, Draft, Endpoint, Error, Evidence,
+    Expected, Fault, Kind, Load, Placed, Result, Sink, UploadSession, fold_key, preflight_name,
 };
 
 use crate::checkpoint::Checkpoint;
@@ -173,6 +173,10 @@ impl Sink for DropboxEndpoint {
             Some(previous) => self.bring_back(&current, &previous.rev).await,
             None => delete(&self.api, id, rev).await,
         }
+    }
+
+    async fn calls_to_write(&self, load: &Load) -> Result<Calls> {
+        Ok(self.calls_to_write_load(load))
     }
 
     /// What was copied says itself whether it is the right content, so nobody asks before.

@@ -10,8 +10,8 @@ use http::HeaderMap;
 use http::StatusCode;
 use http::header::CONTENT_RANGE;
 use windlass_core::{
-    Asset, AssetId, AssetPath, AssetStream, Change, ChangePage, Cursor, Error, Folder, Kind,
-    Result, Scope, Source, Status,
+    Asset, AssetId, AssetPath, AssetStream, Calls, Change, ChangePage, Cursor, Error, Folder, Kind,
+    Load, Result, Scope, Source, Status,
 };
 use windlass_http::{Response, SendError};
 
@@ -63,6 +63,10 @@ impl Source for DropboxEndpoint {
         }
         let of = |asset: &Asset| known.get(&asset.path.key()).cloned().unwrap_or_default();
         Ok(assets.iter().map(of).collect())
+    }
+
+    fn calls_to_read(&self, load: &Load) -> Calls {
+        self.calls_to_read_load(load)
     }
 
     async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {

@@ -12,6 +12,7 @@ mod discover;
 mod duplicates;
 mod explain;
 mod flows;
+mod forecast;
 mod observe;
 mod pace;
 mod plan;
@@ -29,6 +30,7 @@ pub use custody::{
 pub use duplicates::Duplicates;
 pub use explain::{Explanation, explain};
 pub use flows::ingest::{Ingest, IngestOptions};
+pub use forecast::{CallForecast, PlanCalls};
 pub use observe::{Event, Observer, RunStatus, Silent};
 pub use pace::Pace;
 pub use plan::{

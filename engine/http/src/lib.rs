@@ -25,7 +25,9 @@ pub use governor::{
 pub use options::ClientOptions;
 pub use reqwest::{Proxy, ReqwestTransport, TransportOptions};
 pub use retry::{Jitter, Repeat, retry_after};
-pub use transport::{Body, ByteStream, Pieces, Request, Response, SendError, Sent, Transport};
+pub use transport::{
+    Body, ByteStream, CountedTransport, Pieces, Request, Response, SendError, Sent, Transport,
+};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -254,4 +255,34 @@ impl SendError {
 pub trait Transport: Send + Sync + fmt::Debug {
     /// Sends it and waits for the head of the answer. Dropping the future stops the request.
     async fn send(&self, request: Request) -> Result<Response, SendError>;
+}
+
+/// A [`Transport`] that counts what goes through it. Clones count together.
+#[derive(Clone, Debug)]
+pub struct CountedTransport {
+    inner: Arc<dyn Transport>,
+    sent: Arc<AtomicU64>,
+}
+
+impl CountedTransport {
+    /// None counted yet.
+    pub fn new(inner: Arc<dyn Transport>) -> Self {
+        CountedTransport {
+            inner,
+            sent: Arc::default(),
+        }
+    }
+
+    /// How many requests were handed over.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Transport for CountedTransport {
+    async fn send(&self, request: Request) -> Result<Response, SendError> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.inner.send(request).await
+    }
 }

@@ -16,6 +16,7 @@ use crate::discard::Discard;
 use crate::faults;
 use crate::gauge::Gauge;
 use crate::lane::HashPool;
+use crate::layout::ChunkLayout;
 use crate::pool::Pool;
 use crate::transfer::{Job, TransferRequest, Transferred};
 
@@ -299,6 +300,13 @@ impl Engine {
         let nowhere = Discard::new(self.shared.chunk_bytes_max);
         let read = self.transfer(source, &nowhere, &request, cancel).await?;
         Ok(read.digests)
+    }
+
+    /// How a content of `size` bytes is cut on its way to a sink, where it begins from nothing.
+    ///
+    /// Errors: `Unsupported` where the sink takes no chunks of these options.
+    pub fn layout(&self, sink: &dyn Sink, size: u64) -> Result<ChunkLayout> {
+        crate::cut::cut(&self.shared, sink, size)
     }
 
     /// What is under way now.

@@ -20,7 +20,6 @@ mod pool;
 mod progress;
 mod resume;
 pub mod ring;
-mod single_flight;
 mod transfer;
 mod watch;
 mod window;
@@ -29,7 +28,6 @@ pub use cut::PARTS;
 pub use engine::{Engine, EngineOptions, Gauges};
 pub use layout::{ChunkLayout, LayoutError};
 pub use progress::{Phase, Progress, Snapshot};
-pub use single_flight::{SingleFlight, Turn};
 pub use transfer::{TransferRequest, Transferred};
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! `windlass plan`: what a flow would do, shown, saved, or held beside what it would have done before.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -10,15 +9,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use windlass_core::sealed::Seal;
 use windlass_core::sign::SigningKey;
-use windlass_core::{Blake3, Error, Kind, Result};
+use windlass_core::{Blake3, Error, Kind, Result, Sink};
 use windlass_flow::{
-    Comparison, Difference, Forecast, PLAN_DOCUMENT, Pace, PlanFileWriter, PlanHeader, PlanSummary,
-    PlanWriter, PlannedStep, ReadPlan, Removals, next_run_to_resume,
+    CallForecast, Comparison, Difference, Forecast, PLAN_DOCUMENT, Pace, PlanCalls, PlanFileWriter,
+    PlanHeader, PlanSummary, PlanWriter, PlannedStep, ReadPlan, Removals, next_run_to_resume,
 };
 
 use super::{Ended, reviewed, run, seal};
 use crate::args::PlanArgs;
-use crate::calls::UploadCalls;
 use crate::config::Layered;
 use crate::out::Out;
 use crate::wiring::{Wired, Wiring};
@@ -57,7 +55,10 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         }
     };
     let shown = Shown {
-        calls: UploadCalls::new(wired.chunk_bytes),
+        counted: Some((
+            CallForecast::new(wired.runner.engine.clone()),
+            Arc::clone(&wired.ingest.sink),
+        )),
         // What is saved is read from the file: a reader that goes away must not end the program before it is whole.
         steps: args.save.is_none() && (out.json || args.steps),
         out,
@@ -71,12 +72,18 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         before: before.as_ref(),
     };
     let decided = Box::pin(asked.decide(&wired, shown)).await;
-    let month = decided.as_ref().ok().and_then(|(summary, forecast, ..)| {
-        let calls = forecast.calls.get(&summary.origin.sink)?;
-        wired.calls.forecast(&summary.origin.sink, *calls)
+    let month = decided.as_ref().ok().and_then(|decided| {
+        let sink = &decided.summary.origin.sink;
+        wired.calls.forecast(sink, decided.metered)
     });
     run::close(wired, observer).await?;
-    let (summary, forecast, sealed, difference) = decided?;
+    let Decided {
+        summary,
+        forecast,
+        sealed,
+        difference,
+        ..
+    } = decided?;
     if let Some((run, of_plan)) = interrupted {
         out.say(&match of_plan {
             true => format!(
@@ -112,7 +119,7 @@ pub(crate) fn show(file: &Path, steps: bool, out: Out) -> Result<Ended> {
     let plan = reviewed::read(file)?;
     if steps || out.json {
         let shown = Shown {
-            calls: UploadCalls::new(1),
+            counted: None,
             steps: true,
             out,
             file: None,
@@ -136,7 +143,15 @@ pub(crate) fn show(file: &Path, steps: bool, out: Out) -> Result<Ended> {
     Ok(Ended::Done)
 }
 
-type Decided = (PlanSummary, Forecast, Option<Seal>, Option<Difference>);
+/// A plan that was decided, and what became of it.
+struct Decided {
+    summary: PlanSummary,
+    forecast: Forecast,
+    /// Calls to the sink that an account's month counts.
+    metered: u64,
+    sealed: Option<Seal>,
+    difference: Option<Difference>,
+}
 
 /// A plan that was asked for.
 struct Asked<'a> {
@@ -164,8 +179,14 @@ impl Asked<'_> {
                 (summary, Some(difference))
             }
         };
-        let forecast = shown.forecast(wired, &summary).await?;
-        Ok((summary, forecast, None, difference))
+        let (forecast, metered) = shown.forecast(wired, &summary).await?;
+        Ok(Decided {
+            summary,
+            forecast,
+            metered,
+            sealed: None,
+            difference,
+        })
     }
 
     /// Decides, and writes the plan to a file on the way.
@@ -181,13 +202,20 @@ impl Asked<'_> {
         seal::create(file, async |to| {
             shown.file = Some(PlanFileWriter::begin(to, &header)?);
             let summary = wired.ingest.decide(&mut shown).await?;
-            let forecast = shown.forecast(wired, &summary).await?;
+            let (forecast, metered) = shown.forecast(wired, &summary).await?;
             let writer = shown
                 .file
                 .take()
                 .ok_or_else(|| Error::new(Kind::Unexpected, "the plan file was lost"))?;
             let (to, sealed) = writer.end(&summary, &forecast, &self.keys)?;
-            Ok((to, (summary, forecast, Some(sealed), None)))
+            let decided = Decided {
+                summary,
+                forecast,
+                metered,
+                sealed: Some(sealed),
+                difference: None,
+            };
+            Ok((to, decided))
         })
         .await
     }
@@ -252,23 +280,27 @@ fn print_seal(sealed: &Seal, saved_to: Option<&Path>, out: Out) -> Result<()> {
 
 /// Prints steps as they are decided, if at all, writes them to a file, if at all, and adds up what they cost.
 struct Shown {
-    calls: UploadCalls,
+    /// What adds up calls, and the sink that they are for.
+    counted: Option<(CallForecast, Arc<dyn Sink>)>,
     steps: bool,
     out: Out,
     file: Option<PlanFileWriter<BufWriter<File>>>,
 }
 
 impl Shown {
-    async fn forecast(&self, wired: &Wired, summary: &PlanSummary) -> Result<Forecast> {
-        let calls = match wired.sink_counts {
-            false => BTreeMap::new(),
-            true => BTreeMap::from([(summary.origin.sink.clone(), self.calls.total())]),
+    /// What a run would take, and how many calls of it the sink's account counts by the month.
+    async fn forecast(&self, wired: &Wired, summary: &PlanSummary) -> Result<(Forecast, u64)> {
+        let (source, sink) = (wired.ingest.source.as_ref(), wired.ingest.sink.as_ref());
+        let calls = match &self.counted {
+            None => PlanCalls::default(),
+            Some((counted, _)) => counted.finish(source, sink).await?,
         };
         let pace = Pace::of_last_run(wired.ledger.as_ref(), &summary.flow).await?;
-        Ok(Forecast {
-            calls,
+        let forecast = Forecast {
+            calls: calls.by_endpoint(source, sink),
             seconds: pace.map(|pace| pace.seconds_for(summary)),
-        })
+        };
+        Ok((forecast, calls.sink.metered))
     }
 
     fn print(&self, steps: &[PlannedStep]) -> Result<()> {
@@ -292,7 +324,11 @@ impl Shown {
 #[async_trait]
 impl PlanWriter for Shown {
     async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
-        steps.iter().for_each(|step| self.calls.add(step));
+        if let Some((counted, sink)) = &mut self.counted {
+            steps
+                .iter()
+                .for_each(|step| counted.add(step, sink.as_ref()));
+        }
         self.print(&steps)?;
         match &mut self.file {
             None => Ok(()),

@@ -7,15 +7,14 @@ use std::time::Instant;
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use windlass_core::{Error, Kind, Ledger, Result, RunId, RunState, StepState};
+use windlass_core::{Error, Kind, Ledger, Result, RunId, RunState, Sink, StepState};
 use windlass_flow::{
-    Comparison, Observer, PlanSummary, PlanWriter, PlannedStep, ReadPlan, Recorder, RemovalCap,
-    Removals, Report, RunOutcome, each_asset, next_run_to_resume,
+    CallForecast, Comparison, Observer, PlanSummary, PlanWriter, PlannedStep, ReadPlan, Recorder,
+    RemovalCap, Removals, Report, RunOutcome, each_asset, next_run_to_resume,
 };
 
 use super::{Ended, reviewed};
 use crate::args::RunArgs;
-use crate::calls::UploadCalls;
 use crate::config::Layered;
 use crate::out::Out;
 use crate::wiring::{Wired, Wiring};
@@ -108,14 +107,16 @@ struct Done {
 
 /// Records steps as they are decided, and adds up what they cost.
 struct Recorded<'a> {
-    calls: UploadCalls,
+    calls: CallForecast,
+    sink: Arc<dyn Sink>,
     recorder: Recorder<'a>,
 }
 
 #[async_trait]
 impl PlanWriter for Recorded<'_> {
     async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
-        steps.iter().for_each(|step| self.calls.add(step));
+        let sink = self.sink.as_ref();
+        steps.iter().for_each(|step| self.calls.add(step, sink));
         self.recorder.steps(steps).await
     }
 }
@@ -143,7 +144,8 @@ impl Asked<'_> {
         let ledger = wired.ledger.as_ref();
         let source = wired.ingest.source.name();
         let mut recorded = Recorded {
-            calls: UploadCalls::new(wired.chunk_bytes),
+            calls: CallForecast::new(wired.runner.engine.clone()),
+            sink: Arc::clone(&wired.ingest.sink),
             recorder: Recorder::begin(ledger, self.flow, source).await?,
         };
         let decided = tokio::select! {
@@ -153,10 +155,13 @@ impl Asked<'_> {
                 return Ok(Done { stopped: true, ..done });
             }
         };
-        let decided = decided.and_then(|(plan, is_whole)| {
-            self.check_cost(wired, &plan, recorded.calls.total())?;
-            Ok((plan, is_whole))
-        });
+        let decided = match decided {
+            Ok((plan, is_whole)) => self
+                .check_cost(wired, &plan, &recorded.calls)
+                .await
+                .map(|()| (plan, is_whole)),
+            Err(error) => Err(error),
+        };
         let (plan, is_whole) = match decided {
             Ok(decided) => decided,
             Err(error) => {
@@ -273,7 +278,14 @@ impl Asked<'_> {
     }
 
     /// Stops before the month's calls are spent on half of it.
-    fn check_cost(&self, wired: &Wired, plan: &PlanSummary, calls: u64) -> Result<()> {
+    async fn check_cost(
+        &self,
+        wired: &Wired,
+        plan: &PlanSummary,
+        counted: &CallForecast,
+    ) -> Result<()> {
+        let (source, sink) = (wired.ingest.source.as_ref(), wired.ingest.sink.as_ref());
+        let calls = counted.finish(source, sink).await?.sink.metered;
         let Some((text, fits)) = wired.calls.forecast(&plan.origin.sink, calls) else {
             return Ok(());
         };

@@ -1,14 +1,12 @@
 //! Models of the ring, the window, the progress and the single flight.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use crate::ring::{OrderRing, RingError};
 use crate::window::Window;
-use crate::{Phase, Progress, SingleFlight};
+use crate::{Phase, Progress};
 
 proptest! {
     #[test]
@@ -96,46 +94,4 @@ fn every_phase_is_read_as_it_was_written_and_has_its_own_reason() {
         assert_eq!(progress.snapshot().phase, phase);
         assert!(reasons.insert(phase.reason()));
     }
-}
-
-#[tokio::test]
-async fn the_second_flight_of_a_content_waits_for_the_first() {
-    let flights = SingleFlight::new();
-    let first = flights.turn("abc").await;
-    assert!(!first.waited());
-    let other = flights.turn("xyz").await;
-    assert!(!other.waited(), "other contents do not wait");
-    let mut second = Box::pin(flights.turn("abc"));
-    let mut third = Box::pin(flights.turn("abc"));
-    assert!(second.as_mut().now_or_never().is_none());
-    assert!(third.as_mut().now_or_never().is_none());
-    drop(first);
-    assert!(
-        third.as_mut().now_or_never().is_none(),
-        "in the order of asking"
-    );
-    let turn = second.await;
-    assert!(turn.waited());
-    drop(third);
-    drop((turn, other));
-    assert!(flights.is_empty());
-}
-
-#[tokio::test]
-async fn a_flight_that_fails_or_panics_lets_the_next_one_go() {
-    let flights: SingleFlight<u8> = SingleFlight::new();
-    let theirs = flights.clone();
-    let flying = Arc::new(tokio::sync::Notify::new());
-    let told = Arc::clone(&flying);
-    let task = tokio::spawn(async move {
-        let _turn = theirs.turn(1).await;
-        told.notify_one();
-        tokio::task::yield_now().await;
-        panic!("the first flight was told to panic");
-    });
-    flying.notified().await;
-    let turn = flights.turn(1).await;
-    assert!(task.await.is_err());
-    drop(turn);
-    assert_eq!(flights.len(), 0);
 }
