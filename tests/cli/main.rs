@@ -4,6 +4,7 @@
 mod bad_input;
 mod budget;
 mod demo;
+mod duplicates;
 mod help;
 mod kills;
 mod plans;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use windlass_core::ByteSize;
 use windlass_core::sign::PublicKey;
 use windlass_flow::Tolerance;
 
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Holds both sides beside the ledger and names how every file stands
     Verify(VerifyArgs),
+    /// Finds files that have the same bytes, before anything moves
+    Duplicates(DuplicatesArgs),
     /// Copies, checks and compacts the ledger
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -88,7 +91,7 @@ pub(crate) enum Command {
 /// Commands by subject, for the help. A test holds this list to [`Command`].
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "sandbox"]),
-    ("Move assets", &["plan", "run"]),
+    ("Move assets", &["duplicates", "plan", "run"]),
     (
         "See what happened",
         &["status", "report", "explain", "verify", "ledger"],
@@ -187,7 +190,7 @@ impl std::str::FromStr for Noise {
             .and_then(|(folder, what)| Some((folder, what.split_once('x')?)));
         let (folder, (count, size)) =
             parts.ok_or("it is not of the form /folder=COUNTxSIZE".to_owned())?;
-        let bytes: windlass_core::ByteSize = size.parse().map_err(|error| format!("{error}"))?;
+        let bytes: ByteSize = size.parse().map_err(|error| format!("{error}"))?;
         Ok(Noise {
             folder: folder.to_owned(),
             count: count.parse().map_err(|error| format!("{error}"))?,
@@ -327,6 +330,18 @@ pub(crate) struct ReportArgs {
     /// As what; --json is one of them
     #[arg(long, value_enum, default_value_t = ReportFormat::Text, conflicts_with = "json")]
     pub(crate) format: ReportFormat,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DuplicatesArgs {
+    /// The flow, as the configuration names it
+    pub(crate) flow: String,
+    /// A row for each file, for a spreadsheet
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+    /// Reckons the time that is saved by so many bytes a second, such as 40MB; by the last run of the flow when not given
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) rate: Option<ByteSize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

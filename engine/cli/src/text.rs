@@ -3,7 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets};
 use windlass_core::{Action, ByteSize, StepState};
 use windlass_flow::{
-    Audit, AuditedFile, Difference, Forecast, PlanSummary, PlannedStep, Removals, Report,
+    Audit, AuditedFile, Difference, DuplicateGroup, DuplicateSums, Forecast, PlanSummary,
+    PlannedStep, Removals, Report,
 };
 
 mod explain;
@@ -195,6 +196,71 @@ pub(crate) fn audited(files: &[&AuditedFile]) -> String {
         ]);
     }
     lines(&all)
+}
+
+/// What a flow would bring twice: the largest groups, and what they come to.
+pub(crate) fn duplicates(
+    flow: &str,
+    sums: &DuplicateSums,
+    largest: &[&DuplicateGroup],
+    hours: Option<f64>,
+) -> String {
+    let mut parts = vec![format!(
+        "flow {flow:?}: {} to bring, {}",
+        files(sums.files),
+        ByteSize(sums.bytes)
+    )];
+    let mut groups = table(&["to spare", "each", "files", ""], &[0, 1, 2]);
+    for group in largest {
+        let first = group.paths.first().map_or("", |path| path.as_str());
+        let more = match (group.files, &group.at_sink) {
+            (1, Some(asset)) => format!(", which is at the sink as {asset}"),
+            (n, Some(asset)) => format!(" and {} more, at the sink as {asset}", n - 1),
+            (n, None) => format!(" and {} more", n - 1),
+        };
+        groups.add_row(vec![
+            ByteSize(group.spare_bytes()).to_string(),
+            ByteSize(group.size).to_string(),
+            group.files.to_string(),
+            format!("{first}{more}"),
+        ]);
+    }
+    if !largest.is_empty() {
+        parts.push(lines(&groups));
+        let more = sums.groups.saturating_sub(largest.len() as u64);
+        if more > 0 {
+            parts.push(format!(
+                "… and {more} more groups (--csv or --json names all)"
+            ));
+        }
+    }
+    let mut spared = match sums.spare_files {
+        0 => "nothing is there twice".to_owned(),
+        n => format!(
+            "{} in {} {} need not move: {}",
+            files(n),
+            sums.groups,
+            if sums.groups == 1 { "group" } else { "groups" },
+            ByteSize(sums.spare_bytes)
+        ),
+    };
+    if sums.spare_calls > 0 {
+        spared.push_str(&format!(", about {} calls", sums.spare_calls));
+    }
+    if let Some(hours) = hours.filter(|hours| *hours > 0.0) {
+        spared.push_str(&match hours {
+            few if few < 0.1 => format!(", {:.0} s", few * 3_600.0),
+            hours => format!(", {hours:.1} hours"),
+        });
+    }
+    parts.push(spared);
+    if sums.not_compared > 0 {
+        parts.push(format!(
+            "{} could not be compared: unreadable, or changed meanwhile",
+            files(sums.not_compared)
+        ));
+    }
+    joined(&parts)
 }
 
 /// What an audit found.

@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use windlass_core::{Asset, Capabilities, Placement, Reuse};
+use windlass_core::{Asset, Capabilities, ContentHash, Placement, Result, Reuse};
+
+use crate::discover::Sorted;
+use crate::flows::ingest::Ingest;
+use crate::observe::Event;
 
 /// What becomes of a file whose bytes the sink has already under another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,14 +82,128 @@ fn place(size: u64) -> (usize, u64) {
     ((spread >> 6) as usize, 1 << (spread & 63))
 }
 
-/// The sizes of assets whose hash is not stated, each once.
-pub(crate) fn unhashed_sizes(assets: &[&Asset]) -> Vec<u64> {
-    let sizes: BTreeSet<u64> = assets
-        .iter()
-        .filter(|asset| asset.content_hash.is_none())
-        .map(|asset| asset.size)
-        .collect();
-    sizes.into_iter().collect()
+/// Hashing files where they are, to find those whose bytes need not move.
+#[derive(Debug)]
+pub(crate) struct Hashing {
+    /// Of everything that was listed: they tell what is worth hashing.
+    pub(crate) sizes: Sizes,
+    /// How many files were hashed.
+    assets: u64,
+    /// Their bytes.
+    bytes: u64,
+}
+
+impl Hashing {
+    pub(crate) fn new() -> Self {
+        Hashing {
+            sizes: Sizes::new(),
+            assets: 0,
+            bytes: 0,
+        }
+    }
+}
+
+impl Ingest {
+    /// What becomes of duplicates.
+    pub(crate) fn duplicates(&self) -> Duplicates {
+        let sheet = self.sink.capabilities();
+        self.options
+            .duplicates
+            .unwrap_or_else(|| Duplicates::of_sink(sheet))
+    }
+
+    /// Whether a plan looks for duplicates at all.
+    fn looks_for_duplicates(&self) -> bool {
+        match self.duplicates() {
+            Duplicates::Place => false,
+            Duplicates::Reuse => self.sink.capabilities().reuse.is_some(),
+            Duplicates::Skip => true,
+        }
+    }
+
+    /// Whether files are hashed where they are to find duplicates: not where listings state hashes, and not where the
+    /// sink is as near as the source, because then moving costs no more.
+    pub(crate) fn hashes_in_place(&self) -> bool {
+        let (source, sink) = (self.source.capabilities(), self.sink.capabilities());
+        self.looks_for_duplicates()
+            && source.digests_in_place
+            && !source.lists_content_hash
+            && !sink.digests_in_place
+    }
+
+    /// Where the bytes of each asset are that need not move, in order.
+    pub(crate) async fn twins(
+        &self,
+        mut assets: Vec<&mut Asset>,
+        undecided: &mut Sorted,
+        hashing: Option<&mut Hashing>,
+    ) -> Result<Vec<Option<Twin>>> {
+        let mut twins: Vec<Option<Twin>> = assets.iter().map(|_| None).collect();
+        if !self.looks_for_duplicates() {
+            return Ok(twins);
+        }
+        if let Some(hashing) = hashing {
+            self.hash(&mut assets, hashing).await?;
+        }
+        let hashed = assets.iter().enumerate().filter_map(|(at, asset)| {
+            // Of nothing everything is a duplicate.
+            let hash = asset.content_hash.filter(|_| asset.size > 0)?;
+            Some((at, (asset.size, hash)))
+        });
+        let (places, contents): (Vec<usize>, Vec<(u64, ContentHash)>) = hashed.unzip();
+        if contents.is_empty() {
+            return Ok(twins);
+        }
+        let held = self.ledger.holding(self.sink.name(), &contents).await?;
+        let hashes: Vec<ContentHash> = contents.iter().map(|(_, hash)| *hash).collect();
+        let seen = undecided.seen(&hashes).await?;
+        for ((at, held), seen) in places.into_iter().zip(held).zip(seen) {
+            twins[at] = match held {
+                Some(placement) => Some(Twin::Placed(Box::new(placement))),
+                None => seen.then_some(Twin::Planned),
+            };
+        }
+        Ok(twins)
+    }
+
+    /// Hashes those assets, where they are, whose size something else has.
+    pub(crate) async fn hash(
+        &self,
+        assets: &mut [&mut Asset],
+        hashing: &mut Hashing,
+    ) -> Result<()> {
+        let unhashed = assets.iter().filter(|asset| asset.content_hash.is_none());
+        let sizes: BTreeSet<u64> = unhashed.map(|asset| asset.size).collect();
+        let alone: Vec<u64> = sizes
+            .into_iter()
+            .filter(|size| !hashing.sizes.is_shared(*size))
+            .collect();
+        let held = self.ledger.holds_size(self.sink.name(), &alone).await?;
+        let unique: BTreeSet<u64> = alone
+            .into_iter()
+            .zip(held)
+            .filter_map(|(size, is_held)| (!is_held).then_some(size))
+            .collect();
+        let mut wanted: Vec<&mut &mut Asset> = assets
+            .iter_mut()
+            .filter(|asset| asset.content_hash.is_none() && !unique.contains(&asset.size))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<Asset> = wanted.iter().map(|asset| (***asset).clone()).collect();
+        let digests = self.source.digests(&asked).await?;
+        for (asset, digests) in wanted.iter_mut().zip(digests) {
+            asset.content_hash = digests.and_then(|digests| digests.content_hash);
+        }
+        hashing.assets += asked.len() as u64;
+        hashing.bytes += asked.iter().map(|asset| asset.size).sum::<u64>();
+        self.observer.observe(Event::Hashed {
+            assets: hashing.assets,
+            bytes: hashing.bytes,
+        });
+        Ok(())
+    }
 }
 
 #[cfg(test)]

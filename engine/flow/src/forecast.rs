@@ -51,19 +51,7 @@ impl CallForecast {
             Work::Update { .. } => load.updates += 1,
             Work::Place { .. } if step.action.reuses() => load.reused += 1,
             Work::Place { destination, .. } => {
-                let together = sink.capabilities().together;
-                match together.is_some_and(|together| size <= together.bytes_max) {
-                    true => {
-                        load.small += 1;
-                        load.small_bytes += size;
-                    }
-                    false => {
-                        load.large += 1;
-                        // What cannot be cut fails when it is tried, and costs nothing.
-                        let layout = self.engine.layout(sink, size);
-                        load.large_chunks += layout.map_or(0, |layout| layout.count());
-                    }
-                }
+                add_content(load, &self.engine, sink, size);
                 let is_version = matches!(destination, Destination::Version { .. });
                 load.versions += u64::from(is_version);
                 load.with_availability += u64::from(destination.draft().availability.is_some());
@@ -111,6 +99,20 @@ impl CallForecast {
             },
         })
     }
+}
+
+/// Adds a content that moves to `sink`.
+pub(crate) fn add_content(load: &mut Load, engine: &Engine, sink: &dyn Sink, size: u64) {
+    let together = sink.capabilities().together;
+    if together.is_some_and(|together| size <= together.bytes_max) {
+        load.small += 1;
+        load.small_bytes += size;
+        return;
+    }
+    load.large += 1;
+    // What cannot be cut fails when it is tried, and costs nothing.
+    let layout = engine.layout(sink, size);
+    load.large_chunks += layout.map_or(0, |layout| layout.count());
 }
 
 impl PlanCalls {

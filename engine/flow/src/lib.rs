@@ -13,6 +13,7 @@ mod duplicates;
 mod explain;
 mod flows;
 mod forecast;
+mod groups;
 mod observe;
 mod pace;
 mod plan;
@@ -31,6 +32,7 @@ pub use duplicates::Duplicates;
 pub use explain::{Explanation, explain};
 pub use flows::ingest::{Ingest, IngestOptions};
 pub use forecast::{CallForecast, PlanCalls};
+pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};
 pub use observe::{Event, Observer, RunStatus, Silent};
 pub use pace::Pace;
 pub use plan::{

@@ -38,6 +38,11 @@ impl Pace {
         Ok(None)
     }
 
+    /// Bytes that moved in a second.
+    pub fn bytes_per_second(&self) -> f64 {
+        self.done.bytes_moved as f64 / self.took.as_secs_f64()
+    }
+
     /// Seconds that a plan's steps take at this pace, whichever is more: by their number or by their bytes.
     pub fn seconds_for(&self, summary: &PlanSummary) -> u64 {
         let (mut steps, mut bytes) = (0, 0);

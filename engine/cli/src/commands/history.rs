@@ -163,7 +163,7 @@ async fn show(
         _ if out.json => as_json(ledger, &report, out).await?,
         ReportFormat::Json => as_json(ledger, &report, out).await?,
         ReportFormat::Csv => {
-            let mut rows = Rows::new(out)?;
+            let mut rows = Rows::new(out, COLUMNS)?;
             each_asset(ledger, report.run, |line| rows.add(&line)).await?;
             rows.finish()?;
         }
@@ -184,7 +184,7 @@ async fn as_json(ledger: &dyn Ledger, report: &Report, out: Out) -> Result<()> {
 }
 
 /// Rows of a report for a spreadsheet: UTF-8 with the mark by which spreadsheets know it.
-struct Rows {
+pub(super) struct Rows<const N: usize> {
     text: csv::Writer<Vec<u8>>,
     out: Out,
 }
@@ -192,31 +192,25 @@ struct Rows {
 /// So much text is gathered before it is printed.
 const PRINTED_AT_ONCE: usize = 64 << 10;
 
-impl Rows {
-    fn new(out: Out) -> Result<Self> {
-        let mut rows = Rows {
-            text: csv::Writer::from_writer("\u{feff}".into()),
-            out,
-        };
-        rows.row([
-            "path",
-            "action",
-            "state",
-            "reason",
-            "size",
-            "bytes_moved",
-            "attempts",
-            "took_ms",
-            "sink_asset",
-            "sink_revision",
-            "evidence",
-            "error",
-            "message",
-            "hint",
-        ])?;
-        Ok(rows)
-    }
+/// What a report says of each file.
+const COLUMNS: [&str; 14] = [
+    "path",
+    "action",
+    "state",
+    "reason",
+    "size",
+    "bytes_moved",
+    "attempts",
+    "took_ms",
+    "sink_asset",
+    "sink_revision",
+    "evidence",
+    "error",
+    "message",
+    "hint",
+];
 
+impl Rows<14> {
     fn add(&mut self, asset: &AssetLine) -> Result<()> {
         let placed = asset.placed.as_ref();
         let text = |text: &Option<String>| cell(text.as_deref().unwrap_or_default());
@@ -243,8 +237,20 @@ impl Rows {
             text(&asset.hint),
         ])
     }
+}
 
-    fn row<T: AsRef<[u8]>>(&mut self, cells: [T; 14]) -> Result<()> {
+impl<const N: usize> Rows<N> {
+    /// A table with these columns.
+    pub(super) fn new(out: Out, columns: [&str; N]) -> Result<Self> {
+        let mut rows = Rows {
+            text: csv::Writer::from_writer("\u{feff}".into()),
+            out,
+        };
+        rows.row(columns)?;
+        Ok(rows)
+    }
+
+    pub(super) fn row<T: AsRef<[u8]>>(&mut self, cells: [T; N]) -> Result<()> {
         self.text.write_record(cells).map_err(unwritable)?;
         match self.text.get_ref().len() >= PRINTED_AT_ONCE {
             true => self.print(),
@@ -263,13 +269,13 @@ impl Rows {
         }
     }
 
-    fn finish(mut self) -> Result<()> {
+    pub(super) fn finish(mut self) -> Result<()> {
         self.print()
     }
 }
 
 /// A text that no spreadsheet takes for a formula.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{text}"),
         false => text.to_owned(),

@@ -4,6 +4,7 @@ mod config;
 mod custody;
 mod demo;
 mod doctor;
+mod duplicates;
 mod history;
 mod plan;
 mod plugin;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
         Command::Verify(args) => verify::run(&args, &read(global)?, out).await,
+        Command::Duplicates(args) => duplicates::run(&args, &read(global)?, out).await,
         Command::Ledger(LedgerCommand::Check) => history::check(&read(global)?, out).await,
         Command::Ledger(LedgerCommand::Compact) => history::compact(&read(global)?, out).await,
         Command::Ledger(LedgerCommand::Backup { file }) => {

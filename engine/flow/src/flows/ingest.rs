@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use windlass_core::{
     Action, Asset, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities, Change,
-    Clock, ContentHash, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Kind, Ledger,
-    Mapping, Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sink, Source, SpoolOrder,
+    Clock, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Kind, Ledger, Mapping,
+    Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sink, Source, SpoolOrder,
     StepState, Value, Verdict, preflight_name,
 };
 
 use crate::discover::{Kept, Listing, Sorted};
-use crate::duplicates::{Duplicates, Sizes, Twin, unhashed_sizes};
+use crate::duplicates::{Duplicates, Hashing, Twin};
 use crate::observe::{Event, Observer};
 use crate::plan::{Leave, Plan, PlanSummary, PlanWriter, PlannedStep, Work, draft_digest};
 use crate::select::{Pick, Selection, Selector};
@@ -89,10 +89,8 @@ struct Candidate {
 struct Whole {
     summary: PlanSummary,
     placed_names: PlacedNames,
-    /// Of everything that was listed, where sizes tell what is worth hashing.
-    sizes: Option<Sizes>,
-    /// Files that were hashed, and their bytes.
-    hashed: (u64, u64),
+    /// Where files are hashed before they move.
+    hashing: Option<Hashing>,
 }
 
 impl Ingest {
@@ -113,8 +111,7 @@ impl Ingest {
         let mut whole = Whole {
             summary: PlanSummary::new(self.options.flow.clone(), self.origin()?),
             placed_names: PlacedNames::new(self.source.capabilities()),
-            sizes: self.hashes_in_place().then(Sizes::new),
-            hashed: (0, 0),
+            hashing: self.hashes_in_place().then(Hashing::new),
         };
         let wants_unchanged = writer.wants_unchanged();
         let is_settled = !wants_unchanged && self.is_settled(&whole.summary.origin.rules).await?;
@@ -175,8 +172,8 @@ impl Ingest {
                     whole.placed_names.insert(&asset.path);
                     whole.summary.unchanged.count(asset);
                 }
-                if let Some(sizes) = &mut whole.sizes {
-                    sizes.add(asset.size);
+                if let Some(hashing) = &mut whole.hashing {
+                    hashing.sizes.add(asset.size);
                 }
                 !is_same
             })
@@ -295,7 +292,7 @@ impl Ingest {
     }
 
     /// Splits the listing into assets that are in, with what approved them, and skips.
-    async fn select(
+    pub(crate) async fn select(
         &self,
         selector: &Selector,
         listed: Vec<Asset>,
@@ -413,7 +410,10 @@ impl Ingest {
                 }
             }
         }
-        let twins = self.twins(&mut fit, undecided, whole).await?;
+        let assets = fit.iter_mut().map(|(one, _)| &mut one.asset).collect();
+        let twins = self
+            .twins(assets, undecided, whole.hashing.as_mut())
+            .await?;
         for ((candidate, draft), twin) in fit.into_iter().zip(twins) {
             steps.push(self.step(candidate, draft, twin));
         }
@@ -467,109 +467,6 @@ impl Ingest {
             }
         }
         Ok(candidates)
-    }
-
-    /// What becomes of duplicates.
-    fn duplicates(&self) -> Duplicates {
-        let sheet = self.sink.capabilities();
-        self.options
-            .duplicates
-            .unwrap_or_else(|| Duplicates::of_sink(sheet))
-    }
-
-    /// Whether files are hashed where they are to find duplicates: not where listings state hashes, and not where the
-    /// sink is as near as the source, because then moving costs no more.
-    fn hashes_in_place(&self) -> bool {
-        let (source, sink) = (self.source.capabilities(), self.sink.capabilities());
-        let is_wanted = match self.duplicates() {
-            Duplicates::Place => false,
-            Duplicates::Reuse => sink.reuse.is_some(),
-            Duplicates::Skip => true,
-        };
-        is_wanted && source.digests_in_place && !source.lists_content_hash && !sink.digests_in_place
-    }
-
-    /// Where the bytes of each candidate are that need not move, in order.
-    async fn twins(
-        &self,
-        candidates: &mut [(Candidate, Draft)],
-        undecided: &mut Sorted,
-        whole: &mut Whole,
-    ) -> Result<Vec<Option<Twin>>> {
-        let mut twins: Vec<Option<Twin>> = candidates.iter().map(|_| None).collect();
-        let duplicates = self.duplicates();
-        let is_possible = match duplicates {
-            Duplicates::Place => false,
-            Duplicates::Reuse => self.sink.capabilities().reuse.is_some(),
-            Duplicates::Skip => true,
-        };
-        if !is_possible {
-            return Ok(twins);
-        }
-        if let Some(sizes) = &whole.sizes {
-            self.hash(candidates, sizes, &mut whole.hashed).await?;
-        }
-        let hashed = candidates
-            .iter()
-            .enumerate()
-            .filter_map(|(at, (candidate, _))| {
-                let asset = &candidate.asset;
-                // Of nothing everything is a duplicate.
-                let hash = asset.content_hash.filter(|_| asset.size > 0)?;
-                Some((at, (asset.size, hash)))
-            });
-        let (places, contents): (Vec<usize>, Vec<(u64, ContentHash)>) = hashed.unzip();
-        if contents.is_empty() {
-            return Ok(twins);
-        }
-        let held = self.ledger.holding(self.sink.name(), &contents).await?;
-        let hashes: Vec<ContentHash> = contents.iter().map(|(_, hash)| *hash).collect();
-        let seen = undecided.seen(&hashes).await?;
-        for ((at, held), seen) in places.into_iter().zip(held).zip(seen) {
-            twins[at] = match held {
-                Some(placement) => Some(Twin::Placed(Box::new(placement))),
-                None => seen.then_some(Twin::Planned),
-            };
-        }
-        Ok(twins)
-    }
-
-    /// Hashes those candidates, where they are, whose size something else has.
-    async fn hash(
-        &self,
-        candidates: &mut [(Candidate, Draft)],
-        sizes: &Sizes,
-        hashed: &mut (u64, u64),
-    ) -> Result<()> {
-        let assets: Vec<&Asset> = candidates.iter().map(|(one, _)| &one.asset).collect();
-        let alone: Vec<u64> = unhashed_sizes(&assets)
-            .into_iter()
-            .filter(|size| !sizes.is_shared(*size))
-            .collect();
-        let held = self.ledger.holds_size(self.sink.name(), &alone).await?;
-        let unique: BTreeSet<u64> = alone
-            .into_iter()
-            .zip(held)
-            .filter_map(|(size, is_held)| (!is_held).then_some(size))
-            .collect();
-        let mut wanted: Vec<&mut Asset> = candidates
-            .iter_mut()
-            .map(|(candidate, _)| &mut candidate.asset)
-            .filter(|asset| asset.content_hash.is_none() && !unique.contains(&asset.size))
-            .collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let asked: Vec<Asset> = wanted.iter().map(|asset| (**asset).clone()).collect();
-        let digests = self.source.digests(&asked).await?;
-        for (asset, digests) in wanted.iter_mut().zip(digests) {
-            asset.content_hash = digests.and_then(|digests| digests.content_hash);
-        }
-        hashed.0 += asked.len() as u64;
-        hashed.1 += asked.iter().map(|asset| asset.size).sum::<u64>();
-        let (assets, bytes) = *hashed;
-        self.observer.observe(Event::Hashed { assets, bytes });
-        Ok(())
     }
 
     async fn describe(&self, batch: &[(Asset, String)]) -> Result<Vec<Verdict<Mapping>>> {

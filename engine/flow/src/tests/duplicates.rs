@@ -416,3 +416,100 @@ async fn of_several_that_are_linked_one_takes_over_what_the_first_has_left() {
     let draft = world.sink.draft(&logo).unwrap();
     assert_eq!(Some(&draft), step.work.as_ref().map(crate::Work::draft));
 }
+
+#[derive(Default)]
+struct Found(Vec<crate::DuplicateGroup>);
+
+#[async_trait]
+impl crate::GroupWriter for Found {
+    async fn group(&mut self, group: crate::DuplicateGroup) -> Result<()> {
+        self.0.push(group);
+        Ok(())
+    }
+}
+
+async fn duplicates_of(world: &World) -> (Vec<crate::DuplicateGroup>, crate::DuplicateSums) {
+    let mut found = Found::default();
+    let engine = world.runner().engine;
+    let sums = world.ingest().find_duplicates(&engine, &mut found).await;
+    let mut groups = found.0;
+    groups.sort_by(|a, b| a.paths.cmp(&b.paths));
+    (groups, sums.unwrap())
+}
+
+#[tokio::test]
+async fn what_a_flow_would_bring_twice_is_told_before_anything_moves() {
+    for source in [MemoryEndpoint::new("agency"), folder()] {
+        let world = World {
+            source,
+            ..world(Reuse::Copy)
+        };
+        for path in [
+            "/In/B/Approved/Logo.tif",
+            "/In/A/Approved/logo.tif",
+            "/In/C/Approved/l.tif",
+        ] {
+            world.file(path, b"logo");
+        }
+        world.file("/In/A/Approved/single.tif", b"single one");
+        world.file("/In/A/Approved/same size", b"ogol");
+        world.file("/In/A/Approved/empty 1.tif", b"");
+        world.file("/In/A/Approved/empty 2.tif", b"");
+        // Not of the flow, though it has the same bytes.
+        world.file("/In/A/Drafts/logo.tif", b"logo");
+        world.file("/In/A/Approved/film 1.mov", &[7; 1000]);
+        world.file("/In/A/Approved/film 2.mov", &[7; 1000]);
+        let (groups, sums) = duplicates_of(&world).await;
+        let told: Vec<(u64, u64, Vec<&str>)> = groups
+            .iter()
+            .map(|group| {
+                let paths = group.paths.iter().map(AssetPath::as_str);
+                (group.files, group.spare_bytes(), paths.collect())
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (
+                    2,
+                    1000,
+                    vec!["/In/A/Approved/film 1.mov", "/In/A/Approved/film 2.mov"]
+                ),
+                (
+                    3,
+                    8,
+                    vec![
+                        "/In/A/Approved/logo.tif",
+                        "/In/B/Approved/Logo.tif",
+                        "/In/C/Approved/l.tif"
+                    ]
+                ),
+            ]
+        );
+        assert_eq!((sums.files, sums.groups), (7, 2));
+        assert_eq!((sums.spare_files, sums.spare_bytes), (3, 1008));
+        assert_eq!(sent(&world), 0);
+        // What a plan makes of it is the same.
+        let plan = world.plan().await;
+        assert_eq!(plan.summary.reused(), (3, 1008));
+        // What is there is no news; what is new and there already is.
+        world.run().await;
+        world.file("/In/D/Approved/new.tif", b"logo");
+        let (groups, sums) = duplicates_of(&world).await;
+        assert_eq!((sums.files, sums.spare_files, sums.spare_bytes), (1, 1, 4));
+        assert!(groups[0].at_sink.is_some());
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_compared_are_counted() {
+    let world = world(Reuse::Copy);
+    world.file("/In/A/Approved/a.tif", b"logo");
+    world.file("/In/A/Approved/b.tif", b"logo");
+    world
+        .source
+        .set_readable("/In/A/Approved/b.tif", Readable::Restricted)
+        .unwrap();
+    let (groups, sums) = duplicates_of(&world).await;
+    assert_eq!((groups.len(), sums.files, sums.not_compared), (0, 2, 1));
+}
