@@ -7,6 +7,7 @@ mod demo;
 mod duplicates;
 mod help;
 mod kills;
+mod ledgers;
 mod plans;
 mod program;
 mod proof;

@@ -184,6 +184,11 @@ impl Sorted {
         self.len
     }
 
+    /// Begins again with the first.
+    pub(crate) fn rewind(&mut self) {
+        self.after = None;
+    }
+
     /// Whether each content was named before; all are remembered.
     pub(crate) async fn seen(&mut self, contents: &[ContentHash]) -> Result<Vec<bool>> {
         self.spool.seen(contents).await

@@ -41,64 +41,81 @@ pub(crate) enum Twin {
     Planned,
 }
 
-/// Sizes that were seen once, and those that were seen more often: a file whose size nothing else has is no duplicate,
-/// and need not be read to know it.
+/// Numbers that were seen once, and those that were seen more often: a file whose size, or whose size and ends, nothing
+/// else has is no duplicate, and need not be read to know it.
 ///
-/// A bit a size, of as many as fit into fixed room: two sizes that share one cost a file that is read in vain.
+/// A bit a number, of as many as fit into fixed room: two numbers that share one cost a file that is read in vain.
 #[derive(Debug)]
-pub(crate) struct Sizes {
+pub(crate) struct Numbers {
     once: Vec<u64>,
     again: Vec<u64>,
 }
 
-/// 32 Mbit: with a million sizes three of a hundred share their bit.
+/// 32 Mbit: with a million numbers three of a hundred share their bit.
 const WORDS: usize = 1 << 19;
 
-impl Sizes {
+impl Numbers {
     pub(crate) fn new() -> Self {
-        Sizes {
+        Numbers {
             once: vec![0; WORDS],
             again: vec![0; WORDS],
         }
     }
 
-    pub(crate) fn add(&mut self, size: u64) {
-        let (word, bit) = place(size);
+    pub(crate) fn add(&mut self, number: u64) {
+        let (word, bit) = place(number);
         self.again[word] |= self.once[word] & bit;
         self.once[word] |= bit;
     }
 
-    /// Whether the size was seen more than once.
-    pub(crate) fn is_shared(&self, size: u64) -> bool {
-        let (word, bit) = place(size);
+    /// Whether the number was seen more than once.
+    pub(crate) fn is_shared(&self, number: u64) -> bool {
+        let (word, bit) = place(number);
         self.again[word] & bit != 0
     }
 }
 
-fn place(size: u64) -> (usize, u64) {
+fn place(number: u64) -> (usize, u64) {
     // Multiplied by the golden ratio, because sizes are often multiples of a block.
-    let spread = size.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 39;
+    let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 39;
     // The upper 25 bits, so they fit.
     ((spread >> 6) as usize, 1 << (spread & 63))
 }
+
+/// From this size on the ends of a file are looked at before all of it is; below, reading all of it costs hardly more.
+const FINGERPRINT_BYTES_MIN: u64 = 1 << 20;
+
+/// How many files' ends are looked at at once.
+const FINGERPRINTED_AT_ONCE: usize = 2_048;
 
 /// Hashing files where they are, to find those whose bytes need not move.
 #[derive(Debug)]
 pub(crate) struct Hashing {
     /// Of everything that was listed: they tell what is worth hashing.
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: Numbers,
+    /// Size and ends, of large files whose size others have.
+    prints: Numbers,
     /// How many files were hashed.
     assets: u64,
     /// Their bytes.
     bytes: u64,
+    /// How many were not as they were listed, or could not be read.
+    failed: u64,
 }
 
 impl Hashing {
+    /// How many files could not be hashed since this was asked last.
+    pub(crate) fn take_failed(&mut self) -> u64 {
+        std::mem::take(&mut self.failed)
+    }
+
     pub(crate) fn new() -> Self {
         Hashing {
-            sizes: Sizes::new(),
+            sizes: Numbers::new(),
+            prints: Numbers::new(),
             assets: 0,
             bytes: 0,
+            failed: 0,
         }
     }
 }
@@ -166,28 +183,75 @@ impl Ingest {
         Ok(twins)
     }
 
-    /// Hashes those assets, where they are, whose size something else has.
+    /// Looks at the ends of large files whose size others have, before any of them is hashed: uncompressed pictures of one
+    /// camera all have the same size, and reading them twice would take as long as moving them.
+    pub(crate) async fn fingerprint(
+        &self,
+        undecided: &mut Sorted,
+        hashing: &mut Hashing,
+    ) -> Result<()> {
+        loop {
+            let mut page = undecided.next(FINGERPRINTED_AT_ONCE).await?;
+            if page.is_empty() {
+                undecided.rewind();
+                return Ok(());
+            }
+            page.retain(|asset| {
+                asset.size >= FINGERPRINT_BYTES_MIN && hashing.sizes.is_shared(asset.size)
+            });
+            for print in self.prints(&page).await?.into_iter().flatten() {
+                hashing.prints.add(print);
+            }
+        }
+    }
+
+    /// Size and ends of each asset as one number.
+    async fn prints(&self, assets: &[Asset]) -> Result<Vec<Option<u64>>> {
+        if assets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let prints = self.source.fingerprints(assets).await?;
+        let with_size = |(asset, print): (&Asset, Option<u64>)| {
+            print.map(|print| print ^ asset.size.rotate_left(32))
+        };
+        Ok(assets.iter().zip(prints).map(with_size).collect())
+    }
+
+    /// Hashes those assets, where they are, that something else may be the same as: in this listing, or at the sink.
     pub(crate) async fn hash(
         &self,
         assets: &mut [&mut Asset],
         hashing: &mut Hashing,
     ) -> Result<()> {
-        let unhashed = assets.iter().filter(|asset| asset.content_hash.is_none());
-        let sizes: BTreeSet<u64> = unhashed.map(|asset| asset.size).collect();
-        let alone: Vec<u64> = sizes
-            .into_iter()
-            .filter(|size| !hashing.sizes.is_shared(*size))
+        let unhashed: Vec<&mut &mut Asset> = assets
+            .iter_mut()
+            .filter(|asset| asset.content_hash.is_none())
             .collect();
-        let held = self.ledger.holds_size(self.sink.name(), &alone).await?;
-        let unique: BTreeSet<u64> = alone
+        let sizes: BTreeSet<u64> = unhashed.iter().map(|asset| asset.size).collect();
+        let sizes: Vec<u64> = sizes.into_iter().collect();
+        let held = self.ledger.holds_size(self.sink.name(), &sizes).await?;
+        let held: BTreeSet<u64> = sizes
             .into_iter()
             .zip(held)
-            .filter_map(|(size, is_held)| (!is_held).then_some(size))
+            .filter_map(|(size, is_held)| is_held.then_some(size))
             .collect();
-        let mut wanted: Vec<&mut &mut Asset> = assets
-            .iter_mut()
-            .filter(|asset| asset.content_hash.is_none() && !unique.contains(&asset.size))
-            .collect();
+        let (mut wanted, mut unsure) = (Vec::new(), Vec::new());
+        for asset in unhashed {
+            let is_shared = hashing.sizes.is_shared(asset.size);
+            match (held.contains(&asset.size), is_shared) {
+                (true, _) => wanted.push(asset),
+                (false, false) => {}
+                (false, true) if asset.size >= FINGERPRINT_BYTES_MIN => unsure.push(asset),
+                (false, true) => wanted.push(asset),
+            }
+        }
+        let looked: Vec<Asset> = unsure.iter().map(|asset| (***asset).clone()).collect();
+        for (asset, print) in unsure.into_iter().zip(self.prints(&looked).await?) {
+            hashing.failed += u64::from(print.is_none());
+            if print.is_some_and(|print| hashing.prints.is_shared(print)) {
+                wanted.push(asset);
+            }
+        }
         if wanted.is_empty() {
             return Ok(());
         }
@@ -195,6 +259,7 @@ impl Ingest {
         let digests = self.source.digests(&asked).await?;
         for (asset, digests) in wanted.iter_mut().zip(digests) {
             asset.content_hash = digests.and_then(|digests| digests.content_hash);
+            hashing.failed += u64::from(asset.content_hash.is_none());
         }
         hashing.assets += asked.len() as u64;
         hashing.bytes += asked.iter().map(|asset| asset.size).sum::<u64>();
@@ -212,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_size_is_shared_once_it_was_seen_twice() {
-        let mut sizes = Sizes::new();
+        let mut sizes = Numbers::new();
         for size in 0..1_000 {
             sizes.add(size * 4096);
         }

@@ -192,6 +192,9 @@ impl Ingest {
             }
             kept.into_sorted().await?
         };
+        if let Some(hashing) = &mut hashing {
+            self.fingerprint(&mut undecided, hashing).await?;
+        }
         let mut by_content = self.ledger.spool().await?;
         self.observer.observe(Event::Deciding {
             assets: undecided.len(),
@@ -219,10 +222,7 @@ impl Ingest {
             if let Some(hashing) = &mut hashing {
                 let mut assets: Vec<&mut Asset> = taken.iter_mut().collect();
                 self.hash(&mut assets, hashing).await?;
-                let missing = taken.iter().filter(|asset| {
-                    asset.content_hash.is_none() && hashing.sizes.is_shared(asset.size)
-                });
-                sums.not_compared += missing.count() as u64;
+                sums.not_compared += hashing.take_failed();
             }
             let entries = taken.into_iter().filter_map(|mut asset| {
                 let hash = asset.content_hash?;

@@ -1,6 +1,7 @@
 mod conformance;
 mod damage;
 mod durability;
+mod fixtures;
 mod interleavings;
 mod jots;
 mod migrations;

@@ -1,11 +1,12 @@
 //! The digests of single files, as fast as the disk and all threads can: what a plan asks for before anything moves.
 
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use windlass_core::{Asset, Digests, Error, Kind, Result};
+use windlass_core::{Asset, Blake3, Digests, Error, Kind, Result};
 
 use crate::content::{PIECE_BYTES, Unhashed, hash_parallel, hash_sized};
 use crate::endpoint::{LocalEndpoint, blocking};
@@ -13,6 +14,9 @@ use crate::paths::check;
 use crate::root::Root;
 use crate::scan::{LARGE_BYTES_MIN, TICK};
 use crate::stamp::Stamp;
+
+/// How much of each end of a file its fingerprint is made of.
+const END_BYTES: usize = 4 << 10;
 
 /// Ends the work when nobody waits for it any more.
 struct StopOnDrop(Arc<AtomicBool>);
@@ -36,6 +40,19 @@ impl LocalEndpoint {
         };
         blocking(move || work.run()).await
     }
+
+    /// A few bytes of each file that is as it was listed, digested. Cancel by dropping.
+    pub(crate) async fn fingerprints_of(&self, assets: &[Asset]) -> Result<Vec<Option<u64>>> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let _stop = StopOnDrop(Arc::clone(&stop));
+        let work = Work {
+            root: self.root.clone(),
+            mapped: self.exclusive,
+            assets: assets.to_vec(),
+            stop,
+        };
+        blocking(move || Ok(work.each(|asset, _| work.fingerprint(asset)))).await
+    }
 }
 
 struct Work {
@@ -48,43 +65,19 @@ struct Work {
 impl Work {
     /// Small files each by one thread, then large ones each by all of them.
     fn run(&self) -> Result<Vec<Option<Digests>>> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let next = AtomicUsize::new(0);
         let is_large = |asset: &Asset| asset.size >= LARGE_BYTES_MIN;
-        let work = || {
-            let mut buffer = vec![0; PIECE_BYTES];
-            let mut done = Vec::new();
-            while let Some(at) = self.next(&next) {
-                let asset = &self.assets[at];
-                if !is_large(asset) {
-                    let hash = |file: &_, size| {
-                        hash_sized(file, size, true, &mut buffer, &|| self.goes_on())
-                    };
-                    done.push((at, self.digest(asset, hash)));
-                }
+        let mut digests = self.each(|asset, buffer| {
+            if is_large(asset) {
+                return None;
             }
-            done
-        };
-        let mut digests = vec![None; self.assets.len()];
-        let few = self.assets.len().div_ceil(16);
-        std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..threads.min(few)).map(|_| scope.spawn(work)).collect();
-            let mut all = work();
-            for helper in helpers {
-                // A panic is a bug, and goes on where it can be seen.
-                all.extend(
-                    helper
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                );
-            }
-            for (at, one) in all {
-                digests[at] = one;
-            }
+            buffer.resize(PIECE_BYTES, 0);
+            let hash = |file: &_, size| hash_sized(file, size, true, buffer, &|| self.goes_on());
+            self.digest(asset, hash)
         });
         if !self.assets.iter().any(is_large) {
             return Ok(digests);
         }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = pool(threads)?;
         for (asset, slot) in self.assets.iter().zip(&mut digests) {
             if is_large(asset) && self.goes_on() {
@@ -95,6 +88,59 @@ impl Work {
             }
         }
         Ok(digests)
+    }
+
+    /// Does something with each file, on as many threads as the machine has; each has a buffer of its own.
+    fn each<T: Send>(
+        &self,
+        look: impl Fn(&Asset, &mut Vec<u8>) -> Option<T> + Sync,
+    ) -> Vec<Option<T>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut buffer = Vec::new();
+            let mut done = Vec::new();
+            while let Some(at) = self.next(&next) {
+                done.push((at, look(&self.assets[at], &mut buffer)));
+            }
+            done
+        };
+        let mut all: Vec<Option<T>> = self.assets.iter().map(|_| None).collect();
+        let few = self.assets.len().div_ceil(16);
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..threads.min(few)).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for helper in helpers {
+                // A panic is a bug, and goes on where it can be seen.
+                done.extend(
+                    helper
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                );
+            }
+            for (at, one) in done {
+                all[at] = one;
+            }
+        });
+        all
+    }
+
+    fn fingerprint(&self, asset: &Asset) -> Option<u64> {
+        check(&asset.path).ok()?;
+        let file = self.root.open_file(&asset.path).ok()?;
+        let stamp = Stamp::of(&file).ok()?;
+        if !stamp.is_file() || stamp.revision() != asset.revision {
+            return None;
+        }
+        let mut ends = [0; 2 * END_BYTES];
+        let (first, last) = ends.split_at_mut(END_BYTES);
+        let length = first.len().min(usize::try_from(asset.size).ok()?);
+        file.read_exact_at(&mut first[..length], 0).ok()?;
+        file.read_exact_at(&mut last[..length], asset.size - length as u64)
+            .ok()?;
+        let digest = Blake3::of(&ends);
+        let (number, _) = digest.as_bytes().split_first_chunk()?;
+        Some(u64::from_le_bytes(*number))
     }
 
     fn next(&self, next: &AtomicUsize) -> Option<usize> {

@@ -47,6 +47,8 @@ pub enum Operation {
     Remove,
     /// [`Source::digests`](crate::Source::digests).
     Digests,
+    /// [`Source::fingerprints`](crate::Source::fingerprints).
+    Fingerprints,
     /// [`Sink::reuse`](crate::Sink::reuse), before anything is placed.
     Reuse,
     /// The answer of a reuse: the asset is placed, the caller is not told.

@@ -73,6 +73,17 @@ impl Source for MemoryEndpoint {
         Ok(assets.iter().map(digests).collect())
     }
 
+    /// Of the first byte and the last one, so that tests can make it agree where contents do not.
+    async fn fingerprints(&self, assets: &[Asset]) -> Result<Vec<Option<u64>>> {
+        let store = self.enter(Operation::Fingerprints)?;
+        let print = |asset: &Asset| {
+            let bytes = &store.file(&asset.id)?.bytes;
+            let ends = [*bytes.first()?, *bytes.last()?];
+            Some(u64::from(u16::from_le_bytes(ends)))
+        };
+        Ok(assets.iter().map(print).collect())
+    }
+
     async fn read(&self, asset: &Asset, range: Range<u64>, into: &mut Vec<u8>) -> Result<()> {
         let store = self.enter(Operation::Read)?;
         let whole = range.start == 0 && range.end == asset.size;

@@ -116,6 +116,9 @@ impl Ingest {
         let wants_unchanged = writer.wants_unchanged();
         let is_settled = !wants_unchanged && self.is_settled(&whole.summary.origin.rules).await?;
         let mut undecided = self.list(is_settled, &mut whole).await?;
+        if let Some(hashing) = &mut whole.hashing {
+            self.fingerprint(&mut undecided, hashing).await?;
+        }
         self.observer.observe(Event::Deciding {
             assets: undecided.len(),
         });

@@ -136,6 +136,50 @@ async fn only_files_whose_size_something_else_has_are_hashed_in_place() {
 }
 
 #[tokio::test]
+async fn large_files_of_one_size_are_hashed_only_where_their_ends_agree() {
+    let world = World {
+        source: folder(),
+        ..world(Reuse::Copy)
+    };
+    // As the pictures of one camera: all of one size.
+    let picture = |first: u8, middle: u8| {
+        let mut bytes = vec![middle; 1 << 20];
+        (bytes[0], bytes[(1 << 20) - 1]) = (first, 0);
+        bytes
+    };
+    for n in 0..6 {
+        world.file(&format!("/In/A/Approved/{n}.raw"), &picture(n, 0));
+    }
+    world.file("/In/A/Approved/copy of 3.raw", &picture(3, 0));
+    world.file("/In/A/Approved/looks like 5.raw", &picture(5, 1));
+    let plan = world.plan().await;
+    let mut hashed: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.asset.content_hash.is_some())
+        .map(|step| step.asset.path.name())
+        .collect();
+    hashed.sort_unstable();
+    assert_eq!(
+        hashed,
+        ["3.raw", "5.raw", "copy of 3.raw", "looks like 5.raw"]
+    );
+    assert_eq!(plan.totals()[&Action::Copy].0, 1);
+    let (groups, sums) = duplicates_of(&world).await;
+    assert_eq!(
+        (groups.len(), sums.spare_files, sums.not_compared),
+        (1, 1, 0)
+    );
+    world.run().await;
+    // What the sink has cannot be compared by its ends.
+    world.file("/In/B/Approved/late copy of 4.raw", &picture(4, 0));
+    assert_eq!(
+        actions(&world.plan().await),
+        [("late copy of 4.raw", Action::Copy)]
+    );
+}
+
+#[tokio::test]
 async fn a_file_that_changed_since_it_was_hashed_is_not_taken_for_what_it_was() {
     let world = World {
         source: folder(),
