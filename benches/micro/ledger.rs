@@ -25,6 +25,9 @@ const SOURCE: &str = "agency";
 /// As many as the goal for a pass that finds nothing to do.
 const PLACEMENTS: u32 = 1_000_000;
 
+/// As many contents as the dedup index is measured with.
+const CONTENTS: u32 = 10_000_000;
+
 /// Keys a look-up: what a plan asks at once.
 const KEYS: u32 = 1_000;
 
@@ -163,11 +166,76 @@ fn look_ups(criterion: &mut Criterion) {
             assert_eq!(changed, 0);
         });
     });
+    let held = || -> Vec<(u64, ContentHash)> {
+        let from = next.fetch_add(KEYS, Ordering::Relaxed) % PLACEMENTS;
+        (from..from + KEYS)
+            .map(|index| (100_000, hash(index)))
+            .collect()
+    };
+    group.bench_function("what the sink holds of contents, ledger", |bench| {
+        bench.iter(|| {
+            let found = runtime
+                .block_on(ledger.holding("dam", &held()))
+                .expect("rows");
+            assert!(found.iter().all(Option::is_some));
+        });
+    });
     group.bench_function("holds, none there, ledger", |bench| {
         bench.iter(|| {
             let found = runtime
                 .block_on(ledger.holds(FLOW, SOURCE, &ids()))
                 .expect("rows");
+            assert!(found.iter().all(Option::is_none));
+        });
+    });
+    group.finish();
+    runtime.block_on(ledger.close()).expect("an orderly end");
+}
+
+/// The hash of content number `index`.
+fn hash(index: u32) -> ContentHash {
+    Bare::content(index).parse().expect("hexadecimal digits")
+}
+
+/// Among as many contents as an archive of some hundred TB has; each set of keys is spread over all of them.
+fn contents(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ledger.db");
+    let (ledger, mut bare) = runtime.block_on(async {
+        let ledger = open(&file).await;
+        let mut bare = Bare::open(&file).await.expect("the file");
+        bare.fill_contents(CONTENTS).await.expect("contents");
+        (ledger, bare)
+    });
+    let next = AtomicU32::new(0);
+    let wanted = || -> Vec<u32> {
+        let from = next.fetch_add(KEYS, Ordering::Relaxed) % CONTENTS;
+        (from..from + KEYS).collect()
+    };
+    let mut group = criterion.benchmark_group("look-ups among 10,000,000 contents");
+    group.throughput(Throughput::Elements(u64::from(KEYS)));
+    group.bench_function("there, ledger", |bench| {
+        bench.iter(|| {
+            let hashes: Vec<ContentHash> = wanted().into_iter().map(hash).collect();
+            let found = runtime.block_on(ledger.contents(&hashes)).expect("rows");
+            assert!(found.iter().all(Option::is_some));
+        });
+    });
+    group.bench_function("there, bare", |bench| {
+        bench.iter(|| {
+            let hashes: Vec<String> = wanted().into_iter().map(Bare::content).collect();
+            let bytes = runtime.block_on(bare.contents(&hashes)).expect("rows");
+            assert!(bytes >= KEYS as usize * 64);
+        });
+    });
+    group.bench_function("not there, ledger", |bench| {
+        bench.iter(|| {
+            let hashes: Vec<ContentHash> = wanted()
+                .into_iter()
+                .map(|index| hash(index + CONTENTS))
+                .collect();
+            let found = runtime.block_on(ledger.contents(&hashes)).expect("rows");
             assert!(found.iter().all(Option::is_none));
         });
     });
@@ -367,5 +435,5 @@ fn jots(criterion: &mut Criterion) {
     runtime.block_on(ledger.close()).expect("an orderly end");
 }
 
-criterion_group!(benches, look_ups, outcomes, notes, jots);
+criterion_group!(benches, look_ups, contents, outcomes, notes, jots);
 criterion_main!(benches);

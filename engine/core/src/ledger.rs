@@ -5,6 +5,7 @@
 //! that was presumed dead cannot overwrite its successor. A step whose leases keep getting lost is not
 //! handed out for ever: after a number of them it has failed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -270,6 +271,27 @@ impl Placement {
     pub fn of(&self) -> (&str, &str, &AssetId) {
         (&self.flow, &self.source, &self.source_asset)
     }
+
+    /// The same as one text, by which [`Sharing::first`] is the first.
+    pub fn sort_key(&self) -> String {
+        format!(
+            "{}\u{1}{}\u{1}{}",
+            self.flow, self.source, self.source_asset
+        )
+    }
+}
+
+/// Who stands for one asset of a sink, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
+    /// How many placements there are of it.
+    pub files: u64,
+    /// Whether one of them brought it; the others are linked to it.
+    pub is_owned: bool,
+    /// The [`Placement::sort_key`] of the first of them; empty without any.
+    pub first: String,
+    /// How many of them are in each collection, by its folded path; the empty path where that is not known.
+    pub collections: BTreeMap<String, u64>,
 }
 
 /// What could not be placed, as the outcome says it; with the outcome's reason and the ledger's time it
@@ -571,6 +593,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// What any flow placed as each of these assets of a sink, in the same order.
     async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>>;
+
+    /// Who stands for each of these assets of a sink, in the same order.
+    async fn sharing(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Sharing>>;
 
     /// What any flow placed last at the sink with each of these contents, given by size and hash, in the same order.
     async fn holding(

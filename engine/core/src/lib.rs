@@ -35,8 +35,8 @@ pub use hooks::{AssetView, Finding, HookIdentity, Hooks, Mapping, Verdict};
 pub use journal::{CallCount, Journal, Note, Noted, Part, Unfinished};
 pub use ledger::{
     ContentRecord, Hold, JOT_AGE_MAX, LOST_LEASES_MAX, LeasedStep, Ledger, NewHold, NewStep,
-    Outcome, Placement, RunId, RunRecord, RunState, StepId, StepRecord, StepReport, StepState,
-    Tally, WorkerId,
+    Outcome, Placement, RunId, RunRecord, RunState, Sharing, StepId, StepRecord, StepReport,
+    StepState, Tally, WorkerId,
 };
 pub use metadata::{
     Assigned, Availability, Correlation, Destination, Draft, Fault, Value, ValueKind,

@@ -6,11 +6,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use windlass_core::{
     AssetId, AssetPath, Calls, Correlation, Destination, Digests, Draft, Endpoint, Error, Evidence,
-    Expected, Fault, Kind, Load, Placed, Result, Sink, UploadSession, fold_key, preflight_name,
+    Expected, Fault, Kind, Load, Placed, Result, Sink, Status, UploadSession, fold_key,
+    preflight_name,
 };
 
 use crate::checkpoint::Checkpoint;
@@ -21,6 +23,10 @@ use crate::session::{self, LargeSession, Progress};
 use crate::small::SmallSession;
 use crate::target::{Target, delete, file_at, placed};
 use crate::wire::{CommitInfo, FileMetadata, WriteMode};
+
+/// How often it is tried to take a copy of other bytes back, and how long is waited in between.
+const TAKE_BACK_TRIES: u32 = 5;
+const TAKE_BACK_WAIT: Duration = Duration::from_secs(2);
 
 /// Names that Dropbox reserves, in any case.
 const RESERVED: &[&str] = &[
@@ -226,8 +232,22 @@ impl Sink for DropboxEndpoint {
         }
         // People changed what we placed, and the copy is of that.
         tracing::info!(asset = %held.asset, "it has other bytes by now; its copy is taken back");
-        delete(&self.api, &file.id, &file.rev).await?;
-        Ok(None)
+        let mut tries = TAKE_BACK_TRIES;
+        loop {
+            tries -= 1;
+            match delete(&self.api, &file.id, &file.rev).await {
+                Ok(()) => return Ok(None),
+                // Our own batches hold the folder's lock, too.
+                Err(error) if error.status() != Status::Permanent && tries > 0 => {
+                    tokio::time::sleep(TAKE_BACK_WAIT).await;
+                }
+                Err(error) => {
+                    return Err(error.with_context("left behind", &file.id).with_hint(
+                        "it has other bytes than the file that it is named after: remove it",
+                    ));
+                }
+            }
+        }
     }
 }
 

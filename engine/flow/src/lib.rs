@@ -35,9 +35,7 @@ pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};
 pub use observe::{Event, Observer, RunStatus, Silent};
 pub use pace::Pace;
-pub use plan::{
-    Leave, Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work, draft_digest,
-};
+pub use plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work, draft_digest};
 pub use planfile::{Forecast, PLAN_DOCUMENT, PlanFileReader, PlanFileWriter, PlanHeader, ReadPlan};
 pub use report::{AssetLine, ReasonLine, Report, Saved, TallyLine, each_asset};
 pub use run::{Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};

@@ -130,9 +130,9 @@ pub enum Work {
         /// Its bytes are at the sink already, or will be once another step is done: they need not move.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reuse: bool,
-        /// What it was at the sink before, together with other files that may stay it.
+        /// It is linked to this asset, which is to appear in another collection for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        leave: Option<Leave>,
+        relink: Option<AssetId>,
     },
     /// Change metadata only.
     Update {
@@ -143,16 +143,6 @@ pub enum Work {
         /// What it shall be.
         draft: Draft,
     },
-}
-
-/// An asset at the sink that stands for several files, and is left by one of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leave {
-    /// The asset.
-    pub asset: AssetId,
-    /// The collection that it is taken out of, where no other file has it there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub collection: Option<AssetPath>,
 }
 
 impl Work {
@@ -171,28 +161,29 @@ impl Work {
         }
     }
 
-    /// The asset that it leaves to other files.
-    pub(crate) fn leaves(&self) -> Option<&AssetId> {
+    /// The asset at the sink that it changes, and that may stand for other files too.
+    pub(crate) fn changes(&self) -> Option<&AssetId> {
         match self {
-            Work::Place { leave, .. } => leave.as_ref().map(|leave| &leave.asset),
+            Work::Place {
+                destination: Destination::Version { asset, .. },
+                ..
+            } => Some(asset),
+            Work::Place { relink, .. } => relink.as_ref(),
             Work::Update { .. } => None,
         }
     }
 
-    /// Makes it a version of the asset that it was to leave: no other file stands for that one any more.
-    pub(crate) fn stay(&mut self) {
-        if let Work::Place {
-            destination,
-            reuse,
-            leave,
-            ..
-        } = self
-            && let Some(Leave { asset, .. }) = leave.take()
-        {
-            let draft = destination.draft().clone();
-            *destination = Destination::Version { asset, draft };
-            *reuse = false;
-        }
+    /// Makes a new asset of what was to be a version of the one that it answers.
+    pub(crate) fn leave_asset(&mut self) -> Option<AssetId> {
+        let Work::Place { destination, .. } = self else {
+            return None;
+        };
+        let Destination::Version { asset, draft } = destination else {
+            return None;
+        };
+        let (asset, draft) = (asset.clone(), draft.clone());
+        *destination = Destination::New { draft };
+        Some(asset)
     }
 
     /// The content, by size and hash, that need not move.

@@ -22,10 +22,21 @@ pub struct Bare {
 }
 
 const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $1) \
-     INSERT INTO placement SELECT $2, $3, printf('id:%08x%014x', (i * 2654435761) % 4294967296, i), \
+     INSERT INTO placement (flow, source, source_asset, source_revision, source_path, sink, sink_asset, sink_revision, \
+     sink_size, sink_content_hash, evidence, size, blake3, content_hash, draft_digest, step, at) SELECT $2, $3, printf('id:%08x%014x', (i * 2654435761) % 4294967296, i), \
      printf('0165%020d', i), printf('/Archive/client-%03d/CMP-%06d/shot-%08d.tif', (i / 500) % 250, i / 500, i), \
-     'dam', 'sink-' || i, '1', 100000, NULL, 'E2', 100000, randomblob(32), randomblob(32), randomblob(32), i, 0 \
+     'dam', 'sink-' || i, '1', 100000, NULL, 'E2', 100000, randomblob(32), \
+     unhex(printf('%08x%056x', (i * 2654435761) % 4294967296, i)), randomblob(32), i, 0 \
      FROM n";
+
+const FILL_CONTENTS: &str = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $1) \
+     INSERT INTO content (content_hash, blake3, size) \
+     SELECT unhex(printf('%08x%056x', (i * 2654435761) % 4294967296, i)) AS hash, randomblob(32), 100000 \
+     FROM n ORDER BY hash";
+
+const FIND_CONTENTS: &str = "SELECT wanted.key, content_hash, blake3, size \
+     FROM json_each($1) AS wanted CROSS JOIN content \
+     WHERE content.content_hash = unhex(wanted.value)";
 
 const FIND: &str = "SELECT wanted.key, source_revision, source_path, sink, sink_asset, sink_revision, \
      sink_size, sink_content_hash, evidence, size, blake3, content_hash, draft_digest \
@@ -84,6 +95,36 @@ impl Bare {
         Ok(())
     }
 
+    /// Adds `count` contents, whose hashes [`Bare::content`] gives: no two neighbours are near each other.
+    pub async fn fill_contents(&mut self, count: u32) -> Result<()> {
+        let done = sqlx::query(FILL_CONTENTS)
+            .bind(count)
+            .execute(&mut self.connection)
+            .await;
+        done.map_err(|error| explain(&self.file, "written", error))?;
+        let shortened = self
+            .connection
+            .execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            .await;
+        shortened.map_err(|error| explain(&self.file, "written", error))?;
+        Ok(())
+    }
+
+    /// The hash of content number `index`, which placement number `index` has too, in hexadecimal digits.
+    pub fn content(index: u32) -> String {
+        let index = u64::from(index);
+        format!("{:08x}{index:056x}", index * 2_654_435_761 % (1 << 32))
+    }
+
+    /// Reads contents with every column. Answers how many bytes they have.
+    pub async fn contents(&mut self, hashes: &[String]) -> Result<usize> {
+        let rows = sqlx::query(FIND_CONTENTS)
+            .bind(set(hashes)?)
+            .fetch_all(&mut self.connection)
+            .await;
+        self.lengths(rows)
+    }
+
     /// The name of the asset that was placed as number `index`.
     pub fn asset(index: u32) -> String {
         let index = u64::from(index);
@@ -131,6 +172,13 @@ impl Bare {
             .bind(wanted)
             .fetch_all(&mut self.connection)
             .await;
+        self.lengths(rows)
+    }
+
+    fn lengths(
+        &self,
+        rows: std::result::Result<Vec<sqlx::sqlite::SqliteRow>, sqlx::Error>,
+    ) -> Result<usize> {
         let rows = rows.map_err(|error| explain(&self.file, "read", error))?;
         // Numbers are read as texts too: what counts is that every column is looked at.
         let length = |row: &sqlx::sqlite::SqliteRow, column| {
@@ -171,5 +219,38 @@ impl Bare {
         };
         work.await
             .map_err(|error| explain(&self.file, "written", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_core::{AssetId, ContentHash, Ledger};
+
+    use super::*;
+    use crate::tests::open;
+
+    #[tokio::test]
+    async fn what_is_filled_in_is_what_the_ledger_finds() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("windlass.db");
+        let ledger = open(&file).await.unwrap();
+        let mut bare = Bare::open(&file).await.unwrap();
+        bare.fill("archive", "agency", 50).await.unwrap();
+        bare.fill_contents(50).await.unwrap();
+        let ids = [0, 7, 49, 50].map(|n| AssetId::new(Bare::asset(n)));
+        let found = ledger.placements("archive", "agency", &ids).await.unwrap();
+        let found: Vec<bool> = found.iter().map(Option::is_some).collect();
+        assert_eq!(found, [true, true, true, false]);
+        let hashes = [0, 7, 49, 50].map(|n| Bare::content(n).parse::<ContentHash>().unwrap());
+        let found = ledger.contents(&hashes).await.unwrap();
+        let found: Vec<bool> = found.iter().map(Option::is_some).collect();
+        assert_eq!(found, [true, true, true, false]);
+        let held = hashes.map(|hash| (100_000, hash));
+        let found = ledger.holding("dam", &held).await.unwrap();
+        let found: Vec<bool> = found.iter().map(Option::is_some).collect();
+        assert_eq!(found, [true, true, true, false]);
+        let texts = [0, 7].map(Bare::content);
+        assert!(bare.contents(&texts).await.unwrap() >= 2 * (32 + 32));
+        ledger.close().await.unwrap();
     }
 }

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, CallCount, CheckItem, ContentHash, ContentRecord, Cursor,
     CustodyRecord, Error, FactsWanted, Hold, JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note,
-    Placement, Result, RunFacts, RunId, RunOrigin, RunRecord, RunState, Spool, StepId, StepRecord,
-    StepReport, StepState, Tally, Unfinished, WorkerId,
+    Placement, Result, RunFacts, RunId, RunOrigin, RunRecord, RunState, Sharing, Spool, StepId,
+    StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
 use crate::backup;
@@ -408,6 +408,10 @@ impl Ledger for SqlLedger {
 
     async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>> {
         self.reader.placed_as(sink, assets).await
+    }
+
+    async fn sharing(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Sharing>> {
+        self.reader.sharing(sink, assets).await
     }
 
     async fn holding(

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use sqlx::{AnyConnection, AnyPool};
 use windlass_core::{
-    Action, Asset, AssetId, ContentHash, ContentRecord, Cursor, Hold, Placement, Result, RunId,
-    RunRecord, StepId, StepRecord, StepState, Tally, Unfinished,
+    Action, Asset, AssetId, AssetPath, ContentHash, ContentRecord, Cursor, Hold, Placement, Result,
+    RunId, RunRecord, Sharing, StepId, StepRecord, StepState, Tally, Unfinished,
 };
 
 use crate::error::explain;
@@ -51,6 +51,11 @@ pub(crate) const CHANGED: &str = "SELECT wanted.key AS position FROM jsonb_each(
      AND source_asset = wanted.value->>0 AND source_revision = wanted.value->>1 \
      AND source_path = wanted.value->>2 AND (linked = 0 OR EXISTS (SELECT 1 FROM placement AS owner \
      WHERE owner.sink = placement.sink AND owner.sink_asset = placement.sink_asset AND owner.linked = 0)))";
+
+pub(crate) const SHARING: &str = "SELECT wanted.key AS position, collection, COUNT(*) AS files, \
+     MAX(1 - linked) AS owned, MIN(flow || char(1) || source || char(1) || source_asset) AS first \
+     FROM json_each($2) AS wanted CROSS JOIN placement \
+     WHERE sink = $1 AND sink_asset = wanted.value GROUP BY wanted.key, collection";
 
 // The one that was placed last of those that have the content.
 pub(crate) const HOLDING: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
@@ -173,6 +178,36 @@ impl Reader {
     ) -> Result<Vec<Option<Placement>>> {
         self.of_assets(PLACEMENTS, (flow, source), assets, |row| row.placement())
             .await
+    }
+
+    pub(crate) async fn sharing(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Sharing>> {
+        let mut all = Vec::with_capacity(assets.len());
+        for part in assets.chunks(KEYS_A_STATEMENT) {
+            let rows = sqlx::query(SHARING)
+                .bind(sink.to_owned())
+                .bind(set(part)?)
+                .fetch_all(&self.pool)
+                .await;
+            let mut found = vec![Sharing::default(); part.len()];
+            for row in &self.told(rows)? {
+                let columns = self.columns(row);
+                let position = usize::try_from(columns.number("position")?).unwrap_or(usize::MAX);
+                let Some(sharing) = found.get_mut(position) else {
+                    continue;
+                };
+                let first = columns.text("first")?;
+                if sharing.files == 0 || first < sharing.first {
+                    sharing.first = first;
+                }
+                let files = columns.size("files")?;
+                sharing.files += files;
+                sharing.is_owned |= columns.number("owned")? != 0;
+                let collection = AssetPath::new(&columns.text("collection")?);
+                *sharing.collections.entry(collection.key()).or_default() += files;
+            }
+            all.append(&mut found);
+        }
+        Ok(all)
     }
 
     pub(crate) async fn holding(

@@ -42,7 +42,7 @@ async fn sql(file: &Path, statement: &'static str) {
     connection.close().await.unwrap();
 }
 
-async fn open(file: &Path) -> Result<Arc<SqlLedger>, Error> {
+pub(crate) async fn open(file: &Path) -> Result<Arc<SqlLedger>, Error> {
     SqlLedger::open(file, options(&Arc::default())).await
 }
 

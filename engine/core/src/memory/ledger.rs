@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::journal::{CallCount, Note, Noted, Unfinished};
 use crate::ledger::{
     ContentRecord, Hold, LOST_LEASES_MAX, LeasedStep, Ledger, NewStep, Outcome, Placement, RunId,
-    RunRecord, RunState, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
+    RunRecord, RunState, Sharing, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
 };
 use crate::plan::Action;
 use crate::proof::{
@@ -787,6 +787,28 @@ impl Ledger for MemoryLedger {
             let all = book.placements.values();
             let there = all.filter(|p| p.sink == sink && p.placed.asset == *asset);
             there.cloned().collect()
+        };
+        Ok(assets.iter().map(of).collect())
+    }
+
+    async fn sharing(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Sharing>> {
+        let book = self.open()?;
+        let of = |asset: &AssetId| {
+            let mut sharing = Sharing::default();
+            let all = book.placements.values();
+            for placement in all.filter(|p| p.sink == sink && p.placed.asset == *asset) {
+                let key = placement.sort_key();
+                if sharing.files == 0 || key < sharing.first {
+                    sharing.first = key;
+                }
+                sharing.files += 1;
+                sharing.is_owned |= !placement.linked;
+                *sharing
+                    .collections
+                    .entry(placement.collection.key())
+                    .or_default() += 1;
+            }
+            sharing
         };
         Ok(assets.iter().map(of).collect())
     }

@@ -166,7 +166,8 @@ impl Sink for MemoryEndpoint {
         let Some(file) = store.file_mut(asset) else {
             return Ok(true);
         };
-        if file.links.remove(collection) || file.asset.path.parent() != *collection {
+        file.links.remove(collection);
+        if file.asset.path.parent() != *collection {
             return Ok(true);
         }
         // It moves to where it was linked to, and stays where it is nowhere else.

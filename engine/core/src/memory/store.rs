@@ -249,7 +249,21 @@ impl Store {
     pub(super) fn place_file(&mut self, id: &AssetId, to: &AssetPath) -> Result<()> {
         let file = self.files.get(id).ok_or_else(|| gone(id))?;
         let is_taken = self.at(to).is_some_and(|other| other.asset.id != *id);
-        if self.numbers_names && is_taken && file.asset.path.parent() == to.parent() {
+        let from = file.asset.path.parent();
+        if self.numbers_names && is_taken && from == to.parent() {
+            return Ok(());
+        }
+        if self.numbers_names && from != to.parent() {
+            // As in a DAM: it is added to a collection, and stays where it was.
+            let number = self.next();
+            let to = match is_taken {
+                true => to.parent().join(&format!("{} ({number})", to.name())),
+                false => to.clone(),
+            };
+            self.move_file(id, &to)?;
+            let file = self.files.get_mut(id).ok_or_else(|| gone(id))?;
+            file.links.remove(&to.parent());
+            file.links.insert(from);
             return Ok(());
         }
         self.move_file(id, to)

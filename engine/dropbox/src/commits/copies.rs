@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use windlass_core::{Error, Kind};
 
 use super::{Came, Job, Lane, Refused, Work, called};
@@ -75,6 +76,7 @@ impl Lane {
         let mut wait = POLL;
         let slow = Duration::from_secs(1) * (entries as u32).div_ceil(ENTRIES_A_SECOND);
         let mut job = None;
+        let until = Instant::now() + self.rules.patience;
         loop {
             match launched {
                 Launched::Complete(entries) => return Ok(entries),
@@ -84,6 +86,9 @@ impl Lane {
             let Some(name) = &job else {
                 return Err(lost("Dropbox goes on with a batch that it does not name"));
             };
+            if Instant::now() >= until {
+                return Err(lost("a batch of copies does not end").with_context("job", name));
+            }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(slow).clamp(POLL, POLL_MAX);
             launched = self.api.copy_batch_check(name).await.map_err(|failure| {

@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use windlass_core::{
-    Action, Asset, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities, Change,
-    Clock, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Kind, Ledger, Mapping,
-    Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sink, Source, SpoolOrder,
-    StepState, Value, Verdict, preflight_name,
+    Action, Asset, AssetId, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities,
+    Change, Clock, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Kind, Ledger,
+    Mapping, Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sharing, Sink, Source,
+    SpoolOrder, StepState, Value, Verdict, preflight_name,
 };
 
 use crate::discover::{Kept, Listing, Sorted};
 use crate::duplicates::{Duplicates, Hashing, Twin};
 use crate::observe::{Event, Observer};
-use crate::plan::{Leave, Plan, PlanSummary, PlanWriter, PlannedStep, Work, draft_digest};
+use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Work, draft_digest};
 use crate::select::{Pick, Selection, Selector};
 
 /// How many assets a hook, a ledger or a sink is asked about at once.
@@ -80,8 +80,8 @@ struct Candidate {
     asset: Asset,
     approved_by: String,
     placement: Option<Placement>,
-    /// What else stands for the same asset at the sink.
-    others: Vec<Placement>,
+    /// Who stands for the asset at the sink, where it is linked to that.
+    sharing: Sharing,
     hold: Option<Hold>,
 }
 
@@ -440,34 +440,26 @@ impl Ingest {
                 asset,
                 approved_by,
                 placement,
-                others: Vec::new(),
+                sharing: Sharing::default(),
                 hold,
             })
             .collect();
-        // Only where one asset may stand for several files, and only of those that need it.
-        let is_asked = |candidate: &&mut Candidate| {
+        let linked = |candidate: &Candidate| {
             let placement = candidate.placement.as_ref();
-            placement.is_some_and(|placement| {
-                placement.linked || !same_bytes(&candidate.asset, placement)
-            })
-        };
-        if self.sink.capabilities().reuse == Some(Reuse::Link) {
-            let mut asked: Vec<&mut Candidate> = candidates.iter_mut().filter(is_asked).collect();
-            let placed = asked
-                .iter()
-                .filter_map(|candidate| candidate.placement.as_ref());
-            let placed: Vec<_> = placed
+            placement
+                .filter(|placement| placement.linked)
                 .map(|placement| placement.placed.asset.clone())
-                .collect();
-            let sharing = match placed.is_empty() {
-                true => Vec::new(),
-                false => self.ledger.placed_as(self.sink.name(), &placed).await?,
-            };
-            for (candidate, mut all) in asked.iter_mut().zip(sharing) {
-                let own = candidate.placement.as_ref();
-                all.retain(|placement| own.is_none_or(|own| own.of() != placement.of()));
-                candidate.others = all;
-            }
+        };
+        let assets: BTreeSet<AssetId> = candidates.iter().filter_map(linked).collect();
+        if assets.is_empty() {
+            return Ok(candidates);
+        }
+        let assets: Vec<AssetId> = assets.into_iter().collect();
+        let sharing = self.ledger.sharing(self.sink.name(), &assets).await?;
+        let sharing: BTreeMap<AssetId, Sharing> = assets.into_iter().zip(sharing).collect();
+        for candidate in &mut candidates {
+            let shared = linked(candidate).and_then(|asset| sharing.get(&asset));
+            candidate.sharing = shared.cloned().unwrap_or_default();
         }
         Ok(candidates)
     }
@@ -531,51 +523,52 @@ impl Ingest {
             asset,
             approved_by,
             placement,
-            others,
+            sharing,
             ..
         } = candidate;
         let Some(placement) = placement else {
-            let why = format!("{approved_by}, not placed before");
-            return self.create(asset, draft, twin, (&approved_by, why), None);
+            return self.create(asset, draft, twin, &approved_by);
         };
         let id = placement.placed.asset.clone();
-        let is_same = same_bytes(&asset, &placement);
-        if is_same && is_anothers(&placement, &others) {
-            // Linked, and to appear elsewhere.
-            let why = format!("it belongs elsewhere since it was linked to {id}");
-            let leave = leave(&placement, &others);
-            let twin = Some(Twin::Placed(Box::new(placement)));
-            return self.create(asset, draft, twin, (&why, why.clone()), leave);
+        if !same_bytes(&asset, &placement) {
+            // Where the asset stands for other files too, which is known for sure only when the step is taken, it becomes
+            // an asset of its own instead.
+            let reason = format!("its bytes changed since it became {id}");
+            let destination = Destination::Version { asset: id, draft };
+            let work = self.place(&asset, destination, false, None);
+            return self.acting(Action::NewVersion, reason, asset, work);
         }
-        if is_same {
-            let work = Work::Update {
-                placement: Box::new(placement),
-                asset: asset.clone(),
-                draft,
+        if is_anothers(&placement, &sharing) {
+            let is_elsewhere = placement.collection.key() != draft.collection.key();
+            let reason = match is_elsewhere {
+                true => format!("it belongs elsewhere since it was linked to {id}"),
+                false => {
+                    format!("it was touched since it was linked to {id}, and has the same bytes")
+                }
             };
-            let reason = format!("its metadata changed since it became {id}");
-            return self.acting(Action::UpdateMetadata, reason, asset, work);
+            let relink = is_elsewhere.then_some(id);
+            // The step finds what it is linked to by its content.
+            let mut asset = asset;
+            asset.content_hash = asset.content_hash.or(placement.digests.content_hash);
+            let work = self.place(&asset, Destination::New { draft }, true, relink);
+            return self.acting(Action::Link, reason, asset, work);
         }
-        if !others.is_empty() {
-            // A new version would change what the others are.
-            let why = format!("its bytes changed, and {id} stands for other files too");
-            let leave = leave(&placement, &others);
-            return self.create(asset, draft, twin, (&why, why.clone()), leave);
-        }
-        let reason = format!("its bytes changed since it became {id}");
-        let destination = Destination::Version { asset: id, draft };
-        let work = self.place(&asset, destination, false, None);
-        self.acting(Action::NewVersion, reason, asset, work)
+        let work = Work::Update {
+            placement: Box::new(placement),
+            asset: asset.clone(),
+            draft,
+        };
+        let reason = format!("its metadata changed since it became {id}");
+        self.acting(Action::UpdateMetadata, reason, asset, work)
     }
 
-    /// The step of an asset that is new at the sink. `why`: what brings it there, and the same where its bytes move.
+    /// The step of an asset that is new at the sink.
     fn create(
         &self,
         asset: Asset,
         draft: Draft,
         twin: Option<Twin>,
-        (why, moving): (&str, String),
-        leave: Option<Leave>,
+        approved_by: &str,
     ) -> PlannedStep {
         let sink = self.sink.name();
         let same = match &twin {
@@ -588,7 +581,7 @@ impl Ingest {
         };
         let reuse = self.sink.capabilities().reuse;
         let (action, reason, reuse) = match (same, self.duplicates(), reuse) {
-            (Some(_), Duplicates::Skip, _) if leave.is_none() => {
+            (Some(_), Duplicates::Skip, _) => {
                 let reason = match twin {
                     Some(Twin::Planned) => "a duplicate of another file of this plan".to_owned(),
                     _ => format!("a duplicate of what is at {sink} already"),
@@ -596,18 +589,23 @@ impl Ingest {
                 return no_work(Action::Skip, reason, asset);
             }
             (Some(same), Duplicates::Reuse, Some(Reuse::Copy)) => {
-                (Action::Copy, format!("{why}; {same}"), true)
+                (Action::Copy, format!("{approved_by}; {same}"), true)
             }
             (Some(same), Duplicates::Reuse, Some(Reuse::Link)) => {
-                (Action::Link, format!("{why}; {same}"), true)
+                (Action::Link, format!("{approved_by}; {same}"), true)
             }
-            // Should another flow have brought it meanwhile, that is as good.
-            (_, Duplicates::Reuse, Some(_)) => {
-                (Action::Create, moving, asset.content_hash.is_some())
+            (_, duplicates, reuse) => {
+                // Should another flow have brought it meanwhile, that is as good.
+                let may_reuse = duplicates == Duplicates::Reuse && reuse.is_some();
+                let reason = format!("{approved_by}, not placed before");
+                (
+                    Action::Create,
+                    reason,
+                    may_reuse && asset.content_hash.is_some(),
+                )
             }
-            _ => (Action::Create, moving, false),
         };
-        let work = self.place(&asset, Destination::New { draft }, reuse, leave);
+        let work = self.place(&asset, Destination::New { draft }, reuse, None);
         self.acting(action, reason, asset, work)
     }
 
@@ -625,7 +623,7 @@ impl Ingest {
         asset: &Asset,
         destination: Destination,
         reuse: bool,
-        leave: Option<Leave>,
+        relink: Option<AssetId>,
     ) -> Work {
         let correlation = Correlation::derive(
             &self.options.flow,
@@ -638,7 +636,7 @@ impl Ingest {
             destination,
             correlation,
             reuse,
-            leave,
+            relink,
         }
     }
 }
@@ -680,24 +678,10 @@ enum Settled {
     Unchanged,
 }
 
-/// What a file leaves to others: with the collection, where none of them has it there.
-fn leave(placement: &Placement, others: &[Placement]) -> Option<Leave> {
-    let collection = &placement.collection;
-    let is_known = !collection.as_str().is_empty();
-    let stays = others.iter().any(|other| other.collection == *collection);
-    Some(Leave {
-        asset: placement.placed.asset.clone(),
-        collection: (is_known && !stays).then(|| collection.clone()),
-    })
-}
-
 /// Whether what a file is linked to has another file's metadata. Where nobody is left who brought it, the first of those
 /// that are linked to it takes it over.
-fn is_anothers(linked: &Placement, others: &[Placement]) -> bool {
-    linked.linked
-        && others
-            .iter()
-            .any(|other| !other.linked || other.of() < linked.of())
+fn is_anothers(placement: &Placement, sharing: &Sharing) -> bool {
+    placement.linked && (sharing.is_owned || sharing.first < placement.sort_key())
 }
 
 fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<Settled>> {
@@ -709,12 +693,12 @@ fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<Settled>> {
     {
         return Ok(Some(Settled::Held(hold.reason.clone())));
     }
-    let others = &candidate.others;
+    let sharing = &candidate.sharing;
     let same = candidate.placement.as_ref().is_some_and(|placement| {
         same_bytes(asset, placement)
-            && match (is_anothers(placement, others), placement.linked) {
+            && match (is_anothers(placement, sharing), placement.linked) {
                 // Its metadata is the other file's; what is its own is where it appears.
-                (true, _) => placement.collection == draft.collection,
+                (true, _) => placement.collection.key() == draft.collection.key(),
                 // The other one is gone from it: what it says has to become this one's.
                 (false, true) => false,
                 (false, false) => placement.draft_digest == digest,

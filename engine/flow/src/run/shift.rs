@@ -14,7 +14,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
     AssetId, AssetPath, ContentHash, Error, HeldBack, Kind, LeasedStep, Outcome, Placement, Result,
-    RunId, StepId, StepReport, StepState, Unfinished, WorkerId,
+    Reuse, RunId, StepId, StepReport, StepState, Unfinished, WorkerId,
 };
 
 use super::activity::Activity;
@@ -23,7 +23,7 @@ use super::outcome::Judge;
 use super::slots::{Size, Slots};
 use super::step::{Attempt, StepRunner};
 use super::tracker::{Counted, Tracker};
-use super::twins::Twins;
+use super::twins::{Turn, Twins};
 use super::{RunOutcome, Runner, Stop};
 use crate::observe::Event;
 use crate::plan::Work;
@@ -52,8 +52,10 @@ struct Taken {
     work: Work,
     /// What has its bytes at the sink, where they need not move.
     held: Option<Box<Placement>>,
-    /// It is the one that leaves an asset now.
-    is_leaving: bool,
+    /// The asset at the sink that it links to or changes, once it is its turn.
+    touches: Option<AssetId>,
+    /// The asset and the collection that it is taken out of, once something else stands there for the file.
+    unlink: Option<(AssetId, AssetPath)>,
 }
 
 /// An attempt under way.
@@ -63,8 +65,8 @@ struct InFlight {
     size: Size,
     /// The content that it brings to the sink, for others that wait for it.
     moves: Option<ContentHash>,
-    /// The asset that it leaves, for others that leave it too.
-    leaves: Option<AssetId>,
+    /// The asset at the sink that it links to or changes.
+    touches: Option<AssetId>,
     attempt: Arc<Attempt>,
     counted: Counted,
     /// It did not move and was dropped.
@@ -113,8 +115,8 @@ pub(super) struct Shift<'a> {
     slots: Slots<Taken>,
     /// By the content that they bring to the sink.
     twins: Twins<ContentHash, Taken>,
-    /// By the asset that they leave.
-    leaving: Twins<AssetId, Taken>,
+    /// By the asset at the sink that they link to or change.
+    touching: Twins<AssetId, Taken>,
     tasks: JoinSet<Result<Outcome>>,
     /// Which step a task tries. Looked up only, never walked, so its order does not matter.
     by_task: HashMap<Id, StepId>,
@@ -122,7 +124,7 @@ pub(super) struct Shift<'a> {
     judge: Judge,
     /// Contents whose steps ended, whichever way; those that wait for them are looked at once that is recorded.
     arrived: Vec<(ContentHash, StepId)>,
-    /// Assets that were left.
+    /// Assets that nobody of these is about any more.
     left: Vec<(AssetId, StepId)>,
     ended: Vec<Ended>,
     record_at: Option<Instant>,
@@ -149,7 +151,7 @@ impl<'a> Shift<'a> {
             notebook: Arc::new(Notebook::new(Arc::clone(&runner.ledger))),
             slots: Slots::new(runner.options.transfers, together),
             twins: Twins::default(),
-            leaving: Twins::default(),
+            touching: Twins::default(),
             tasks: JoinSet::new(),
             by_task: HashMap::new(),
             in_flight: BTreeMap::new(),
@@ -197,7 +199,7 @@ impl<'a> Shift<'a> {
                     stop = Some(Instant::now() + left);
                     // They are still leased, and given back when the shift ends.
                     self.slots.clear();
-                    drop((self.twins.let_go(), self.leaving.let_go()));
+                    drop((self.twins.let_go(), self.touching.let_go()));
                 }
                 Wake::Drained => {
                     self.record().await?;
@@ -262,7 +264,8 @@ impl<'a> Shift<'a> {
                     unfinished,
                     work,
                     held: None,
-                    is_leaving: false,
+                    touches: None,
+                    unlink: None,
                 }),
                 Err(error) => self.unreadable(&step, &error),
             }
@@ -274,49 +277,27 @@ impl<'a> Shift<'a> {
 
     /// How many steps to take from the ledger.
     fn wanted(&self) -> usize {
-        let elsewhere = self.twins.waiting() + self.leaving.waiting();
+        let elsewhere = self.twins.waiting() + self.touching.waiting();
         self.slots.wanted(elsewhere)
     }
 
     /// Lines up steps for slots. One whose bytes another step is bringing to the sink waits for that one, without a
-    /// slot; so does one that leaves an asset which another step is about to leave.
+    /// slot; so does one that links to an asset which another step changes, or changes one that another step is about.
     async fn line_up(&mut self, mut taken: Vec<Taken>) -> Result<()> {
-        self.look_who_stays(&mut taken).await?;
-        let taken: Vec<Taken> = taken
-            .into_iter()
-            .filter_map(|taken| match taken.work.leaves().cloned() {
-                Some(asset) if !taken.is_leaving => {
-                    let id = taken.step.id;
-                    let first = self.leaving.begin(asset, id, taken, true)?;
-                    Some(Taken {
-                        is_leaving: true,
-                        ..first
-                    })
-                }
-                _ => Some(taken),
-            })
-            .collect();
-        let wanted: Vec<_> = taken
-            .iter()
-            .filter_map(|taken| taken.work.reuses())
-            .collect();
-        let mut held = match wanted.is_empty() {
-            true => Vec::new(),
-            false => {
-                let sink = self.runner.sink.name();
-                self.runner.ledger.holding(sink, &wanted).await?
-            }
+        self.look_for_contents(&mut taken).await?;
+        if self.runner.sink.capabilities().reuse == Some(Reuse::Link) {
+            taken = self.take_turns(taken);
+            self.look_who_shares(&mut taken).await?;
         }
-        .into_iter();
-        for mut taken in taken {
-            let may_wait = taken.work.reuses().is_some();
-            if may_wait {
-                taken.held = held.next().flatten().map(Box::new);
-            }
+        for taken in taken {
+            let turn = match taken.work.reuses() {
+                Some(_) => Turn::Alone,
+                None => Turn::Never,
+            };
             match (taken.work.content(), &taken.held) {
                 (Some(content), None) => {
                     let id = taken.step.id;
-                    if let Some(taken) = self.twins.begin(content, id, taken, may_wait) {
+                    if let Some(taken) = self.twins.begin(content, id, taken, turn) {
                         self.queue(taken);
                     }
                 }
@@ -326,28 +307,94 @@ impl<'a> Shift<'a> {
         Ok(())
     }
 
-    /// A step that was to leave an asset to others becomes its next version where no other file is left. Not where an
-    /// earlier attempt may have brought it elsewhere.
-    async fn look_who_stays(&self, taken: &mut [Taken]) -> Result<()> {
-        let mut leaving: Vec<&mut Taken> = taken
+    /// Finds what the sink has of contents that need not move.
+    async fn look_for_contents(&self, taken: &mut [Taken]) -> Result<()> {
+        let mut reusing: Vec<&mut Taken> = taken
             .iter_mut()
-            .filter(|taken| taken.work.leaves().is_some() && !taken.is_leaving)
-            .filter(|taken| taken.unfinished.intent.is_none())
+            .filter(|taken| taken.work.reuses().is_some() && taken.touches.is_none())
             .collect();
-        let assets: Vec<AssetId> = leaving
+        let wanted: Vec<_> = reusing
             .iter()
-            .filter_map(|taken| taken.work.leaves().cloned())
+            .filter_map(|taken| taken.work.reuses())
             .collect();
-        if assets.is_empty() {
+        if wanted.is_empty() {
             return Ok(());
         }
+        let sink = self.runner.sink.name();
+        let held = self.runner.ledger.holding(sink, &wanted).await?;
+        for (taken, held) in reusing.iter_mut().zip(held) {
+            taken.held = held.filter(|held| self.steps.may_hold(held)).map(Box::new);
+        }
+        Ok(())
+    }
+
+    /// Lets go those whose turn it is at the asset that they touch.
+    fn take_turns(&mut self, taken: Vec<Taken>) -> Vec<Taken> {
+        let mut going = Vec::with_capacity(taken.len());
+        for taken in taken {
+            let (asset, turn) = match (taken.work.changes(), &taken.held) {
+                (Some(asset), _) => (asset.clone(), Turn::Alone),
+                (None, Some(held)) => (held.placed.asset.clone(), Turn::Shared),
+                (None, None) => {
+                    going.push(taken);
+                    continue;
+                }
+            };
+            let id = taken.step.id;
+            let begun = self.touching.begin(asset.clone(), id, taken, turn);
+            going.extend(begun.map(|begun| Taken {
+                touches: Some(asset),
+                ..begun
+            }));
+        }
+        going
+    }
+
+    /// Decides what becomes of steps that change an asset which stands for other files too: a version would change
+    /// those, so it becomes a new asset, and what is linked elsewhere leaves where it was.
+    async fn look_who_shares(&self, taken: &mut [Taken]) -> Result<()> {
+        let mut changing: Vec<&mut Taken> = taken
+            .iter_mut()
+            .filter(|taken| taken.touches.is_some() && taken.work.changes().is_some())
+            .collect();
+        if changing.is_empty() {
+            return Ok(());
+        }
+        let assets: Vec<AssetId> = changing
+            .iter()
+            .filter_map(|taken| taken.work.changes().cloned())
+            .collect();
         let (sink, source) = (self.runner.sink.name(), self.runner.source.name());
-        let placed = self.runner.ledger.placed_as(sink, &assets).await?;
-        for (taken, placed) in leaving.iter_mut().zip(placed) {
-            let own = (self.runner.flow.as_str(), source, &taken.work.asset().id);
-            if placed.iter().all(|placement| placement.of() == own) {
-                taken.work.stay();
+        let files: Vec<AssetId> = changing
+            .iter()
+            .map(|taken| taken.work.asset().id.clone())
+            .collect();
+        let ledger = &self.runner.ledger;
+        let sharing = ledger.sharing(sink, &assets).await?;
+        let own = ledger.placements(&self.runner.flow, source, &files).await?;
+        for (((taken, asset), sharing), own) in
+            changing.iter_mut().zip(assets).zip(sharing).zip(own)
+        {
+            let own = own.filter(|own| own.sink == sink && own.placed.asset == asset);
+            let others = sharing.files - u64::from(own.is_some());
+            let is_version = taken.work.placed_asset().is_some();
+            if !is_version {
+                // Linked, and to appear elsewhere: what it is linked to is known.
+                taken.held = own.clone().map(Box::new);
+            } else if others == 0 {
+                continue;
+            } else {
+                taken.work.leave_asset();
             }
+            let wanted = taken.work.draft().collection.key();
+            let stays = own.filter(|own| {
+                let collection = own.collection.key();
+                // Where others are in it, or may be, it stays for them.
+                let alone = sharing.collections.get(&collection) == Some(&1);
+                let unknown = collection.is_empty() || sharing.collections.contains_key("");
+                alone && !unknown && (is_version || collection != wanted)
+            });
+            taken.unlink = stays.map(|own| (asset, own.collection));
         }
         Ok(())
     }
@@ -371,7 +418,8 @@ impl<'a> Shift<'a> {
             unfinished,
             work,
             held,
-            is_leaving,
+            touches,
+            unlink,
         } = taken;
         // A lease that ran out unnoticed and was taken again here: the old attempt can record nothing.
         if let Some(old) = self.in_flight.remove(&step.id) {
@@ -379,7 +427,6 @@ impl<'a> Shift<'a> {
             old.task.abort();
             self.slots.give_back(old.size);
         }
-        let leaves = work.leaves().filter(|_| is_leaving).cloned();
         let moves = match held {
             None => work.content(),
             Some(_) => None,
@@ -396,8 +443,10 @@ impl<'a> Shift<'a> {
             number: step.attempt,
             began: Instant::now(),
             work,
-            may_be_placed: unfinished.intent.is_some(),
+            intent: unfinished.intent,
             held,
+            touches: touches.clone(),
+            unlink,
             journal: Arc::new(StepJournal::new(
                 notebook,
                 step.id,
@@ -415,7 +464,7 @@ impl<'a> Shift<'a> {
             task,
             size,
             moves,
-            leaves,
+            touches,
             attempt,
             counted: Counted::new(recalled),
             stalled: None,
@@ -440,7 +489,7 @@ impl<'a> Shift<'a> {
         }
         // Nothing is under way here, and those that others wait for are not due: another worker may have them.
         let mut waited = self.twins.let_go();
-        waited.append(&mut self.leaving.let_go());
+        waited.append(&mut self.touching.let_go());
         if !waited.is_empty() {
             self.line_up(waited).await?;
             self.look_at = Instant::now();
@@ -547,8 +596,9 @@ impl<'a> Shift<'a> {
             self.judge.forget(step);
             self.arrived
                 .extend(ran.moves.map(|content| (content, step)));
-            self.left.extend(ran.leaves.map(|asset| (asset, step)));
         }
+        let step = ran.attempt.step;
+        self.left.extend(ran.touches.map(|asset| (asset, step)));
         let asset = ran.attempt.work.asset();
         self.ended.push(Ended {
             report: StepReport {
@@ -570,7 +620,7 @@ impl<'a> Shift<'a> {
             waited.append(&mut self.twins.end(&content, step));
         }
         for (asset, step) in std::mem::take(&mut self.left) {
-            waited.append(&mut self.leaving.end(&asset, step));
+            waited.append(&mut self.touching.end(&asset, step));
         }
         match waited.is_empty() {
             true => Ok(()),

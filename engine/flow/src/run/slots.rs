@@ -118,7 +118,11 @@ impl<T> Slots<T> {
     /// standing in line for a slot, which must not keep others from theirs until they are very many.
     pub(super) fn wanted(&self, elsewhere: usize) -> usize {
         let waiting = self.large.waiting.len() + self.small.waiting.len();
-        let room = AHEAD_MAX.saturating_sub(waiting + elsewhere / ELSEWHERE_SHARE);
+        let mut room = AHEAD_MAX.saturating_sub(waiting + elsewhere / ELSEWHERE_SHARE);
+        if waiting + self.large.running + self.small.running == 0 {
+            // However many wait elsewhere: whom they wait for may be among those that are not taken yet.
+            room = room.max(PACKET_MIN);
+        }
         let is_hungry = self.large.is_hungry() || self.small.is_hungry();
         if is_hungry && room >= PACKET_MIN {
             room.min(PACKET_MAX)

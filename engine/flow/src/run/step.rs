@@ -16,14 +16,17 @@
 //! so flows do not look by themselves any more. Updates of metadata need no look: to do them twice is to do them
 //! once.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Asset, Correlation, Destination, Digests, Draft, Error, Evidence, Expected, Journal, Kind,
-    Outcome, Placed, Placement, Result, Reuse, Sink, Source, Status, StepId,
+    Asset, AssetId, AssetPath, Correlation, Destination, Digests, Draft, Error, Evidence, Expected,
+    Finding, Journal, Kind, Outcome, Placed, Placement, Result, Reuse, Revision, Sink, Source,
+    Status, StepId,
 };
 use windlass_transfer::{Engine, TransferRequest, Transferred};
 
@@ -31,8 +34,13 @@ use super::Runner;
 use super::activity::{Activity, Doing};
 use super::evidence::ReadBack;
 use super::journal::StepJournal;
-use crate::observe::Observer;
-use crate::plan::{Leave, Work, draft_digest};
+use super::outcome::may_pass;
+use crate::observe::{Event, Observer};
+use crate::plan::{Work, draft_digest};
+
+/// How often it is tried to take an asset out of a collection, and how long is waited in between.
+const UNLINK_TRIES: u32 = 4;
+const UNLINK_WAIT: Duration = Duration::from_secs(2);
 
 /// From this size on one call more is nothing against the calls that its bytes cost.
 const LOOKED_AT_BYTES: u64 = 4 << 20;
@@ -44,10 +52,14 @@ pub(super) struct Attempt {
     pub(super) number: u32,
     pub(super) began: Instant,
     pub(super) work: Work,
-    /// A commit may have been sent by an earlier attempt.
-    pub(super) may_be_placed: bool,
+    /// What an earlier attempt was about to commit, if one was.
+    pub(super) intent: Option<Digests>,
     /// What has its bytes at the sink, where they need not move.
     pub(super) held: Option<Box<Placement>>,
+    /// The asset at the sink that it links to, or that it was to change.
+    pub(super) touches: Option<AssetId>,
+    /// The asset and the collection that it is taken out of once something else stands there for the file.
+    pub(super) unlink: Option<(AssetId, AssetPath)>,
     pub(super) journal: Arc<StepJournal>,
     pub(super) activity: Activity,
 }
@@ -68,6 +80,8 @@ pub(super) struct StepRunner {
     pub(super) never: CancellationToken,
     /// The run's finding about evidence was told.
     pub(super) told: AtomicBool,
+    /// Assets, each with its revision, that the ledger has and the sink has not any more: nothing is taken from them.
+    gone: Mutex<BTreeSet<(AssetId, Revision)>>,
 }
 
 impl StepRunner {
@@ -83,7 +97,15 @@ impl StepRunner {
             fresh_until,
             never: CancellationToken::new(),
             told: AtomicBool::new(false),
+            gone: Mutex::default(),
         }
+    }
+
+    /// Whether what the ledger says the sink has may be there, as far as this run has seen.
+    pub(super) fn may_hold(&self, held: &Placement) -> bool {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.is_empty()
+            || !gone.contains(&(held.placed.asset.clone(), held.placed.revision.clone()))
     }
 
     /// Makes the attempt. Cancel by dropping: what was acknowledged and intended is noted by then.
@@ -93,7 +115,6 @@ impl StepRunner {
                 asset,
                 destination,
                 correlation,
-                leave,
                 ..
             } => {
                 if self.must_look(attempt, asset) {
@@ -101,15 +122,13 @@ impl StepRunner {
                     self.still_as_planned(asset).await?;
                 }
                 let outcome = self.place(attempt, asset, destination, correlation).await?;
-                if let Some(Leave {
-                    asset,
-                    collection: Some(collection),
-                }) = leave
+                if let (Some((asset, collection)), Outcome::Done { placement, .. }) =
+                    (&attempt.unlink, &outcome)
+                    && placement
+                        .as_ref()
+                        .is_some_and(|now| now.linked || now.placed.asset != *asset)
                 {
-                    attempt.activity.begin(Doing::Describing);
-                    if !self.sink.unlink(asset, collection).await? {
-                        tracing::info!(%asset, %collection, "it stays, since it would be nowhere else");
-                    }
+                    self.unlink(attempt, asset, collection).await;
                 }
                 Ok(outcome)
             }
@@ -134,8 +153,12 @@ impl StepRunner {
     /// placed, and the next plan replaces it.
     fn must_look(&self, attempt: &Attempt, asset: &Asset) -> bool {
         let is_fresh = self.fresh_until.is_some_and(|until| Instant::now() < until);
-        if is_fresh || attempt.may_be_placed {
+        if is_fresh || attempt.intent.is_some() {
             return false;
+        }
+        if attempt.held.is_some() {
+            // Nothing is read that could notice.
+            return true;
         }
         let pins = self.source.capabilities().range_reads;
         // Of an empty content nothing is read that could notice.
@@ -180,15 +203,21 @@ impl StepRunner {
         };
         let mut bytes_moved = 0;
         let mut disagreed: Option<Error> = None;
-        let mut held = attempt.held.as_deref();
+        let mut first = true;
         loop {
-            let reused = match held.take() {
-                Some(held) => self.reuse(attempt, held, &request).await?,
-                None => None,
+            let found = match std::mem::take(&mut first) {
+                true => self.otherwise(attempt, &request).await?,
+                false => None,
             };
-            let (mut done, linked) = match reused {
-                Some(reused) => reused,
-                None => (self.transfer(attempt, &request).await?, false),
+            let (mut done, linked) = match (found, attempt.held.as_deref()) {
+                (Some(done), _) => (done, false),
+                (None, Some(held)) if disagreed.is_none() => {
+                    let Some(reused) = self.reuse(attempt, held, &request).await? else {
+                        return Ok(self.without(held));
+                    };
+                    reused
+                }
+                (None, _) => (self.transfer(attempt, &request).await?, false),
             };
             bytes_moved += done.bytes_moved;
             let wrong = match self.read_back(attempt, destination, &done).await? {
@@ -211,6 +240,81 @@ impl StepRunner {
         }
     }
 
+    /// The next attempt does without what the sink does not have any more: the step lines up anew, so that of several of
+    /// one content only one moves it.
+    fn without(&self, held: &Placement) -> Outcome {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.insert((held.placed.asset.clone(), held.placed.revision.clone()));
+        Outcome::Retry {
+            after: Duration::ZERO,
+            message: format!(
+                "{} is not as it was placed any more, so nothing is taken from it",
+                held.placed.asset
+            ),
+        }
+    }
+
+    /// What an earlier attempt made of the step that decided otherwise: a new asset where this one makes a version of
+    /// one that stands for no other file any more, or the version.
+    async fn otherwise(
+        &self,
+        attempt: &Attempt,
+        request: &TransferRequest,
+    ) -> Result<Option<Transferred>> {
+        let links = self.sink.capabilities().reuse == Some(Reuse::Link);
+        let (Some(digests), true) = (&attempt.intent, links) else {
+            return Ok(None);
+        };
+        let other = match (&request.destination, &attempt.touches) {
+            (Destination::Version { draft, .. }, _) => Destination::New {
+                draft: draft.clone(),
+            },
+            (Destination::New { draft }, Some(asset)) if attempt.held.is_none() => {
+                Destination::Version {
+                    asset: asset.clone(),
+                    draft: draft.clone(),
+                }
+            }
+            (Destination::New { .. }, _) => return Ok(None),
+        };
+        attempt.activity.begin(Doing::Looking);
+        let mark = &request.correlation;
+        let found = self
+            .sink
+            .find(&other, mark, &Expected::from(digests))
+            .await?;
+        let Some(placed) = found else {
+            return Ok(None);
+        };
+        self.describe(attempt, &placed, other.draft()).await?;
+        Ok(Some(whole(placed, *digests)))
+    }
+
+    /// Takes an asset out of a collection where another one stands for the file now. What is in place stays so if that
+    /// cannot be done: people are told.
+    async fn unlink(&self, attempt: &Attempt, asset: &AssetId, collection: &AssetPath) {
+        attempt.activity.begin(Doing::Describing);
+        let mut tries = UNLINK_TRIES;
+        let why = loop {
+            tries -= 1;
+            match self.sink.unlink(asset, collection).await {
+                Ok(true) => return,
+                Ok(false) => break "it would be nowhere else".to_owned(),
+                Err(error) if may_pass(&error) && tries > 0 => {
+                    tokio::time::sleep(UNLINK_WAIT).await;
+                }
+                Err(error) => break error.chain(),
+            }
+        };
+        let finding = Finding {
+            subject: self.sink.name().to_owned(),
+            message: format!(
+                "{asset} stays in {collection}, though its file is another asset now: {why}"
+            ),
+        };
+        self.observer.observe(Event::Found { finding: &finding });
+    }
+
     /// Brings a content there that the sink has already; whether it is linked to what is there. `None` where its bytes
     /// have to move after all.
     async fn reuse(
@@ -222,7 +326,7 @@ impl StepRunner {
         attempt.activity.begin(Doing::Reusing);
         let (destination, digests) = (&request.destination, held.digests);
         let links = self.sink.capabilities().reuse == Some(Reuse::Link);
-        if attempt.may_be_placed
+        if attempt.intent.is_some()
             && let Some(placed) = self.look(request, &digests).await?
         {
             return self
@@ -246,6 +350,10 @@ impl StepRunner {
                 return Ok(None);
             }
             Err(error) if !links && error.kind() == Kind::Ambiguous => {
+                self.look(request, &digests).await?.ok_or(error)?
+            }
+            // What is in the way may be what an earlier attempt asked for, and was not there yet when it was looked for.
+            Err(error) if !links && error.kind() == Kind::Conflict && attempt.intent.is_some() => {
                 self.look(request, &digests).await?.ok_or(error)?
             }
             Err(error) => return Err(error),

@@ -1,5 +1,5 @@
-//! Steps that wait for another one which is about the same: two of one content in flight move it once, and of several
-//! files that leave one asset the last one keeps it.
+//! Steps that wait for another one which is about the same: two of one content in flight move it once, and nobody links
+//! to an asset while another step changes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,22 @@ pub(super) struct Twins<K, T> {
 
 #[derive(Debug)]
 struct Moving<T> {
-    /// Who is about it: several where each goes on whatever others do. One that is tried again still is.
+    /// Who is about it. One that is tried again may still be.
     movers: BTreeSet<StepId>,
+    /// None of them minds others that do not mind either.
+    is_shared: bool,
     waiting: Vec<T>,
+}
+
+/// How a step is about something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It goes on whatever others do.
+    Never,
+    /// It waits until nobody else is about it.
+    Alone,
+    /// It waits for those only that want to be alone.
+    Shared,
 }
 
 impl<K, T> Default for Twins<K, T> {
@@ -29,24 +42,30 @@ impl<K, T> Default for Twins<K, T> {
 }
 
 impl<K: Ord, T> Twins<K, T> {
-    /// A step is about to begin. Gives it back if it is to do so, and keeps it where it may wait and another one is on
-    /// its way.
-    pub(super) fn begin(&mut self, about: K, id: StepId, step: T, may_wait: bool) -> Option<T> {
+    /// A step is about to begin. Gives it back if it is to do so, and keeps it where it has to wait.
+    pub(super) fn begin(&mut self, about: K, id: StepId, step: T, turn: Turn) -> Option<T> {
         let moving = self.moving.entry(about).or_insert_with(|| Moving {
             movers: BTreeSet::new(),
+            is_shared: true,
             waiting: Vec::new(),
         });
-        let is_anothers = !moving.movers.is_empty() && !moving.movers.contains(&id);
-        if may_wait && is_anothers {
+        let others = moving.movers.iter().any(|mover| *mover != id);
+        let waits = match turn {
+            Turn::Never => false,
+            Turn::Alone => others,
+            Turn::Shared => others && !moving.is_shared,
+        };
+        if waits {
             moving.waiting.push(step);
             self.waiting += 1;
             return None;
         }
+        moving.is_shared &= turn == Turn::Shared;
         moving.movers.insert(id);
         Some(step)
     }
 
-    /// A step that began has ended for good, whichever way. Answers who waited, once it was the last one.
+    /// A step that began has ended, whichever way. Answers who waited, once it was the last one.
     pub(super) fn end(&mut self, about: &K, id: StepId) -> Vec<T> {
         let Some(moving) = self.moving.get_mut(about) else {
             return Vec::new();
@@ -82,21 +101,37 @@ mod tests {
     fn who_may_wait_waits_until_the_last_mover_has_ended() {
         let (a, b) = ("a", "b");
         let mut twins = Twins::default();
-        let mut begin = |about, id, may_wait| twins.begin(about, StepId(id), id, may_wait);
-        assert_eq!(begin(a, 1, true), Some(1));
-        assert_eq!(begin(a, 2, true), None);
+        let mut begin = |about, id, turn| twins.begin(about, StepId(id), id, turn);
+        assert_eq!(begin(a, 1, Turn::Alone), Some(1));
+        assert_eq!(begin(a, 2, Turn::Alone), None);
         // One that goes on whatever others do, and one that comes back.
-        assert_eq!(begin(a, 3, false), Some(3));
-        assert_eq!(begin(a, 1, true), Some(1));
-        assert_eq!(begin(b, 4, true), Some(4));
+        assert_eq!(begin(a, 3, Turn::Never), Some(3));
+        assert_eq!(begin(a, 1, Turn::Never), Some(1));
+        assert_eq!(begin(b, 4, Turn::Alone), Some(4));
         assert_eq!(twins.waiting(), 1);
         assert!(twins.end(&a, StepId(1)).is_empty());
         assert_eq!(twins.end(&a, StepId(3)), [2]);
         assert_eq!(twins.waiting(), 0);
         assert!(twins.end(&a, StepId(3)).is_empty());
-        assert_eq!(twins.begin(b, StepId(5), 5, true), None);
+        assert_eq!(twins.begin(b, StepId(5), 5, Turn::Alone), None);
         assert_eq!(twins.let_go(), [5]);
         assert_eq!(twins.waiting(), 0);
-        assert_eq!(twins.begin(b, StepId(5), 5, true), Some(5));
+        assert_eq!(twins.begin(b, StepId(5), 5, Turn::Alone), Some(5));
+    }
+
+    #[test]
+    fn who_shares_waits_only_for_who_wants_to_be_alone() {
+        let mut twins = Twins::default();
+        let mut begin = |id, turn| twins.begin("x", StepId(id), id, turn);
+        assert_eq!(begin(1, Turn::Shared), Some(1));
+        assert_eq!(begin(2, Turn::Shared), Some(2));
+        assert_eq!(begin(3, Turn::Alone), None);
+        assert!(twins.end(&"x", StepId(1)).is_empty());
+        assert_eq!(twins.end(&"x", StepId(2)), [3]);
+        let mut begin = |id, turn| twins.begin("x", StepId(id), id, turn);
+        assert_eq!(begin(3, Turn::Alone), Some(3));
+        assert_eq!(begin(4, Turn::Shared), None);
+        assert_eq!(begin(5, Turn::Alone), None);
+        assert_eq!(twins.end(&"x", StepId(3)), [4, 5]);
     }
 }

@@ -301,7 +301,8 @@ async fn a_file_of_a_shared_asset_that_changes_becomes_an_asset_of_its_own() {
         let logo = world.sink.assets()[0].id.clone();
         world.file(&format!("/In/{changed}.tif"), b"new logo");
         let plan = world.plan().await;
-        assert_eq!(step(&plan, &format!("/In/{changed}.tif")).0, Action::Create);
+        let planned = step(&plan, &format!("/In/{changed}.tif"));
+        assert_eq!(planned.0, Action::NewVersion);
         world.run().await;
         assert_eq!(world.sink.assets().len(), 2);
         assert_eq!(world.sink.bytes(&logo).unwrap().as_ref(), b"logo");
@@ -419,7 +420,7 @@ async fn of_files_that_leave_an_asset_together_the_last_one_keeps_it() {
     for (n, name) in names.iter().enumerate() {
         world.file(&format!("/In/{name}.tif"), format!("logo {n}").as_bytes());
     }
-    assert_eq!(world.plan().await.totals()[&Action::Create].0, 3);
+    assert_eq!(world.plan().await.totals()[&Action::NewVersion].0, 3);
     world.run().await;
     // No asset is left that stands for nothing.
     assert_eq!(world.sink.assets().len(), 3);
@@ -556,4 +557,161 @@ async fn files_that_cannot_be_compared_are_counted() {
         .unwrap();
     let (groups, sums) = duplicates_of(&world).await;
     assert_eq!((groups.len(), sums.files, sums.not_compared), (0, 2, 1));
+}
+
+/// What is in a collection at a sink that links: under which name which bytes.
+fn shown(world: &World, collection: &str) -> Vec<String> {
+    let collection = AssetPath::new(collection);
+    let mut shown: Vec<String> = world
+        .sink
+        .assets()
+        .into_iter()
+        .filter(|asset| {
+            asset.path.parent() == collection || world.sink.links(&asset.id).contains(&collection)
+        })
+        .map(|asset| String::from_utf8(world.sink.bytes(&asset.id).unwrap().to_vec()).unwrap())
+        .collect();
+    shown.sort();
+    shown
+}
+
+#[tokio::test]
+async fn who_links_to_an_asset_is_not_shown_what_its_file_becomes_in_the_same_run() {
+    for slots in [1, 4] {
+        let world = World {
+            transfers: slots,
+            ..world(Reuse::Link)
+        };
+        world.file("/In/B/Approved/b.tif", b"old");
+        world.run().await;
+        // Somebody keeps the old one under another name and goes on with the first.
+        world.file("/In/A/Approved/a-old.tif", b"old");
+        world.file("/In/B/Approved/b.tif", b"new");
+        let plan = world.plan().await;
+        assert_eq!(
+            actions(&plan),
+            [("a-old.tif", Action::Link), ("b.tif", Action::NewVersion)]
+        );
+        world.run().await;
+        for _ in 0..2 {
+            assert_eq!(shown(&world, "/Library/A"), ["old"]);
+            assert_eq!(shown(&world, "/Library/B"), ["new"]);
+            // The next run takes metadata over, where that is needed, and changes no content.
+            world.run().await;
+        }
+        assert!(world.plan().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_linked_file_that_was_touched_stays_where_it_is() {
+    let world = World {
+        source: folder(),
+        ..world(Reuse::Link)
+    };
+    world.file("/In/A/Approved/a.tif", b"logo");
+    world.file("/In/B/Approved/b.tif", b"logo");
+    world.run().await;
+    world.file("/In/B/Approved/b.tif", b"logo");
+    world.run().await;
+    assert_eq!(shown(&world, "/Library/B"), ["logo"]);
+    assert_eq!(world.sink.assets().len(), 1);
+    let after = world.plan().await;
+    assert!(after.is_empty(), "{:?}", actions(&after));
+}
+
+#[tokio::test]
+async fn a_collection_that_another_file_comes_into_meanwhile_is_not_left() {
+    // As it was, and edited: the old one goes on under another name in the same collection.
+    let world = world(Reuse::Link);
+    world.file("/In/A/Approved/a.tif", b"logo");
+    world.file("/In/C/Approved/c.tif", b"logo");
+    world.run().await;
+    world.file("/In/A/Approved/as it was.tif", b"logo");
+    world.file("/In/A/Approved/a.tif", b"new logo");
+    for _ in 0..3 {
+        world.run().await;
+        assert_eq!(shown(&world, "/Library/A"), ["logo", "new logo"]);
+        assert_eq!(shown(&world, "/Library/C"), ["logo"]);
+    }
+    assert!(world.plan().await.is_empty());
+}
+
+#[tokio::test]
+async fn files_of_one_collection_that_leave_an_asset_together_take_it_out() {
+    let world = world(Reuse::Link);
+    for path in [
+        "/In/A/Approved/a.tif",
+        "/In/A/Approved/b.tif",
+        "/In/C/Approved/c.tif",
+    ] {
+        world.file(path, b"logo");
+    }
+    world.run().await;
+    world.file("/In/A/Approved/a.tif", b"new a");
+    world.file("/In/A/Approved/b.tif", b"new b");
+    world.run().await;
+    assert_eq!(shown(&world, "/Library/A"), ["new a", "new b"]);
+    assert_eq!(shown(&world, "/Library/C"), ["logo"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_place_stays_so_although_the_old_one_cannot_be_taken_out() {
+    let world = world(Reuse::Link);
+    world.file("/In/A/Approved/a.tif", b"logo");
+    world.file("/In/B/Approved/b.tif", b"logo");
+    world.run().await;
+    world.file("/In/B/Approved/b.tif", b"new logo");
+    world.sink.inject(Operation::Unlink, Kind::Denied);
+    let report = world.run().await;
+    assert_eq!(report.total(StepState::Done).steps, 1);
+    assert_eq!(world.sink.assets().len(), 2);
+    // Another run makes no third one.
+    world.run().await;
+    assert_eq!(world.sink.assets().len(), 2);
+    world.file("/In/B/Approved/b.tif", b"newer logo");
+    world.sink.inject(Operation::Unlink, Kind::Unavailable);
+    world.run().await;
+    assert_eq!(world.sink.assets().len(), 2);
+}
+
+#[tokio::test]
+async fn when_what_the_sink_had_is_gone_one_of_many_moves_it_and_the_others_copy() {
+    let world = world(Reuse::Copy);
+    world.file("/In/A/Approved/a.tif", b"bytes");
+    world.run().await;
+    world.sink.delete("/Library/A/a.tif");
+    for n in 0..50 {
+        world.file(&format!("/In/B/Approved/{n}.tif"), b"bytes");
+    }
+    world.run().await;
+    assert_eq!(world.sink.assets().len(), 50);
+    assert_eq!(sent(&world), 2);
+}
+
+#[tokio::test]
+async fn a_copy_that_came_after_it_was_looked_for_is_ours_all_the_same() {
+    let world = world(Reuse::Copy);
+    world.file("/In/A/Approved/a.tif", b"bytes");
+    world.run().await;
+    world.file("/In/B/Approved/b.tif", b"bytes");
+    // The answer is lost and nothing is found yet; the next attempt finds its place taken, by its own copy.
+    world.sink.inject(Operation::ReuseAnswer, Kind::Ambiguous);
+    world.sink.inject(Operation::Find, Kind::Unavailable);
+    world.run().await;
+    assert_eq!(world.sink.assets().len(), 2);
+    assert!(world.plan().await.is_empty());
+}
+
+#[tokio::test]
+async fn tens_of_thousands_that_wait_for_one_do_not_keep_it_from_its_turn() {
+    let world = world(Reuse::Copy);
+    for n in 0..16_000 {
+        world.file(&format!("/In/A/Approved/{n:05}.tif"), b"bytes");
+    }
+    // The one that moves it is put off once.
+    world.sink.inject(Operation::Begin, Kind::Unavailable);
+    world.run().await;
+    assert_eq!(world.sink.assets().len(), 16_000);
+    assert_eq!(sent(&world), 2);
 }

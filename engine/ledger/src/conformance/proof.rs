@@ -331,6 +331,17 @@ pub async fn a_link_is_unchanged_while_its_asset_stands_for_another(
     assert_eq!(kept[1].as_ref(), Some(&placements[1]));
     let unchanged = ledger.unchanged("ingest", "agency", &assets).await.unwrap();
     assert_eq!(unchanged, [true, true]);
+    let asset = placements[0].placed.asset.clone();
+    let nobodys = AssetId::new("nobody's");
+    let sharing = ledger.sharing("dam", &[nobodys, asset]).await.unwrap();
+    assert_eq!(sharing[0], windlass_core::Sharing::default());
+    let both = windlass_core::Sharing {
+        files: 2,
+        is_owned: true,
+        first: placements[0].sort_key(),
+        collections: [("/further".to_owned(), 1), ("/library".to_owned(), 1)].into(),
+    };
+    assert_eq!(sharing[1], both);
     // The first becomes an asset of its own, and the link is all that is left of the other one.
     placements[0].placed.asset = AssetId::new("of its own");
     let moved = report(&taken[2], done(placements[0].clone()));

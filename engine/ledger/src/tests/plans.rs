@@ -12,7 +12,7 @@ use crate::proof::{
 };
 use crate::read::{
     CHANGED, CONTENTS, HOLDING, HOLDS, HOLDS_SIZE, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS,
-    STEPS,
+    SHARING, STEPS,
 };
 use crate::settle::{ADD_CONTENTS, HOLD, PLACE, REAP, RECLAIM, SETTLE, UNHOLD};
 use crate::tests::{open, options};
@@ -139,6 +139,15 @@ async fn look_ups_are_driven_by_the_set_of_keys() {
             "SEARCH placement USING INTEGER PRIMARY KEY (rowid=?)",
             "CORRELATED SCALAR SUBQUERY 1",
             &format!("SEARCH held USING INDEX {content}"),
+        ],
+    )
+    .await;
+    runs_as(
+        SHARING,
+        &[
+            wanted,
+            "SEARCH placement USING INDEX placement_sink (sink=? AND sink_asset=?)",
+            "USE TEMP B-TREE FOR GROUP BY",
         ],
     )
     .await;

@@ -130,6 +130,10 @@ impl Ledger for CountedLedger {
         self.inner.placed_as(sink, assets).await
     }
 
+    async fn sharing(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<windlass_core::Sharing>> {
+        self.inner.sharing(sink, assets).await
+    }
+
     async fn holding(
         &self,
         sink: &str,

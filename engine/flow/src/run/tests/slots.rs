@@ -230,8 +230,10 @@ fn size_of_attempt(world: &World, work: crate::Work) -> usize {
         number: 1,
         began: tokio::time::Instant::now(),
         work,
-        may_be_placed: false,
+        intent: None,
         held: None,
+        touches: None,
+        unlink: None,
         journal: Arc::new(StepJournal::new(
             notebook,
             step,

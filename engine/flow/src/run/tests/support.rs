@@ -195,7 +195,7 @@ impl World {
                     destination: Destination::New { draft },
                     correlation,
                     reuse: false,
-                    leave: None,
+                    relink: None,
                 }),
                 asset,
             }
