@@ -46,3 +46,32 @@ fn duplicates_are_told_for_people_spreadsheets_and_programs() {
         refused.stderr
     );
 }
+
+#[test]
+fn duplicates_are_left_out_between_folders_where_the_flow_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    folders(dir, "duplicates = \"skip\"");
+    fs::write(dir.join("nas/a again.tif"), "a".repeat(1000)).unwrap();
+    let planned = run(dir, &["--json", "plan", "move"]).expect(0);
+    let steps: Vec<(String, String)> = planned
+        .records("step")
+        .iter()
+        .map(|step| {
+            let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            (text(&step["asset"]["path"]), text(&step["action"]))
+        })
+        .collect();
+    let step = |path: &str, action: &str| (path.to_owned(), action.to_owned());
+    assert_eq!(
+        steps,
+        [
+            step("/a again.tif", "create"),
+            step("/a.tif", "skip"),
+            step("/b.tif", "create"),
+            step("/c.tif", "create"),
+        ]
+    );
+    run(dir, &["run", "move"]).expect(0);
+    assert_eq!(fs::read_dir(dir.join("out")).unwrap().count(), 3);
+}

@@ -117,3 +117,32 @@ fn a_sheet_in_another_encoding_is_refused_with_the_row_and_nothing_is_moved() {
             .is_none()
     );
 }
+
+#[test]
+fn a_ledger_is_exported_row_by_row_sealed_and_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    folders(dir.path(), "");
+    run(dir.path(), &["run", "move"]).expect(0);
+    run(dir.path(), &["key", "new", "lead.pem"]).expect(0);
+    let args = ["ledger", "export", "all.ledger", "--sign", "lead.pem"];
+    let told = run(dir.path(), &args).expect(0).stdout;
+    assert!(told.contains("placement     3"), "{told}");
+    let text = fs::read_to_string(dir.path().join("all.ledger")).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["record"], "ledger");
+    let of = |table: &str| lines.iter().filter(|line| line["table"] == table).count();
+    assert_eq!(
+        (of("run"), of("step"), of("placement"), of("custody")),
+        (1, 3, 3, 3)
+    );
+    // The seal is of every line, so another signer sees that none was changed.
+    run(dir.path(), &["sign", "all.ledger", "--key", "lead.pem"]).expect(0);
+    let changed = text.replace("/a.tif", "/z.tif");
+    fs::write(dir.path().join("changed.ledger"), changed).unwrap();
+    run(dir.path(), &["sign", "changed.ledger", "--key", "lead.pem"]).expect(2);
+    let again = run(dir.path(), &args).expect(2).stderr;
+    assert!(again.contains("all.ledger"), "{again}");
+}

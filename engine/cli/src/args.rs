@@ -64,7 +64,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Finds files that have the same bytes, before anything moves
     Duplicates(DuplicatesArgs),
-    /// Copies, checks and compacts the ledger
+    /// Copies, exports, checks and compacts the ledger
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Exports what was done as a document that proves itself, and checks one
@@ -400,11 +400,22 @@ pub(crate) enum LedgerCommand {
     Check,
     /// Gives back the room that the file does not need any more; nobody may use it meanwhile
     Compact,
+    /// Writes every row as a line of text, sealed, for other tools and for longer than a database lasts
+    Export(LedgerExportArgs),
     /// Writes a complete copy to a file that does not exist yet
     Backup {
         /// The copy
         file: PathBuf,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LedgerExportArgs {
+    /// A file that does not exist yet
+    pub(crate) file: PathBuf,
+    /// Signs it with this key; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -139,14 +139,10 @@ impl Ingest {
         }
     }
 
-    /// Whether files are hashed where they are to find duplicates: not where listings state hashes, and not where the
-    /// sink is as near as the source, because then moving costs no more.
+    /// Whether files are hashed where they are to find duplicates: not where listings state hashes.
     pub(crate) fn hashes_in_place(&self) -> bool {
-        let (source, sink) = (self.source.capabilities(), self.sink.capabilities());
-        self.looks_for_duplicates()
-            && source.digests_in_place
-            && !source.lists_content_hash
-            && !sink.digests_in_place
+        let source = self.source.capabilities();
+        self.looks_for_duplicates() && source.digests_in_place && !source.lists_content_hash
     }
 
     /// Where the bytes of each asset are that need not move, in order.

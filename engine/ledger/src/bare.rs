@@ -86,26 +86,24 @@ impl Bare {
     pub async fn fill(&mut self, flow: &str, source: &str, count: u32) -> Result<()> {
         let query = sqlx::query(FILL).bind(count).bind(flow).bind(source);
         let done = query.execute(&mut self.connection).await;
-        done.map_err(|error| explain(&self.file, "written", error))?;
-        let shortened = self
-            .connection
-            .execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            .await;
-        shortened.map_err(|error| explain(&self.file, "written", error))?;
-        Ok(())
+        self.shorten(done).await
     }
 
     /// Adds `count` contents, whose hashes [`Bare::content`] gives: no two neighbours are near each other.
     pub async fn fill_contents(&mut self, count: u32) -> Result<()> {
-        let done = sqlx::query(FILL_CONTENTS)
-            .bind(count)
-            .execute(&mut self.connection)
-            .await;
-        done.map_err(|error| explain(&self.file, "written", error))?;
-        let shortened = self
-            .connection
-            .execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            .await;
+        let query = sqlx::query(FILL_CONTENTS).bind(count);
+        let done = query.execute(&mut self.connection).await;
+        self.shorten(done).await
+    }
+
+    /// Brings what was written into the file itself, so that reading finds it there.
+    async fn shorten(
+        &mut self,
+        written: std::result::Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>,
+    ) -> Result<()> {
+        written.map_err(|error| explain(&self.file, "written", error))?;
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let shortened = self.connection.execute(checkpoint).await;
         shortened.map_err(|error| explain(&self.file, "written", error))?;
         Ok(())
     }

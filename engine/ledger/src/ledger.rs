@@ -71,10 +71,16 @@ impl SqlLedger {
     ///
     /// Errors: `Conflict` when something is already at `copy`, `Capacity` where there is no room.
     pub async fn backup(&self, copy: &Path) -> Result<()> {
-        if let Some(writer) = &self.writer {
-            writer.fold().await?;
-        }
+        self.fold_jots().await?;
         backup::backup(&self.reader.target, copy).await
+    }
+
+    /// Brings what is jotted into the tables, where this process writes them.
+    pub(crate) async fn fold_jots(&self) -> Result<()> {
+        match &self.writer {
+            Some(writer) => writer.fold().await,
+            None => Ok(()),
+        }
     }
 
     /// Looks whether the ledger is whole: an item for each thing that was looked at. It may be in use.

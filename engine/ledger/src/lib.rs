@@ -16,6 +16,7 @@ mod compact;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod export;
 mod jots;
 mod ledger;
 mod lock;
@@ -31,6 +32,7 @@ mod write;
 mod writer;
 
 pub use compact::Compacted;
+pub use export::ExportedRow;
 pub use ledger::SqlLedger;
 pub use options::LedgerOptions;
 

@@ -30,28 +30,25 @@ impl Drop for StopOnDrop {
 impl LocalEndpoint {
     /// The digests of each file that is as it was listed, in the same order. Cancel by dropping.
     pub(crate) async fn digests_of(&self, assets: &[Asset]) -> Result<Vec<Option<Digests>>> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let _stop = StopOnDrop(Arc::clone(&stop));
-        let work = Work {
-            root: self.root.clone(),
-            mapped: self.exclusive,
-            assets: assets.to_vec(),
-            stop,
-        };
+        let (work, _stop) = self.work_on(assets);
         blocking(move || work.run()).await
     }
 
     /// A few bytes of each file that is as it was listed, digested. Cancel by dropping.
     pub(crate) async fn fingerprints_of(&self, assets: &[Asset]) -> Result<Vec<Option<u64>>> {
+        let (work, _stop) = self.work_on(assets);
+        blocking(move || Ok(work.each(|asset, _| work.fingerprint(asset)))).await
+    }
+
+    fn work_on(&self, assets: &[Asset]) -> (Work, StopOnDrop) {
         let stop = Arc::new(AtomicBool::new(false));
-        let _stop = StopOnDrop(Arc::clone(&stop));
         let work = Work {
             root: self.root.clone(),
             mapped: self.exclusive,
             assets: assets.to_vec(),
-            stop,
+            stop: Arc::clone(&stop),
         };
-        blocking(move || Ok(work.each(|asset, _| work.fingerprint(asset)))).await
+        (work, StopOnDrop(stop))
     }
 }
 

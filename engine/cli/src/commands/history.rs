@@ -1,55 +1,14 @@
-//! `windlass status`, `report`, `explain` and `ledger`: what the ledger remembers.
+//! `windlass status`, `report` and `explain`: what the ledger remembers.
 
-use std::path::Path;
-
-use windlass_core::{ByteSize, Error, Kind, Ledger, Result, RunId, StepState};
+use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
 use windlass_flow::{AssetLine, Report, each_asset};
 
-use super::{Ended, doctor};
+use super::Ended;
 use crate::args::{ExplainArgs, ReportArgs, ReportFormat, StatusArgs};
 use crate::config::Layered;
 use crate::out::Out;
 use crate::wiring::{Access, Wiring};
 use crate::{page, text};
-
-/// Copies the ledger; it may be in use.
-pub(crate) async fn backup(copy: &Path, layered: &Layered, out: Out) -> Result<Ended> {
-    let ledger = Wiring::new(layered, out).ledger(Access::ReadOnly).await?;
-    ledger.backup(copy).await?;
-    ledger.close().await?;
-    out.data(&format!("the ledger is copied to {}", copy.display()))?;
-    Ok(Ended::Done)
-}
-
-/// Looks whether the ledger is whole.
-pub(crate) async fn check(layered: &Layered, out: Out) -> Result<Ended> {
-    let ledger = Wiring::new(layered, out).ledger(Access::ReadOnly).await?;
-    let items = ledger.check().await;
-    ledger.close().await?;
-    let items = items?;
-    doctor::show("ledger", &items, out)?;
-    Ok(match items.iter().all(|item| item.ok) {
-        true => Ended::Done,
-        false => Ended::WithFailures,
-    })
-}
-
-/// Gives back room.
-pub(crate) async fn compact(layered: &Layered, out: Out) -> Result<Ended> {
-    let compacted = Wiring::new(layered, out).compact().await?;
-    let (before, after) = (compacted.before, compacted.after);
-    match out.json {
-        true => out.line(&serde_json::json!({
-            "record": "compacted", "before": before, "after": after,
-        }))?,
-        false => out.data(&format!(
-            "the ledger has {} now instead of {}",
-            ByteSize(after),
-            ByteSize(before)
-        ))?,
-    }
-    Ok(Ended::Done)
-}
 
 /// Lists the newest runs.
 pub(crate) async fn status(args: &StatusArgs, layered: &Layered, out: Out) -> Result<Ended> {

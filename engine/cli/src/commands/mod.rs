@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod duplicates;
 mod history;
+mod ledger;
 mod plan;
 mod plugin;
 mod reviewed;
@@ -45,10 +46,13 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
         Command::Verify(args) => verify::run(&args, &read(global)?, out).await,
         Command::Duplicates(args) => duplicates::run(&args, &read(global)?, out).await,
-        Command::Ledger(LedgerCommand::Check) => history::check(&read(global)?, out).await,
-        Command::Ledger(LedgerCommand::Compact) => history::compact(&read(global)?, out).await,
+        Command::Ledger(LedgerCommand::Check) => ledger::check(&read(global)?, out).await,
+        Command::Ledger(LedgerCommand::Compact) => ledger::compact(&read(global)?, out).await,
+        Command::Ledger(LedgerCommand::Export(args)) => {
+            ledger::export(&args, &read(global)?, out).await
+        }
         Command::Ledger(LedgerCommand::Backup { file }) => {
-            history::backup(&file, &read(global)?, out).await
+            ledger::backup(&file, &read(global)?, out).await
         }
         Command::Custody(CustodyCommand::Export(args)) => {
             custody::export(&args, &read(global)?, out).await

@@ -196,6 +196,16 @@ pub async fn steps_about_a_path_are_found_with_what_they_were_to_do(
     assert_eq!(ledger.steps_at(run, &nowhere).await.unwrap(), []);
 }
 
+/// Ends leased steps with a placement each.
+async fn place(ledger: &dyn Ledger, taken: &[LeasedStep], placements: &[Placement]) {
+    let reports: Vec<StepReport> = taken
+        .iter()
+        .zip(placements)
+        .map(|(step, placement)| report(step, done(placement.clone())))
+        .collect();
+    ledger.finish(&reports).await.unwrap();
+}
+
 pub async fn placements_are_read_in_order_and_found_by_what_they_became(
     ledger: &dyn Ledger,
     _clock: &ManualClock,
@@ -206,12 +216,7 @@ pub async fn placements_are_read_in_order_and_found_by_what_they_became(
     // Another flow and another source have their own; two assets may have become one.
     placements[3].flow = "archive".to_owned();
     placements[4].placed.asset = placements[0].placed.asset.clone();
-    let reports: Vec<StepReport> = taken
-        .iter()
-        .zip(&placements)
-        .map(|(step, placement)| report(step, done(placement.clone())))
-        .collect();
-    ledger.finish(&reports).await.unwrap();
+    place(ledger, &taken, &placements).await;
 
     let page = |after: Option<AssetId>, limit| async move {
         let page = ledger
@@ -262,12 +267,7 @@ pub async fn contents_are_found_where_they_were_placed_last(
     placements[2].digests = content;
     placements[3].sink = "studio".to_owned();
     placements[3].digests.content_hash = None;
-    let reports: Vec<StepReport> = taken
-        .iter()
-        .zip(&placements)
-        .map(|(step, placement)| report(step, done(placement.clone())))
-        .collect();
-    ledger.finish(&reports).await.unwrap();
+    place(ledger, &taken, &placements).await;
 
     let hash = |placement: &Placement| placement.digests.content_hash.unwrap();
     let asked = [
@@ -307,12 +307,7 @@ pub async fn a_link_is_unchanged_while_its_asset_stands_for_another(
     placements[1].placed.asset = placements[0].placed.asset.clone();
     placements[1].linked = true;
     placements[1].collection = AssetPath::new("/further");
-    let reports: Vec<StepReport> = taken
-        .iter()
-        .zip(&placements)
-        .map(|(step, placement)| report(step, done(placement.clone())))
-        .collect();
-    ledger.finish(&reports).await.unwrap();
+    place(ledger, &taken, &placements).await;
     let assets: Vec<Asset> = placements
         .iter()
         .map(|placement| Asset {

@@ -1,0 +1,149 @@
+//! The whole ledger as text: every row of every table at one moment, for other tools, other stores, and people who keep
+//! records for longer than a database format.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use serde::Serialize;
+use sqlx::Row;
+use windlass_core::{Error, Kind, Result};
+
+use crate::error::explain;
+use crate::ledger::SqlLedger;
+
+/// The tables that make up a ledger, those first that others refer to. What only tells the jots beside a file apart is
+/// none of them.
+pub(crate) const TABLES: [&str; 13] = [
+    "identity",
+    "run",
+    "step",
+    "tally",
+    "content",
+    "placement",
+    "hold",
+    "cursor",
+    "call_count",
+    "custody",
+    "upload_session",
+    "part",
+    "intent",
+];
+
+/// A row of a ledger. Digests are hexadecimal digits, times epoch milliseconds, states the words that reports use.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExportedRow {
+    /// The table.
+    pub table: &'static str,
+    /// Its columns by name, those that are empty included.
+    pub row: serde_json::Value,
+}
+
+impl SqlLedger {
+    /// Hands every row to `each`, table by table, all as they were at one moment; work goes on meanwhile. Answers how
+    /// many rows each table had.
+    ///
+    /// Errors: those of reading, and whatever `each` raises, which ends it.
+    pub async fn export(
+        &self,
+        each: &mut (dyn FnMut(ExportedRow) -> Result<()> + Send),
+    ) -> Result<BTreeMap<&'static str, u64>> {
+        self.fold_jots().await?;
+        let told = |error| explain(self.file(), "read", error);
+        // One snapshot over all tables.
+        let mut snapshot = self.reader.pool.begin().await.map_err(told)?;
+        let mut counts = BTreeMap::new();
+        for table in TABLES {
+            let columns = sqlx::query("SELECT name, type FROM pragma_table_info($1) ORDER BY cid")
+                .bind(table)
+                .fetch_all(&mut *snapshot)
+                .await
+                .map_err(told)?;
+            let mut parts = Vec::with_capacity(columns.len());
+            for column in &columns {
+                let name: String = column.try_get(0).map_err(told)?;
+                let kind: String = column.try_get(1).map_err(told)?;
+                parts.push(match kind.as_str() {
+                    "BLOB" => format!("'{name}', iif({name} IS NULL, NULL, lower(hex({name})))"),
+                    _ => format!("'{name}', {name}"),
+                });
+            }
+            // Names come from the schema that this version made, not from anybody's input.
+            let sql = format!("SELECT json_object({}) FROM {table}", parts.join(", "));
+            let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch(&mut *snapshot);
+            let mut count = 0;
+            while let Some(row) = rows.try_next().await.map_err(told)? {
+                let text: String = row.try_get(0).map_err(told)?;
+                let row = serde_json::from_str(&text).map_err(|error| {
+                    Error::new(Kind::Corrupt, "a row of the ledger is not text")
+                        .with_context("table", table)
+                        .with_source(error)
+                })?;
+                each(ExportedRow { table, row })?;
+                count += 1;
+            }
+            counts.insert(table, count);
+        }
+        snapshot.commit().await.map_err(told)?;
+        Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use windlass_core::{Ledger, RunState, WorkerId};
+
+    use super::*;
+    use crate::conformance::{done, placement, report, step};
+    use crate::tests::open;
+
+    #[tokio::test]
+    async fn every_row_of_every_table_is_exported() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("windlass.db");
+        let ledger = open(&file).await.unwrap();
+        let run = windlass_core::RunId::fresh();
+        ledger.begin_run(run, "ingest").await.unwrap();
+        let steps: Vec<_> = (1..=3).map(step).collect();
+        ledger.add_steps(run, &steps).await.unwrap();
+        ledger.set_run_state(run, RunState::Running).await.unwrap();
+        let ttl = std::time::Duration::from_secs(60);
+        let taken = ledger.lease(run, &WorkerId::fresh(), 2, ttl).await.unwrap();
+        let reports: Vec<_> = taken
+            .iter()
+            .zip(1..)
+            .map(|(step, n)| report(step, done(placement(n))))
+            .collect();
+        ledger.finish(&reports).await.unwrap();
+        let mut rows = Vec::new();
+        let mut keep = |row| {
+            rows.push(row);
+            Ok(())
+        };
+        let counts = ledger.export(&mut keep).await.unwrap();
+        assert_eq!((counts["run"], counts["step"]), (1, 3));
+        assert_eq!((counts["placement"], counts["custody"]), (2, 2));
+        assert_eq!(rows.len() as u64, counts.values().sum::<u64>());
+        let placed = rows.iter().find(|row| row.table == "placement").unwrap();
+        assert_eq!(placed.row["source_path"], "/in/1.tif");
+        let blake3 = placement(1).digests.blake3.to_hex();
+        assert_eq!(placed.row["blake3"], blake3);
+        assert_eq!(placed.row["sink_content_hash"], serde_json::Value::Null);
+        assert_eq!(placed.row["linked"], 0);
+
+        // A table that a later version adds must not be forgotten here.
+        let mut connection = ledger.reader.pool.acquire().await.unwrap();
+        let there = sqlx::query(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
+             AND name NOT LIKE '_sqlx_%' AND name <> 'jots'",
+        )
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+        let there: BTreeSet<String> = there.iter().map(|row| row.get(0)).collect();
+        assert_eq!(there, TABLES.map(str::to_owned).into());
+        drop(connection);
+        ledger.close().await.unwrap();
+    }
+}
