@@ -122,8 +122,8 @@ pub(super) struct Shift<'a> {
     by_task: HashMap<Id, StepId>,
     in_flight: BTreeMap<StepId, InFlight>,
     judge: Judge,
-    /// Contents whose steps ended, whichever way; those that wait for them are looked at once that is recorded.
-    arrived: Vec<(ContentHash, StepId)>,
+    /// Contents whose steps ended, and whether well; those that wait for them are looked at once that is recorded.
+    arrived: Vec<(ContentHash, StepId, bool)>,
     /// Assets that nobody of these is about any more.
     left: Vec<(AssetId, StepId)>,
     ended: Vec<Ended>,
@@ -593,9 +593,10 @@ impl<'a> Shift<'a> {
         // One that is tried again is still about it: its commit may have happened.
         if !matches!(outcome, Outcome::Retry { .. }) {
             let step = ran.attempt.step;
+            let well = matches!(outcome, Outcome::Done { .. });
             self.judge.forget(step);
             self.arrived
-                .extend(ran.moves.map(|content| (content, step)));
+                .extend(ran.moves.map(|content| (content, step, well)));
         }
         let step = ran.attempt.step;
         self.left.extend(ran.touches.map(|asset| (asset, step)));
@@ -616,11 +617,11 @@ impl<'a> Shift<'a> {
         self.record_at = None;
         self.record_ended().await?;
         let mut waited = Vec::new();
-        for (content, step) in std::mem::take(&mut self.arrived) {
-            waited.append(&mut self.twins.end(&content, step));
+        for (content, step, well) in std::mem::take(&mut self.arrived) {
+            waited.append(&mut self.twins.end(&content, step, well));
         }
         for (asset, step) in std::mem::take(&mut self.left) {
-            waited.append(&mut self.touching.end(&asset, step));
+            waited.append(&mut self.touching.end(&asset, step, true));
         }
         match waited.is_empty() {
             true => Ok(()),

@@ -715,3 +715,19 @@ async fn tens_of_thousands_that_wait_for_one_do_not_keep_it_from_its_turn() {
     assert_eq!(world.sink.assets().len(), 16_000);
     assert_eq!(sent(&world), 2);
 }
+
+#[tokio::test]
+async fn thousands_of_one_content_that_all_fail_do_not_fail_one_after_the_other() {
+    let world = world(Reuse::Copy);
+    for n in 0..3_000 {
+        world.file(&format!("/In/A/Approved/{n:04}.tif"), b"bytes");
+        world.sink.inject(Operation::Begin, Kind::Denied);
+    }
+    let report = world.run().await;
+    assert_eq!(report.total(StepState::Failed).steps, 3_000);
+    assert!(world.sink.assets().is_empty());
+    // All of them once more, and now it works.
+    let report = world.run().await;
+    assert_eq!(report.total(StepState::Done).steps, 3_000);
+    assert_eq!(sent(&world), 3_001);
+}
