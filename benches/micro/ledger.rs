@@ -43,6 +43,13 @@ async fn open(file: &Path) -> Arc<SqlLedger> {
         .expect("a ledger")
 }
 
+/// A new ledger, and the same file without it.
+async fn both(file: &Path) -> (Arc<SqlLedger>, Bare) {
+    let ledger = open(file).await;
+    let bare = Bare::open(file).await.expect("the file");
+    (ledger, bare)
+}
+
 fn step(index: u64) -> NewStep {
     NewStep {
         action: Action::Create,
@@ -100,14 +107,10 @@ fn look_ups(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("ledger.db");
-    let (ledger, mut bare) = runtime.block_on(async {
-        let ledger = open(&file).await;
-        let mut bare = Bare::open(&file).await.expect("the file");
-        bare.fill(FLOW, SOURCE, PLACEMENTS)
-            .await
-            .expect("placements");
-        (ledger, bare)
-    });
+    let (ledger, mut bare) = runtime.block_on(both(&file));
+    runtime
+        .block_on(bare.fill(FLOW, SOURCE, PLACEMENTS))
+        .expect("placements");
     // Both walk through all of them again and again, as passes do.
     let next = AtomicU32::new(0);
     let names = || -> Vec<String> {
@@ -202,12 +205,10 @@ fn contents(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("ledger.db");
-    let (ledger, mut bare) = runtime.block_on(async {
-        let ledger = open(&file).await;
-        let mut bare = Bare::open(&file).await.expect("the file");
-        bare.fill_contents(CONTENTS).await.expect("contents");
-        (ledger, bare)
-    });
+    let (ledger, mut bare) = runtime.block_on(both(&file));
+    runtime
+        .block_on(bare.fill_contents(CONTENTS))
+        .expect("contents");
     let next = AtomicU32::new(0);
     let wanted = || -> Vec<u32> {
         let from = next.fetch_add(KEYS, Ordering::Relaxed) % CONTENTS;
