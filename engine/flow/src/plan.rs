@@ -173,17 +173,12 @@ impl Work {
         }
     }
 
-    /// Makes a new asset of what was to be a version of the one that it answers.
-    pub(crate) fn leave_asset(&mut self) -> Option<AssetId> {
-        let Work::Place { destination, .. } = self else {
-            return None;
-        };
-        let Destination::Version { asset, draft } = destination else {
-            return None;
-        };
-        let (asset, draft) = (asset.clone(), draft.clone());
-        *destination = Destination::New { draft };
-        Some(asset)
+    /// Makes a new asset of what was to be a version.
+    pub(crate) fn become_new(&mut self) {
+        if let Work::Place { destination, .. } = self {
+            let draft = destination.draft().clone();
+            *destination = Destination::New { draft };
+        }
     }
 
     /// The content, by size and hash, that need not move.

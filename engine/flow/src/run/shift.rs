@@ -379,12 +379,13 @@ impl<'a> Shift<'a> {
             let others = sharing.files - u64::from(own.is_some());
             let is_version = taken.work.placed_asset().is_some();
             if !is_version {
-                // Linked, and to appear elsewhere: what it is linked to is known.
-                taken.held = own.clone().map(Box::new);
+                // Linked, and to appear elsewhere: what it is linked to is known, unless this run has seen it gone.
+                let held = own.clone().filter(|own| self.steps.may_hold(own));
+                taken.held = held.map(Box::new);
             } else if others == 0 {
                 continue;
             } else {
-                taken.work.leave_asset();
+                taken.work.become_new();
             }
             let wanted = taken.work.draft().collection.key();
             let stays = own.filter(|own| {

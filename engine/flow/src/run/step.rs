@@ -12,9 +12,9 @@
 //! | a copy was asked for, its answer lost | the digests | perhaps the copy | looks: found → adopted, else copies |
 //! | outcome not recorded | the same | the asset | adopted with the digests of the intent: no byte is read |
 //!
-//! Looking is the transfer's: it has the intent in its journal. Where there is none, no commit was ever sent,
-//! so flows do not look by themselves any more. Updates of metadata need no look: to do them twice is to do them
-//! once.
+//! Looking is the transfer's: it has the intent in its journal. Where there is none, no commit was ever sent. Only what
+//! the transfer does not know is looked for here: a copy, and what an attempt made that decided otherwise whether a
+//! version or a new asset is due. Updates of metadata and links need no look: to do them twice is to do them once.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -203,21 +203,24 @@ impl StepRunner {
         };
         let mut bytes_moved = 0;
         let mut disagreed: Option<Error> = None;
-        let mut first = true;
         loop {
-            let found = match std::mem::take(&mut first) {
-                true => self.otherwise(attempt, &request).await?,
-                false => None,
+            // What reading back refuted is not taken again: then the bytes move.
+            let (found, held) = match disagreed {
+                None => (
+                    self.otherwise(attempt, &request).await?,
+                    attempt.held.as_deref(),
+                ),
+                Some(_) => (None, None),
             };
-            let (mut done, linked) = match (found, attempt.held.as_deref()) {
+            let (mut done, linked) = match (found, held) {
                 (Some(done), _) => (done, false),
-                (None, Some(held)) if disagreed.is_none() => {
+                (None, Some(held)) => {
                     let Some(reused) = self.reuse(attempt, held, &request).await? else {
                         return Ok(self.without(held));
                     };
                     reused
                 }
-                (None, _) => (self.transfer(attempt, &request).await?, false),
+                (None, None) => (self.transfer(attempt, &request).await?, false),
             };
             bytes_moved += done.bytes_moved;
             let wrong = match self.read_back(attempt, destination, &done).await? {

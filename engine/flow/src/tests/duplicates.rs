@@ -731,3 +731,27 @@ async fn thousands_of_one_content_that_all_fail_do_not_fail_one_after_the_other(
     assert_eq!(report.total(StepState::Done).steps, 3_000);
     assert_eq!(sent(&world), 3_001);
 }
+
+#[tokio::test]
+async fn a_link_that_belongs_elsewhere_and_whose_asset_is_gone_brings_its_bytes() {
+    let mut world = world(Reuse::Link);
+    world.file("/In/A/Approved/a.tif", b"logo");
+    world.file("/In/B/Approved/b.tif", b"logo");
+    world.run().await;
+    // Somebody gives the asset other bytes, and the file goes to another folder.
+    world
+        .sink
+        .put("/Library/A/a.tif", b"another".to_vec())
+        .unwrap();
+    world
+        .source
+        .rename("/In/B/Approved/b.tif", "/In/C/Approved/b.tif")
+        .unwrap();
+    world.transfers = 1;
+    let plan = world.plan().await;
+    assert_eq!(actions(&plan), [("b.tif", Action::Link)]);
+    let run = tokio::time::timeout(Duration::from_secs(20), world.run());
+    let report = run.await.expect("it is not tried for ever");
+    assert_eq!(report.bytes_moved, 4);
+    assert_eq!(shown(&world, "/Library/C"), ["logo"]);
+}
