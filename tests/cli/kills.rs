@@ -11,10 +11,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use windlass_core::{Blake3, ContentHash};
+use windlass_ledger::conformance::TestServer;
 use windlass_sandbox::celum::Profile;
 use windlass_sandbox::{Sandbox, SandboxOptions};
 
-use crate::program::windlass;
+use crate::program::{run, windlass};
+use crate::servers::put_ledger_on;
 
 /// Kills a test where nothing else is asked for.
 const KILLS: u64 = 60;
@@ -179,14 +181,14 @@ fn run_to_the_end(dir: &Path) {
     );
 }
 
-/// Kills until enough were killed, with a new generation of files whenever a run gets to its end. `check` is
+/// Kills until `kills` were killed, with a new generation of files whenever a run gets to its end. `check` is
 /// called after each generation with its number.
 fn generations(
     seed: u64,
+    kills: u64,
     mut prepare: impl FnMut(u64, &Path, &mut Draw) -> Contents,
     mut check: impl FnMut(u64, &Contents),
 ) {
-    let kills = number("WINDLASS_KILLS", KILLS);
     let mut draw = Draw(seed | 1);
     let mut killed = 0;
     let mut generation = 0;
@@ -201,12 +203,17 @@ fn generations(
         }
         killed += here;
         run_to_the_end(dir.path());
+        run(dir.path(), &["ledger", "check"]).expect(0);
         check(generation, &contents);
     }
 }
 
 fn seed() -> u64 {
     number("WINDLASS_KILL_SEED", 20_261_123)
+}
+
+fn kills() -> u64 {
+    number("WINDLASS_KILLS", KILLS)
 }
 
 #[test]
@@ -221,7 +228,7 @@ fn killed_runs_into_dropbox_leave_every_file_once_and_no_half_one() {
             std::fs::write(nas.join(name), bytes).unwrap()
         })
     };
-    generations(seed(), prepare, |generation, contents| {
+    generations(seed(), kills(), prepare, |generation, contents| {
         let below = format!("/Out {generation}/");
         let mut there = BTreeMap::new();
         for entry in sandbox.dropbox().tree() {
@@ -241,11 +248,25 @@ fn killed_runs_into_dropbox_leave_every_file_once_and_no_half_one() {
 
 #[test]
 fn killed_runs_from_dropbox_into_celum_make_every_asset_once() {
-    let (_runtime, sandbox) = services(seed() + 1);
+    into_celum(seed() + 1, kills(), |_, _| {});
+}
+
+#[test]
+fn killed_runs_with_a_ledger_on_a_server_make_every_asset_once() {
+    let server = TestServer::shared();
+    into_celum(seed() + 2, kills() / 2, |runtime, dir| {
+        put_ledger_on(&runtime.block_on(server.schema()), dir);
+    });
+}
+
+/// Kills runs into CELUM, in folders that `configure` adds to.
+fn into_celum(seed: u64, kills: u64, configure: impl Fn(&tokio::runtime::Runtime, &Path)) {
+    let (runtime, sandbox) = services(seed);
     let prepare = |generation: u64, dir: &Path, draw: &mut Draw| {
         let root = format!("/In {generation}");
         let collection = "/Brand Library/Inbox/Harvest";
         write_config(dir, &sandbox, "studio", "dam", &root, collection);
+        configure(&runtime, dir);
         contents(draw, |name, bytes| {
             let path = format!("{root}/{generation:03}-{name}");
             sandbox
@@ -254,7 +275,7 @@ fn killed_runs_from_dropbox_into_celum_make_every_asset_once() {
                 .unwrap();
         })
     };
-    generations(seed() + 1, prepare, |generation, contents| {
+    generations(seed, kills, prepare, |generation, contents| {
         let begin = format!("{generation:03}-");
         let mut there = BTreeMap::new();
         for asset in sandbox.celum().assets() {

@@ -12,3 +12,4 @@ mod plans;
 mod program;
 mod proof;
 mod readme;
+mod servers;

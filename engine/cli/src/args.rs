@@ -398,8 +398,10 @@ pub(crate) enum ConfigCommand {
 pub(crate) enum LedgerCommand {
     /// Looks whether the ledger is whole; it may be in use
     Check,
-    /// Gives back the room that the file does not need any more; nobody may use it meanwhile
+    /// Gives back the room that the ledger does not need any more; nobody may use it meanwhile
     Compact,
+    /// Copies a ledger to another place, such as from a file to a PostgreSQL server; nobody may use it meanwhile
+    Copy(LedgerCopyArgs),
     /// Writes every row as a line of text, sealed, for other tools and for longer than a database lasts
     Export(LedgerExportArgs),
     /// Writes a complete copy to a file that does not exist yet
@@ -407,6 +409,18 @@ pub(crate) enum LedgerCommand {
         /// The copy
         file: PathBuf,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "A place is a SQLite file, the postgres: URL of a database without a password, or env:NAME for a \
+    variable that holds such a URL with one. Without one, PGPASSWORD and ~/.pgpass are asked."
+)]
+pub(crate) struct LedgerCopyArgs {
+    /// The ledger
+    pub(crate) from: String,
+    /// A file that does not exist yet, or an empty database
+    pub(crate) to: String,
 }
 
 #[derive(Clone, Debug, Args)]

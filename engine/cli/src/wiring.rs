@@ -17,7 +17,7 @@ use windlass_http::{
     CallBudget, Governor, GovernorOptions, MonthlyBudget, Proxy, ReqwestTransport, Transport,
     TransportOptions,
 };
-use windlass_ledger::{Compacted, LedgerOptions, SqlLedger};
+use windlass_ledger::{Compacted, LedgerOptions, Place, SqlLedger};
 use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
 use windlass_transfer::{Engine, EngineOptions};
@@ -142,21 +142,29 @@ impl<'a> Wiring<'a> {
         })
     }
 
+    /// Where the ledger is.
+    pub(crate) fn ledger_place(&self) -> Result<Place> {
+        let config = &self.layered.config.ledger;
+        let file = self.at(&config.file);
+        match &config.url {
+            Some(url) => Place::of_server(&url.read("ledger.url", &self.layered.base)?, &file),
+            None => Place::of_file(&file),
+        }
+    }
+
     /// Opens the ledger; only one process may have it open to write.
     pub(crate) async fn ledger(&self, access: Access) -> Result<Arc<SqlLedger>> {
-        let file = self.at(&self.layered.config.ledger.file);
         let read_only = access == Access::ReadOnly;
         let options = LedgerOptions {
             read_only,
             ..LedgerOptions::default()
         };
-        SqlLedger::open(&file, options).await
+        SqlLedger::open_at(self.ledger_place()?, options).await
     }
 
     /// Gives back the room that the ledger does not need.
     pub(crate) async fn compact(&self) -> Result<Compacted> {
-        let file = self.at(&self.layered.config.ledger.file);
-        SqlLedger::compact(&file, LedgerOptions::default()).await
+        SqlLedger::compact(self.ledger_place()?, LedgerOptions::default()).await
     }
 
     /// Connects an endpoint. A ledger knows how fast its account was called last.

@@ -12,12 +12,13 @@ use sqlx::{ConnectOptions, Connection, Executor, Row};
 use windlass_core::{Digests, Result, StepId};
 
 use crate::error::explain;
+use crate::place::Place;
 use crate::rows::set;
 
 /// How the ledger's file is worked on here.
 #[derive(Debug)]
 pub struct Bare {
-    file: std::path::PathBuf,
+    place: Place,
     connection: SqliteConnection,
 }
 
@@ -75,9 +76,10 @@ impl Bare {
             .pragma("wal_autocheckpoint", "10000")
             .disable_statement_logging();
         let connection = options.connect().await;
+        let place = Place::File(file.to_owned());
         Ok(Bare {
-            file: file.to_owned(),
-            connection: connection.map_err(|error| explain(file, "opened", error))?,
+            connection: connection.map_err(|error| explain(&place, "opened", error))?,
+            place,
         })
     }
 
@@ -101,10 +103,10 @@ impl Bare {
         &mut self,
         written: std::result::Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>,
     ) -> Result<()> {
-        written.map_err(|error| explain(&self.file, "written", error))?;
+        written.map_err(|error| explain(&self.place, "written", error))?;
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
         let shortened = self.connection.execute(checkpoint).await;
-        shortened.map_err(|error| explain(&self.file, "written", error))?;
+        shortened.map_err(|error| explain(&self.place, "written", error))?;
         Ok(())
     }
 
@@ -117,7 +119,7 @@ impl Bare {
     /// Reads contents with every column. Answers how many bytes they have.
     pub async fn contents(&mut self, hashes: &[String]) -> Result<usize> {
         let rows = sqlx::query(FIND_CONTENTS)
-            .bind(set(hashes)?)
+            .bind(set(hashes)?.into_json())
             .fetch_all(&mut self.connection)
             .await;
         self.lengths(rows)
@@ -143,7 +145,8 @@ impl Bare {
     /// Reads placements with every column. Answers how many bytes their texts and digests have, so that nothing is
     /// left out.
     pub async fn placements(&mut self, flow: &str, source: &str, assets: &[&str]) -> Result<usize> {
-        self.find(FIND, flow, source, set(assets)?).await
+        self.find(FIND, flow, source, set(assets)?.into_json())
+            .await
     }
 
     /// Finds assets, each with its revision and path, that are new or changed. Answers with how many digits their
@@ -154,7 +157,8 @@ impl Bare {
         source: &str,
         assets: &[(&str, &str, &str)],
     ) -> Result<usize> {
-        self.find(FIND_CHANGED, flow, source, set(assets)?).await
+        self.find(FIND_CHANGED, flow, source, set(assets)?.into_json())
+            .await
     }
 
     async fn find(
@@ -177,7 +181,7 @@ impl Bare {
         &self,
         rows: std::result::Result<Vec<sqlx::sqlite::SqliteRow>, sqlx::Error>,
     ) -> Result<usize> {
-        let rows = rows.map_err(|error| explain(&self.file, "read", error))?;
+        let rows = rows.map_err(|error| explain(&self.place, "read", error))?;
         // Numbers are read as texts too: what counts is that every column is looked at.
         let length = |row: &sqlx::sqlite::SqliteRow, column| {
             let bytes: Option<&[u8]> = row.try_get_unchecked(column)?;
@@ -187,12 +191,13 @@ impl Bare {
             .iter()
             .flat_map(|row| (0..row.len()).map(move |column| length(row, column)));
         let sum: Result<usize, sqlx::Error> = lengths.sum();
-        sum.map_err(|error| explain(&self.file, "read", error))
+        sum.map_err(|error| explain(&self.place, "read", error))
     }
 
     /// Ends leases, each with its attempt and why, and adds audit rows, in one commit.
     pub async fn settle(&mut self, ended: &[(StepId, u32, &str)]) -> Result<()> {
-        self.commit(&[SETTLE, CUSTODY], set(ended)?).await
+        self.commit(&[SETTLE, CUSTODY], set(ended)?.into_json())
+            .await
     }
 
     /// Writes intents to commit, in one commit.
@@ -201,7 +206,7 @@ impl Bare {
             (*step, digests.size, digests.blake3, digests.content_hash)
         };
         let rows: Vec<_> = intents.iter().map(row).collect();
-        self.commit(&[INTEND], set(&rows)?).await
+        self.commit(&[INTEND], set(&rows)?.into_json()).await
     }
 
     async fn commit(&mut self, statements: &[&'static str], rows: String) -> Result<()> {
@@ -216,7 +221,7 @@ impl Bare {
             transaction.commit().await
         };
         work.await
-            .map_err(|error| explain(&self.file, "written", error))
+            .map_err(|error| explain(&self.place, "written", error))
     }
 }
 

@@ -4,7 +4,8 @@ use sqlx::{AnyConnection, Connection, Row};
 use windlass_core::{CheckItem, Result};
 
 use crate::error::explain;
-use crate::open::Target;
+use crate::open::{Target, number};
+use crate::place::Database;
 
 /// How many problems of the file are told.
 const PROBLEMS_MAX: usize = 20;
@@ -26,11 +27,11 @@ const MUST_BE_NONE: &[(&str, &str, &str, &str)] = &[
         "SELECT COUNT(*) FROM ( \
              SELECT * FROM (SELECT run, state, action, COUNT(*), SUM(size), SUM(bytes_moved) \
                  FROM step GROUP BY run, state, action \
-                 EXCEPT SELECT run, state, action, steps, bytes, bytes_moved FROM tally) \
+                 EXCEPT SELECT run, state, action, steps, bytes, bytes_moved FROM tally) AS unsummed \
              UNION ALL \
              SELECT * FROM (SELECT run, state, action, steps, bytes, bytes_moved FROM tally WHERE steps > 0 \
                  EXCEPT SELECT run, state, action, COUNT(*), SUM(size), SUM(bytes_moved) \
-                 FROM step GROUP BY run, state, action))",
+                 FROM step GROUP BY run, state, action) AS unfounded) AS wrong",
     ),
     (
         "ended runs",
@@ -62,24 +63,26 @@ const MUST_BE_NONE: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Looks at all of it, however much is wrong. The file may be in use.
+/// Looks at all of it, however much is wrong. It may be in use.
 pub(crate) async fn check(target: &Target) -> Result<Vec<CheckItem>> {
-    let told = |error| explain(&target.file, "read", error);
+    let told = |error| explain(&target.place, "read", error);
     let mut connection = target.connect_to_copy().await.map_err(told)?;
-    let mut items = vec![pages(&mut connection).await];
-    items.push(count(&mut connection, REFERENCES).await.map_or_else(
-        unreadable("references"),
-        |found| {
+    let mut items = Vec::new();
+    // A server sees to both by itself.
+    if target.place.database() == Database::Sqlite {
+        items.push(pages(&mut connection).await);
+        let found = number(&mut connection, REFERENCES).await;
+        items.push(found.map_or_else(unreadable("references"), |found| {
             item(
                 "references",
                 found,
                 "every reference leads somewhere",
                 "references that lead nowhere",
             )
-        },
-    ));
+        }));
+    }
     for (subject, holds, wrong, statement) in MUST_BE_NONE {
-        let found = count(&mut connection, statement).await;
+        let found = number(&mut connection, statement).await;
         items.push(found.map_or_else(unreadable(subject), |found| {
             item(subject, found, holds, wrong)
         }));
@@ -127,10 +130,6 @@ async fn counts(connection: &mut AnyConnection) -> Result<CheckItem, sqlx::Error
         ok: true,
         hint: None,
     })
-}
-
-async fn count(connection: &mut AnyConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
-    sqlx::query(sql).fetch_one(connection).await?.try_get(0)
 }
 
 fn item(subject: &str, found: i64, holds: &str, wrong: &str) -> CheckItem {

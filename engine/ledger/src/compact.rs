@@ -2,60 +2,83 @@
 
 use std::path::Path;
 
-use sqlx::Connection;
+use sqlx::{AnyConnection, Connection};
 use windlass_core::{Error, Kind, Ledger, Result};
 
 use crate::error::explain;
 use crate::lock::Lock;
 use crate::open::{self, Target};
 use crate::options::LedgerOptions;
+use crate::place::Place;
+use crate::tables::TABLES;
 
-/// Bytes of a ledger's file before and after.
+/// Bytes that a ledger takes before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compacted {
-    /// Before, the write-ahead log included.
+    /// Before, a file's write-ahead log included.
     pub before: u64,
     /// After.
     pub after: u64,
 }
 
-/// Rewrites the file without its free pages. Nothing is forgotten, and nobody may use the ledger meanwhile. It needs the
-/// room of the file once more while it works; a crash leaves the ledger as it was.
-pub(crate) async fn compact(path: &Path, options: LedgerOptions) -> Result<Compacted> {
+/// Rewrites the tables without their free pages. Nothing is forgotten, and nobody may use the ledger meanwhile. It needs
+/// the room of the ledger once more while it works (of its largest table on a server); a crash leaves the ledger as it
+/// was.
+pub(crate) async fn compact(place: Place, options: LedgerOptions) -> Result<Compacted> {
     // What a dead process left is folded, and an older schema brought up to date, as for any use.
-    let ledger = open::open_existing(path, options.clone()).await?;
-    let file = ledger.file().to_owned();
-    let before = size(&file)?;
+    let ledger = open::open_existing(place.clone(), options.clone()).await?;
+    // With the log that closing folds into a file.
+    let of_file = file_size(&place)?;
     ledger.close().await?;
-    let target = Target { file, options };
-    let (file, wait) = (target.file.clone(), target.options.lock_wait);
-    let taking = tokio::task::spawn_blocking(move || Lock::take(&file, wait));
-    let _lock = taking.await.map_err(|error| {
-        Error::new(
-            Kind::Unexpected,
-            "taking the ledger's lock ended abnormally",
-        )
-        .with_source(error)
-    })??;
-    let told = |error| explain(&target.file, "compacted", error);
-    let mut connection = target.connect().await.map_err(told)?;
-    let done = async {
-        sqlx::query("VACUUM").execute(&mut connection).await?;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .execute(&mut connection)
-            .await
+    let target = Target { place, options };
+    let _lock = Lock::of(&target).await?;
+    let mut connection = target.connect().await?;
+    let place = &target.place;
+    let told = |error| explain(place, "compacted", error);
+    let before = match of_file {
+        Some(size) => size,
+        None => server_size(&mut connection).await.map_err(told)?,
     };
-    let done = done.await;
-    let closed = connection.close().await;
-    done.map_err(told)?;
-    closed.map_err(told)?;
-    Ok(Compacted {
-        before,
-        after: size(&target.file)?,
-    })
+    match place {
+        Place::File(_) => {
+            for sql in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+                let done = sqlx::query(sql).execute(&mut connection).await;
+                done.map_err(told)?;
+            }
+        }
+        Place::Server(_) => {
+            for table in TABLES {
+                let sql = sqlx::AssertSqlSafe(format!("VACUUM (FULL, ANALYZE) {table}"));
+                let done = sqlx::raw_sql(sql).execute(&mut connection).await;
+                done.map_err(told)?;
+            }
+        }
+    }
+    let after = match file_size(place)? {
+        Some(size) => size,
+        None => server_size(&mut connection).await.map_err(told)?,
+    };
+    connection.close().await.map_err(told)?;
+    Ok(Compacted { before, after })
 }
 
-fn size(file: &Path) -> Result<u64> {
+async fn server_size(connection: &mut AnyConnection) -> Result<u64, sqlx::Error> {
+    let mut size = 0;
+    for table in TABLES {
+        let row = sqlx::query("SELECT pg_total_relation_size(CAST($1 AS regclass))")
+            .bind(table)
+            .fetch_one(&mut *connection)
+            .await?;
+        size += sqlx::Row::try_get::<i64, _>(&row, 0)?.unsigned_abs();
+    }
+    Ok(size)
+}
+
+/// `None` for a server.
+fn file_size(place: &Place) -> Result<Option<u64>> {
+    let Place::File(file) = place else {
+        return Ok(None);
+    };
     let mut log = file.as_os_str().to_owned();
     log.push("-wal");
     let of = |path: &Path| match std::fs::metadata(path) {
@@ -65,5 +88,5 @@ fn size(file: &Path) -> Result<u64> {
             .with_context("ledger", file.display())
             .with_source(error)),
     };
-    Ok(of(file)? + of(Path::new(&log))?)
+    Ok(Some(of(file)? + of(Path::new(&log))?))
 }

@@ -107,12 +107,14 @@ mod outcomes;
 mod proof;
 mod queue;
 mod runs;
+mod server;
 
 pub use notes::*;
 pub use outcomes::*;
 pub use proof::*;
 pub use queue::*;
 pub use runs::*;
+pub use server::TestServer;
 
 /// How long leases last here.
 const TTL: Duration = Duration::from_secs(60);

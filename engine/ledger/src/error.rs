@@ -5,6 +5,8 @@ use std::path::Path;
 use sqlx::migrate::MigrateError;
 use windlass_core::{Error, Kind, Status};
 
+use crate::place::{Database, Place};
+
 /// Primary result codes of SQLite that mean something to a person.
 mod code {
     pub(super) const PERM: i32 = 3;
@@ -27,6 +29,19 @@ pub(crate) enum Failure {
     Database(sqlx::Error),
     /// Something else failed when part of it was written; the transaction is void.
     Broken(Error),
+    /// The server went away during the commit and cannot be asked what became of it.
+    Undecided(Error),
+}
+
+impl Failure {
+    /// Whether each request of a batch would fail alike, or must not be tried again.
+    pub(crate) fn concerns_all(&self) -> bool {
+        match self {
+            Failure::Database(error) => is_lost(error),
+            Failure::Undecided(_) => true,
+            Failure::Refused(_) | Failure::Broken(_) => false,
+        }
+    }
 }
 
 impl From<Error> for Failure {
@@ -41,19 +56,74 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
+/// Whether a database error means that the server cannot be reached at the moment, so that a new connection may do. A
+/// file is always reached.
+pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        // Connecting says by this that the server refuses connections.
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // The other side went away in the middle of a message.
+        sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Connection exceptions, and a server that shuts down, crashes or starts.
+            code.starts_with("08") || ["57P01", "57P02", "57P03"].contains(&&*code)
+        }),
+        _ => false,
+    }
+}
+
 /// Turns a database error into the shared one. `doing` completes "the ledger cannot be …".
-pub(crate) fn explain(file: &Path, doing: &str, error: sqlx::Error) -> Error {
+pub(crate) fn explain(ledger: &Place, doing: &str, error: sqlx::Error) -> Error {
+    if matches!(error, sqlx::Error::PoolClosed) {
+        return closed();
+    }
     let code = match &error {
-        sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
+        sqlx::Error::Database(error) => error.code().map(|code| code.into_owned()),
         _ => None,
     };
+    let explained = match (ledger, code.as_deref()) {
+        (Place::File(file), Some(code)) => code.parse().ok().and_then(|code| of_sqlite(file, code)),
+        (Place::Server(_), Some(code)) => of_postgres(code),
+        _ => None,
+    };
+    let explained = explained.unwrap_or_else(|| match &error {
+        sqlx::Error::PoolTimedOut if ledger.database() == Database::Sqlite => Error::new(
+            Kind::Unavailable,
+            format!("the ledger cannot be {doing}: every reader is busy"),
+        ),
+        error if ledger.database() == Database::Postgres && is_lost(error) => Error::new(
+            Kind::Unavailable,
+            format!("the ledger cannot be {doing}: its database server cannot be reached"),
+        )
+        .with_status(Status::Temporary)
+        .with_hint(
+            "look whether the server runs, and whether [ledger] url names its host and port",
+        ),
+        sqlx::Error::Tls(_) => Error::new(
+            Kind::Unavailable,
+            "the ledger's database server cannot be reached over TLS",
+        )
+        .with_hint(
+            "look at sslmode and sslrootcert in [ledger] url, and at the server's certificate",
+        ),
+        sqlx::Error::Configuration(_) => Error::new(
+            Kind::Config,
+            "the ledger's URL has a setting that cannot be understood",
+        )
+        .with_hint("it is written postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full"),
+        _ => Error::new(Kind::Unexpected, format!("the ledger cannot be {doing}")),
+    });
+    explained.with_context("ledger", ledger).with_source(error)
+}
+
+fn of_sqlite(file: &Path, code: i32) -> Option<Error> {
     // The low byte is the primary code, the rest says which case of it.
-    let explained = match code.map(|code| code & 0xff) {
-        Some(code::CORRUPT) => damaged(file, "the ledger file is damaged"),
-        Some(code::NOTADB) => damaged(file, "the file is not a ledger"),
-        Some(code::FULL) => full(file, "the ledger has no room left on its disk"),
-        Some(code::IOERR) => full(file, "the disk under the ledger fails or is full"),
-        Some(code::READONLY | code::PERM) => Error::new(
+    Some(match code & 0xff {
+        code::CORRUPT => damaged_file(file, "the ledger file is damaged"),
+        code::NOTADB => damaged_file(file, "the file is not a ledger"),
+        code::FULL => full(file, "the ledger has no room left on its disk"),
+        code::IOERR => full(file, "the disk under the ledger fails or is full"),
+        code::READONLY | code::PERM => Error::new(
             Kind::Config,
             "the ledger cannot be written: its file or folder is read-only",
         )
@@ -61,7 +131,7 @@ pub(crate) fn explain(file: &Path, doing: &str, error: sqlx::Error) -> Error {
             "give the user that runs windlass write access to {} and to its folder",
             file.display()
         )),
-        Some(code::CANTOPEN) => Error::new(
+        code::CANTOPEN => Error::new(
             Kind::Config,
             "the ledger cannot be opened: its file or folder cannot be reached or written",
         )
@@ -69,50 +139,101 @@ pub(crate) fn explain(file: &Path, doing: &str, error: sqlx::Error) -> Error {
             "check that the folder of {} exists and may be written",
             file.display()
         )),
-        Some(code::BUSY | code::LOCKED) => {
+        code::BUSY | code::LOCKED => {
             Error::new(Kind::Conflict, "another program keeps the ledger locked")
                 .with_status(Status::Temporary)
                 .with_hint(format!("close what else has {} open", file.display()))
         }
-        _ => match &error {
-            sqlx::Error::PoolClosed => return closed(),
-            sqlx::Error::PoolTimedOut => Error::new(
-                Kind::Unavailable,
-                format!("the ledger cannot be {doing}: every reader is busy"),
-            ),
-            _ => Error::new(Kind::Unexpected, format!("the ledger cannot be {doing}")),
-        },
-    };
-    explained
-        .with_context("ledger", file.display())
-        .with_source(error)
+        _ => return None,
+    })
+}
+
+/// What SQLSTATE codes mean to a person.
+fn of_postgres(code: &str) -> Option<Error> {
+    Some(match code {
+        "28000" | "28P01" => Error::new(
+            Kind::Unauthenticated,
+            "the ledger's database server does not accept this user and password",
+        )
+        .with_hint("look at [ledger] url, and at pg_hba.conf of the server"),
+        "3D000" => Error::new(
+            Kind::Config,
+            "the ledger's database does not exist on its server",
+        )
+        .with_hint("create it (`createdb`), or name another one in [ledger] url"),
+        "3F000" => no_schema(),
+        "42501" => Error::new(
+            Kind::Denied,
+            "the database user may not do in the ledger's database what a ledger needs",
+        )
+        .with_hint("make it the owner of the database, or of a schema of its own"),
+        "53100" => Error::new(
+            Kind::Capacity,
+            "the ledger's database server has no room left on its disk",
+        )
+        .with_hint("free space there, then run again: everything that was recorded is kept"),
+        "53300" => Error::new(
+            Kind::Unavailable,
+            "the ledger's database server takes no more connections",
+        )
+        .with_status(Status::Temporary)
+        .with_hint("raise its max_connections, or close what else uses it"),
+        "25006" => Error::new(
+            Kind::Config,
+            "the ledger's database server is a standby, or read-only",
+        )
+        .with_hint("name the primary in [ledger] url"),
+        "XX001" | "XX002" => damaged_database("the ledger's database is damaged"),
+        _ => return None,
+    })
+}
+
+/// A search path that leads nowhere.
+pub(crate) fn no_schema() -> Error {
+    Error::new(
+        Kind::Config,
+        "the schema that the ledger's URL names does not exist",
+    )
+    .with_hint("create it (`CREATE SCHEMA`), or name another search_path in [ledger] url")
 }
 
 /// Turns an error of bringing the schema up to date into the shared one.
-pub(crate) fn explain_migration(file: &Path, error: MigrateError) -> Error {
+pub(crate) fn explain_migration(ledger: &Place, error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            explain(file, "brought up to date", error)
+            explain(ledger, "brought up to date", error)
         }
         MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => damaged(
-            file,
+            ledger,
             "the ledger's schema is not the one this version wrote",
         )
-        .with_context("ledger", file.display())
+        .with_context("ledger", ledger)
         .with_source(error),
         other => Error::new(Kind::Unexpected, "the ledger cannot be brought up to date")
-            .with_context("ledger", file.display())
+            .with_context("ledger", ledger)
             .with_source(other),
     }
 }
 
-/// A file that is no ledger, or no longer a whole one.
-pub(crate) fn damaged(file: &Path, message: &str) -> Error {
+/// What is no ledger, or no longer a whole one.
+pub(crate) fn damaged(ledger: &Place, message: &str) -> Error {
+    match ledger {
+        Place::File(file) => damaged_file(file, message),
+        Place::Server(_) => damaged_database(message),
+    }
+}
+
+fn damaged_file(file: &Path, message: &str) -> Error {
     Error::new(Kind::Corrupt, message).with_hint(format!(
         "move {} aside together with its -wal and -shm files, then put a copy in its place that the \
          ledger's backup command made, or start with a new ledger",
         file.display()
     ))
+}
+
+fn damaged_database(message: &str) -> Error {
+    Error::new(Kind::Corrupt, message)
+        .with_hint("restore the database from its backup, or name an empty one in [ledger] url")
 }
 
 /// An answer that was given too late to be of use.
@@ -121,9 +242,9 @@ pub(crate) fn closed() -> Error {
 }
 
 /// A value that is recorded but cannot be understood.
-pub(crate) fn nonsense(file: &Path, column: &str, value: &str) -> Error {
-    damaged(file, "the ledger holds a value that no version wrote")
-        .with_context("ledger", file.display())
+pub(crate) fn nonsense(ledger: &Place, column: &str, value: &str) -> Error {
+    damaged(ledger, "the ledger holds a value that no version wrote")
+        .with_context("ledger", ledger)
         .with_context("column", column)
         .with_context("value", format!("{value:?}"))
 }

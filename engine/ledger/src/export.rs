@@ -5,29 +5,11 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 use serde::Serialize;
-use sqlx::Row;
-use windlass_core::{Error, Kind, Result};
+use windlass_core::Result;
 
 use crate::error::explain;
 use crate::ledger::SqlLedger;
-
-/// The tables that make up a ledger, those first that others refer to. What only tells the jots beside a file apart is
-/// none of them.
-pub(crate) const TABLES: [&str; 13] = [
-    "identity",
-    "run",
-    "step",
-    "tally",
-    "content",
-    "placement",
-    "hold",
-    "cursor",
-    "call_count",
-    "custody",
-    "upload_session",
-    "part",
-    "intent",
-];
+use crate::tables::{TABLES, rows_of};
 
 /// A row of a ledger. Digests are hexadecimal digits, times epoch milliseconds, states the words that reports use.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,36 +30,15 @@ impl SqlLedger {
         each: &mut (dyn FnMut(ExportedRow) -> Result<()> + Send),
     ) -> Result<BTreeMap<&'static str, u64>> {
         self.fold_jots().await?;
-        let told = |error| explain(self.file(), "read", error);
+        let told = |error| explain(self.place(), "read", error);
         // One snapshot over all tables.
-        let mut snapshot = self.reader.pool.begin().await.map_err(told)?;
+        let snapshot = self.reader.pool.begin_with(self.reader.target.snapshot());
+        let mut snapshot = snapshot.await.map_err(told)?;
         let mut counts = BTreeMap::new();
         for table in TABLES {
-            let columns = sqlx::query("SELECT name, type FROM pragma_table_info($1) ORDER BY cid")
-                .bind(table)
-                .fetch_all(&mut *snapshot)
-                .await
-                .map_err(told)?;
-            let mut parts = Vec::with_capacity(columns.len());
-            for column in &columns {
-                let name: String = column.try_get(0).map_err(told)?;
-                let kind: String = column.try_get(1).map_err(told)?;
-                parts.push(match kind.as_str() {
-                    "BLOB" => format!("'{name}', iif({name} IS NULL, NULL, lower(hex({name})))"),
-                    _ => format!("'{name}', {name}"),
-                });
-            }
-            // Names come from the schema that this version made, not from anybody's input.
-            let sql = format!("SELECT json_object({}) FROM {table}", parts.join(", "));
-            let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch(&mut *snapshot);
+            let mut rows = rows_of(self.place(), &mut snapshot, table).await?;
             let mut count = 0;
-            while let Some(row) = rows.try_next().await.map_err(told)? {
-                let text: String = row.try_get(0).map_err(told)?;
-                let row = serde_json::from_str(&text).map_err(|error| {
-                    Error::new(Kind::Corrupt, "a row of the ledger is not text")
-                        .with_context("table", table)
-                        .with_source(error)
-                })?;
+            while let Some(row) = rows.try_next().await? {
                 each(ExportedRow { table, row })?;
                 count += 1;
             }
@@ -92,6 +53,7 @@ impl SqlLedger {
 mod tests {
     use std::collections::BTreeSet;
 
+    use sqlx::Row;
     use windlass_core::{Ledger, RunState, WorkerId};
 
     use super::*;

@@ -17,10 +17,12 @@ use windlass_core::{
 use crate::backup;
 use crate::check;
 use crate::compact::{self, Compacted};
+use crate::copy::Counts;
 use crate::error::closed;
 use crate::jots::Jots;
 use crate::open::{self, Target};
 use crate::options::LedgerOptions;
+use crate::place::Place;
 use crate::read::Reader;
 use crate::spool::FileSpool;
 use crate::write::{Answer, Work};
@@ -32,7 +34,7 @@ const WAITING_CALLS_MAX: usize = 1_024;
 /// Jots are folded this long after the first of them, which leaves [`JOT_AGE_MAX`] some time for the commit.
 const FOLD_AFTER: Duration = JOT_AGE_MAX.saturating_sub(Duration::from_millis(500));
 
-/// A [`Ledger`] in one SQLite file.
+/// A [`Ledger`] in one SQLite file, or in a database of a PostgreSQL server.
 ///
 /// Close it with [`Ledger::close`]; when it is merely dropped, the writer still finishes what was
 /// handed to it.
@@ -56,23 +58,36 @@ impl SqlLedger {
     /// called within a tokio runtime, on which the writer then lives.
     ///
     /// Errors: `Conflict` while another process uses it; `Corrupt` for a damaged file or one that is
-    /// no ledger; `Unsupported` for one of a newer version or a `postgres:` URL; `Config` where files
+    /// no ledger; `Unsupported` for one of a newer version; `Config` where files
     /// cannot be written; `Capacity` where there is no room; `NotFound` when there is none to read.
     pub async fn open(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Arc<SqlLedger>> {
-        open::open(path.as_ref(), options).await
+        open::open(Place::of_file(path.as_ref())?, options).await
     }
 
-    /// The file, absolute.
+    /// Opens the ledger at a place; in a file as [`SqlLedger::open`] does. The database of a server must be there; its
+    /// tables are made where it is empty.
+    ///
+    /// Errors: those of [`SqlLedger::open`]; `Unauthenticated` and `Denied` for a user that may not; `Unavailable` while
+    /// the server cannot be reached.
+    pub async fn open_at(place: Place, options: LedgerOptions) -> Result<Arc<SqlLedger>> {
+        open::open(place, options).await
+    }
+
+    /// The file, absolute; for a ledger on a server what the names of its scratch files begin with.
     pub fn file(&self) -> &Path {
-        &self.reader.target.file
+        self.place().beside()
     }
 
-    /// Copies the ledger as it is now into a new file, compacted, while work goes on.
+    pub(crate) fn place(&self) -> &Place {
+        &self.reader.target.place
+    }
+
+    /// Copies the ledger as it is now into a new SQLite file, compacted, while work goes on.
     ///
     /// Errors: `Conflict` when something is already at `copy`, `Capacity` where there is no room.
     pub async fn backup(&self, copy: &Path) -> Result<()> {
         self.fold_jots().await?;
-        backup::backup(&self.reader.target, copy).await
+        backup::backup(self, copy).await
     }
 
     /// Brings what is jotted into the tables, where this process writes them.
@@ -90,12 +105,25 @@ impl SqlLedger {
         check::check(&self.reader.target).await
     }
 
-    /// Rewrites the file without the room that it does not need any more; forgets nothing. Nobody may use it
+    /// Rewrites the ledger without the room that it does not need any more; forgets nothing. Nobody may use it
     /// meanwhile, and it needs as much room again while it works.
     ///
-    /// Errors: those of [`SqlLedger::open`], and `NotFound` where there is none.
-    pub async fn compact(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Compacted> {
-        compact::compact(path.as_ref(), options).await
+    /// Errors: those of [`SqlLedger::open_at`], and `NotFound` where there is none.
+    pub async fn compact(place: Place, options: LedgerOptions) -> Result<Compacted> {
+        compact::compact(place, options).await
+    }
+
+    /// Copies everything to another place, whichever database it is in there. Nobody may use the ledger meanwhile, so
+    /// that nothing is missing from the copy. Interrupted, it is begun again by the same call: until then nobody opens
+    /// what is there. The copy keeps the ledger's name, so that reviewed plans and exports go on; go on with one of both.
+    ///
+    /// Errors: those of [`SqlLedger::open_at`] for both, `NotFound` where there is nothing to copy, `Conflict` where a
+    /// ledger is already, `Integrity` when less arrived than was sent.
+    pub async fn copy(from: Place, to: Place, options: LedgerOptions) -> Result<Counts> {
+        let ledger = open::open_existing(from, options.clone()).await?;
+        let copied = ledger.copy_to(to, options).await;
+        ledger.close().await?;
+        copied
     }
 
     pub(crate) fn reading(target: Target, pool: AnyPool) -> Self {
@@ -129,7 +157,7 @@ impl SqlLedger {
     fn writer(&self) -> Result<&WriterHandle> {
         self.writer.as_ref().ok_or_else(|| {
             Error::new(Kind::Unsupported, "the ledger is opened for reading only")
-                .with_context("ledger", self.file().display())
+                .with_context("ledger", self.place())
         })
     }
 

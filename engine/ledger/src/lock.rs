@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use windlass_core::{Error, Kind, Result};
 
+use crate::open::Target;
+
 /// How often a lock that another process holds is tried.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
@@ -22,6 +24,19 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock of a ledger as its options say. A server's has one too: its scratch files are on this machine.
+    pub(crate) async fn of(target: &Target) -> Result<Lock> {
+        let (ledger, wait) = (target.place.beside().to_owned(), target.options.lock_wait);
+        let taking = tokio::task::spawn_blocking(move || Lock::take(&ledger, wait));
+        taking.await.map_err(|error| {
+            Error::new(
+                Kind::Unexpected,
+                "taking the ledger's lock ended abnormally",
+            )
+            .with_source(error)
+        })?
+    }
+
     /// Takes the lock of a ledger, waiting up to `wait`. Blocks the thread.
     ///
     /// Errors: `Conflict` when another process keeps it, `Config` when the folder cannot be written.

@@ -9,7 +9,8 @@ use serde::Serialize;
 use windlass_core::{CallCount, Digests, Note, Noted, Part, RunId, RunOrigin, StepId, Tally};
 
 use crate::error::Failure;
-use crate::rows::{Columns, json, set, signed};
+use crate::rows::{Set, json, set, signed};
+use crate::statement::values;
 use crate::write::{Answer, no_run};
 use crate::writer::Transaction;
 
@@ -43,13 +44,14 @@ pub(crate) const FORGET_PARTS: &str =
 pub(crate) const FORGET_INTENTS: &str =
     "DELETE FROM intent WHERE step IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
-const FOLDED: &str = "UPDATE jots SET folded = MAX(folded, $1)";
+const FOLDED: &str = "UPDATE jots SET folded = CASE WHEN folded < $1 THEN $1 ELSE folded END";
 
 // Counts end where numbers do.
 const COUNT_CALLS: &str = "INSERT INTO call_count (account, month, calls) \
      SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT) FROM jsonb_each($1) WHERE true \
-     ON CONFLICT (account, month) DO UPDATE SET calls = excluded.calls + \
-     MIN(call_count.calls, 9223372036854775807 - excluded.calls) \
+     ON CONFLICT (account, month) DO UPDATE SET calls = \
+     CASE WHEN call_count.calls > 9223372036854775807 - excluded.calls THEN 9223372036854775807 \
+     ELSE call_count.calls + excluded.calls END \
      RETURNING account, month, calls";
 
 const PLANNED: &str = "UPDATE run SET unchanged_assets = $2, unchanged_bytes = $3, origin = $4 \
@@ -93,10 +95,7 @@ pub(crate) async fn fold(
 ) -> Result<(), Failure> {
     let notes: Vec<&Note> = notes.iter().collect();
     note(transaction, &notes, Fence::HeldLast).await?;
-    sqlx::query(FOLDED)
-        .bind(signed(through)?)
-        .execute(&mut *transaction.connection)
-        .await?;
+    transaction.run(FOLDED, values![signed(through)?]).await?;
     Ok(())
 }
 
@@ -111,15 +110,9 @@ async fn current(
     steps.dedup();
     let mut current = BTreeMap::new();
     for part in steps.chunks(ROWS_A_STATEMENT) {
-        let rows = sqlx::query(HELD)
-            .bind(set(part)?)
-            .fetch_all(&mut *transaction.connection)
-            .await?;
+        let rows = transaction.rows(HELD, values![set(part)?]).await?;
         for row in &rows {
-            let columns = Columns {
-                file: &transaction.target.file,
-                row,
-            };
+            let columns = transaction.columns(row);
             let held = fence == Fence::HeldLast || columns.text("state")? == "leased";
             if held {
                 current.insert(StepId(columns.number("id")?), columns.number("attempt")?);
@@ -182,10 +175,7 @@ async fn make(transaction: &mut Transaction<'_>, changes: &Changes<'_>) -> Resul
         (KEEP_INTENTS, intent_rows(changes, transaction.now)?),
     ] {
         for rows in rows {
-            sqlx::query(statement)
-                .bind(rows)
-                .execute(&mut *transaction.connection)
-                .await?;
+            transaction.run(statement, values![rows]).await?;
         }
     }
     Ok(())
@@ -193,21 +183,21 @@ async fn make(transaction: &mut Transaction<'_>, changes: &Changes<'_>) -> Resul
 
 type Changes<'a> = BTreeMap<StepId, Change<'a>>;
 
-fn session_rows(changes: &Changes<'_>, now: i64) -> windlass_core::Result<Vec<String>> {
+fn session_rows(changes: &Changes<'_>, now: i64) -> windlass_core::Result<Vec<Set>> {
     sets(changes.iter().filter_map(|(step, change)| {
         let session = change.session?;
         Some((step, session, now))
     }))
 }
 
-fn part_rows(changes: &Changes<'_>) -> windlass_core::Result<Vec<String>> {
+fn part_rows(changes: &Changes<'_>) -> windlass_core::Result<Vec<Set>> {
     sets(changes.iter().flat_map(|(step, change)| {
         let parts = change.parts.values();
         parts.map(move |part| (step, part.offset, part.length, hex::encode(&part.digest)))
     }))
 }
 
-fn intent_rows(changes: &Changes<'_>, now: i64) -> windlass_core::Result<Vec<String>> {
+fn intent_rows(changes: &Changes<'_>, now: i64) -> windlass_core::Result<Vec<Set>> {
     sets(changes.iter().filter_map(|(step, change)| {
         let digests = change.intent?;
         Some((
@@ -221,7 +211,7 @@ fn intent_rows(changes: &Changes<'_>, now: i64) -> windlass_core::Result<Vec<Str
 }
 
 /// Rows as statements take them, a thousand each.
-fn sets<T: Serialize>(rows: impl Iterator<Item = T>) -> windlass_core::Result<Vec<String>> {
+fn sets<T: Serialize>(rows: impl Iterator<Item = T>) -> windlass_core::Result<Vec<Set>> {
     let mut sets = Vec::new();
     let mut rows = rows.peekable();
     while rows.peek().is_some() {
@@ -250,10 +240,7 @@ async fn forget(
     if steps.is_empty() {
         return Ok(());
     }
-    sqlx::query(statement)
-        .bind(set(steps)?)
-        .execute(&mut *transaction.connection)
-        .await?;
+    transaction.run(statement, values![set(steps)?]).await?;
     Ok(())
 }
 
@@ -270,16 +257,10 @@ pub(crate) async fn count_calls(
         after.push(*sum);
     }
     let rows: Vec<_> = sums.iter().map(|((a, m), calls)| (a, m, calls)).collect();
-    let returned = sqlx::query(COUNT_CALLS)
-        .bind(set(&rows)?)
-        .fetch_all(&mut *transaction.connection)
-        .await?;
+    let returned = transaction.rows(COUNT_CALLS, values![set(&rows)?]).await?;
     let mut totals = BTreeMap::new();
     for row in &returned {
-        let columns = Columns {
-            file: &transaction.target.file,
-            row,
-        };
+        let columns = transaction.columns(row);
         let key = (columns.text("account")?, columns.text("month")?);
         totals.insert(key, columns.number("calls")?);
     }
@@ -303,12 +284,16 @@ pub(crate) async fn set_planned(
     unchanged: &Tally,
     origin: &RunOrigin,
 ) -> Result<Answer, Failure> {
-    let row = sqlx::query(PLANNED)
-        .bind(run.to_string())
-        .bind(signed(unchanged.steps)?)
-        .bind(signed(unchanged.bytes)?)
-        .bind(json(origin)?)
-        .fetch_optional(&mut *transaction.connection)
+    let row = transaction
+        .row(
+            PLANNED,
+            values![
+                run.to_string(),
+                signed(unchanged.steps)?,
+                signed(unchanged.bytes)?,
+                json(origin)?
+            ],
+        )
         .await?;
     match row {
         Some(_) => Ok(Answer::Unit),

@@ -12,11 +12,11 @@ pub struct LedgerOptions {
     pub clock: Arc<dyn Clock>,
     /// Opens an existing ledger for reading, beside the process that writes it. Writing calls fail.
     pub read_only: bool,
-    /// How long to wait for another process to let go of the file.
+    /// How long to wait for another process to let go of the ledger.
     pub lock_wait: Duration,
     /// How many lost leases a step survives; at least 1.
     pub lost_leases_max: u32,
-    /// How large the file may grow; `None` leaves it to the disk.
+    /// How large the file may grow; `None` leaves it to the disk. A server's database is not limited.
     pub file_bytes_max: Option<ByteSize>,
     /// A file up to this size is checked from end to end when it is opened.
     pub check_bytes_max: ByteSize,
@@ -27,6 +27,8 @@ pub struct LedgerOptions {
     pub jots_bytes_max: ByteSize,
     /// How many reads run at the same time.
     pub readers: u32,
+    /// How long a database server that goes away is waited for, such as while it starts again or another takes over.
+    pub server_wait: Duration,
 }
 
 impl Default for LedgerOptions {
@@ -43,6 +45,7 @@ impl Default for LedgerOptions {
             cache: ByteSize::mib(32),
             jots_bytes_max: ByteSize::mib(32),
             readers: 4,
+            server_wait: Duration::from_secs(120),
         }
     }
 }

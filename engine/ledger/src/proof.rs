@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::any::AnyRow;
 use windlass_core::{
     AssetId, AssetPath, CustodyEvent, CustodyRecord, Error, FactsWanted, Kind, Placement,
     ReasonCount, Result, Revision, RunFacts, RunId, RunRecord, Slice, StepId, StepRecord,
 };
 
 use crate::error::nonsense;
-use crate::read::{KEYS_A_STATEMENT, RUN_COLUMNS, Reader};
+use crate::read::{KEYS_A_STATEMENT, Reader, run_columns};
 use crate::rows::{Columns, evidence_of_word, set};
+use crate::statement::values;
+
+const RUN: &str = concat!("SELECT key, ", run_columns!(), " FROM run WHERE id = $1");
 
 const ID: &str = "SELECT id FROM identity";
 
@@ -76,8 +78,8 @@ pub(crate) const PLACED_AS: &str = "SELECT wanted.key AS position, flow, source,
 
 impl Reader {
     pub(crate) async fn id(&self) -> Result<String> {
-        let row = sqlx::query(ID).fetch_one(&self.pool).await;
-        self.columns(&self.told(row)?).text("id")
+        let row = self.one(ID, values![]).await?;
+        self.columns(&row).text("id")
     }
 
     pub(crate) async fn run(&self, run: RunId) -> Result<Option<RunRecord>> {
@@ -86,12 +88,8 @@ impl Reader {
 
     /// A run with the number that other tables know it by.
     async fn find_run(&self, run: RunId) -> Result<Option<(i64, RunRecord)>> {
-        let sql = sqlx::AssertSqlSafe(format!("SELECT key, {RUN_COLUMNS} FROM run WHERE id = $1"));
-        let row = sqlx::query(sql)
-            .bind(run.to_string())
-            .fetch_optional(&self.pool)
-            .await;
-        let Some(row) = self.told(row)? else {
+        let row = self.row(RUN, values![run.to_string()]).await?;
+        let Some(row) = row else {
             return Ok(None);
         };
         let columns = self.columns(&row);
@@ -103,12 +101,9 @@ impl Reader {
         run: RunId,
         path: &AssetPath,
     ) -> Result<Vec<(StepRecord, String)>> {
-        let rows = sqlx::query(STEPS_AT)
-            .bind(run.to_string())
-            .bind(path.as_str().to_owned())
-            .fetch_all(&self.pool)
-            .await;
-        let rows = self.told(rows)?;
+        let rows = self
+            .rows(STEPS_AT, values![run.to_string(), path.as_str()])
+            .await?;
         let both = |row| {
             let columns = self.columns(row);
             Ok((columns.step_record()?, columns.text("payload")?))
@@ -124,23 +119,20 @@ impl Reader {
             ));
         };
         let mut facts = RunFacts::default();
-        let rows = sqlx::query(PROVED).bind(key).fetch_all(&self.pool).await;
-        for row in &self.told(rows)? {
+        let rows = self.rows(PROVED, values![key]).await?;
+        for row in &rows {
             let columns = self.columns(row);
             let evidence = columns.word("evidence", evidence_of_word)?;
             facts.proved.insert(evidence, columns.size("steps")?);
         }
         self.add_slices(&mut facts, key, &record, wanted).await?;
-        let rows = sqlx::query(SLOWEST)
-            .bind(key)
-            .bind(i64::from(wanted.slowest))
-            .fetch_all(&self.pool)
-            .await;
-        for row in &self.told(rows)? {
+        let rows = self
+            .rows(SLOWEST, values![key, i64::from(wanted.slowest)])
+            .await?;
+        for row in &rows {
             facts.slowest.push(self.columns(row).step_record()?);
         }
-        let rows = sqlx::query(REASONS).bind(key).fetch_all(&self.pool).await;
-        let rows = self.told(rows)?;
+        let rows = self.rows(REASONS, values![key]).await?;
         let most = wanted.reasons as usize;
         facts.more_reasons = rows.len().saturating_sub(most) as u64;
         for row in rows.iter().take(most) {
@@ -156,21 +148,25 @@ impl Reader {
         record: &RunRecord,
         wanted: FactsWanted,
     ) -> Result<()> {
-        let row = sqlx::query(LAST_DONE).bind(key).fetch_one(&self.pool).await;
-        let last = self.columns(&self.told(row)?).maybe_number("at")?;
+        let row = self.one(LAST_DONE, values![key]).await?;
+        let last = self.columns(&row).maybe_number("at")?;
         let started = record.started.as_millisecond();
         let lasted = last.map_or(0, |last| last.saturating_sub(started).max(0));
         let lasted = u64::try_from(lasted).unwrap_or(0);
         facts.slice_ms = (lasted + 1)
             .div_ceil(u64::from(wanted.slices.max(1)))
             .max(1);
-        let rows = sqlx::query(SLICES)
-            .bind(key)
-            .bind(started)
-            .bind(i64::try_from(facts.slice_ms).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await;
-        for row in &self.told(rows)? {
+        let rows = self
+            .rows(
+                SLICES,
+                values![
+                    key,
+                    started,
+                    i64::try_from(facts.slice_ms).unwrap_or(i64::MAX)
+                ],
+            )
+            .await?;
+        for row in &rows {
             let columns = self.columns(row);
             facts.slices.push(Slice {
                 from_ms: columns.size("slice")? * facts.slice_ms,
@@ -188,25 +184,19 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<CustodyRecord>> {
         let after = after.unwrap_or(i64::MIN);
-        let query = match run {
-            Some(run) => sqlx::query(CUSTODY_OF_RUN)
-                .bind(after)
-                .bind(run.to_string()),
-            None => sqlx::query(CUSTODY).bind(after),
+        let limit = i64::from(limit);
+        let rows = match run {
+            Some(run) => self.rows(CUSTODY_OF_RUN, values![after, run.to_string(), limit]),
+            None => self.rows(CUSTODY, values![after, limit]),
         };
-        let rows = query.bind(i64::from(limit)).fetch_all(&self.pool).await;
-        let rows = self.told(rows)?;
+        let rows = rows.await?;
         rows.iter()
             .map(|row| custody_record(&self.columns(row)))
             .collect()
     }
 
     pub(crate) async fn attempts(&self, step: StepId) -> Result<Vec<CustodyRecord>> {
-        let rows = sqlx::query(ATTEMPTS)
-            .bind(step.0)
-            .fetch_all(&self.pool)
-            .await;
-        let rows = self.told(rows)?;
+        let rows = self.rows(ATTEMPTS, values![step.0]).await?;
         rows.iter()
             .map(|row| custody_record(&self.columns(row)))
             .collect()
@@ -220,14 +210,17 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<Placement>> {
         // No id is empty.
-        let rows = sqlx::query(PLACEMENTS_AFTER)
-            .bind(flow.to_owned())
-            .bind(source.to_owned())
-            .bind(after.map_or("", AssetId::as_str).to_owned())
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await;
-        let rows = self.told(rows)?;
+        let rows = self
+            .rows(
+                PLACEMENTS_AFTER,
+                values![
+                    flow,
+                    source,
+                    after.map_or("", AssetId::as_str),
+                    i64::from(limit)
+                ],
+            )
+            .await?;
         rows.iter()
             .map(|row| self.columns(row).placement())
             .collect()
@@ -243,13 +236,9 @@ impl Reader {
             .chunks(KEYS_A_STATEMENT)
             .zip(found.chunks_mut(KEYS_A_STATEMENT))
         {
-            let rows: Result<Vec<AnyRow>, _> = sqlx::query(PLACED_AS)
-                .bind(sink.to_owned())
-                .bind(set(part)?)
-                .fetch_all(&self.pool)
-                .await;
+            let rows = self.rows(PLACED_AS, values![sink, set(part)?]).await?;
             let mut by_position: BTreeMap<usize, Vec<Placement>> = BTreeMap::new();
-            for row in &self.told(rows)? {
+            for row in &rows {
                 let columns = self.columns(row);
                 let position = usize::try_from(columns.number("position")?).unwrap_or(usize::MAX);
                 by_position
@@ -282,9 +271,9 @@ fn reason_count(columns: &Columns<'_>) -> Result<ReasonCount> {
 fn custody_record(columns: &Columns<'_>) -> Result<CustodyRecord> {
     let evidence = match columns.maybe_text("evidence")? {
         None => None,
-        Some(word) => {
-            Some(evidence_of_word(&word).ok_or_else(|| nonsense(columns.file, "evidence", &word))?)
-        }
+        Some(word) => Some(
+            evidence_of_word(&word).ok_or_else(|| nonsense(columns.ledger, "evidence", &word))?,
+        ),
     };
     Ok(CustodyRecord {
         id: columns.number("id")?,

@@ -3,25 +3,35 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool};
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, ContentHash, ContentRecord, Cursor, Hold, Placement, Result,
     RunId, RunRecord, Sharing, StepId, StepRecord, StepState, Tally, Unfinished,
 };
 
-use crate::error::explain;
-use crate::open::Target;
-use crate::rows::{Columns, set};
+use crate::error::{Failure, explain};
+use crate::open::{Patience, Target};
+use crate::place::Database;
+use crate::rows::{Columns, Set, set};
+use crate::statement::{Bound, query, values};
 
 /// How many keys one statement looks up: bounds the JSON text that SQLite spreads.
 pub(crate) const KEYS_A_STATEMENT: usize = 1_000;
 
 /// What a run's record is read from.
-pub(crate) const RUN_COLUMNS: &str =
-    "id, flow, state, started, finished, unchanged_assets, unchanged_bytes, origin";
+macro_rules! run_columns {
+    () => {
+        "id, flow, state, started, finished, unchanged_assets, unchanged_bytes, origin"
+    };
+}
+pub(crate) use run_columns;
 
-const RUNS: &str = "SELECT id, flow, state, started, finished, unchanged_assets, unchanged_bytes, origin \
-     FROM run WHERE ($1 IS NULL OR flow = $1) ORDER BY key DESC LIMIT $2";
+const RUNS: &str = concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM run WHERE ($1 IS NULL OR flow = $1) ORDER BY key DESC LIMIT $2"
+);
 
 pub(crate) const NEXT_DUE: &str = "SELECT MIN(due) AS due FROM step WHERE state = 'open' AND run = \
      (SELECT key FROM run WHERE id = $1 AND state NOT IN ('planning', 'abandoned'))";
@@ -53,7 +63,7 @@ pub(crate) const CHANGED: &str = "SELECT wanted.key AS position FROM jsonb_each(
      WHERE owner.sink = placement.sink AND owner.sink_asset = placement.sink_asset AND owner.linked = 0)))";
 
 pub(crate) const SHARING: &str = "SELECT wanted.key AS position, collection, COUNT(*) AS files, \
-     MAX(1 - linked) AS owned, MIN(flow || char(1) || source || char(1) || source_asset) AS first \
+     MAX(1 - linked) AS owned, MIN(flow || '\u{1}' || source || '\u{1}' || source_asset) AS first \
      FROM json_each($2) AS wanted CROSS JOIN placement \
      WHERE sink = $1 AND sink_asset = wanted.value GROUP BY wanted.key, collection";
 
@@ -63,20 +73,20 @@ pub(crate) const HOLDING: &str = "SELECT wanted.key AS position, flow, source, s
      evidence, size, blake3, content_hash, draft_digest, collection, linked \
      FROM jsonb_each($2) AS wanted CROSS JOIN placement \
      WHERE placement.rowid = (SELECT rowid FROM placement AS held WHERE held.sink = $1 \
-     AND held.size = wanted.value->>0 AND held.content_hash = unhex(wanted.value->>1) \
+     AND held.size = CAST(wanted.value->>0 AS BIGINT) AND held.content_hash = unhex(wanted.value->>1) \
      ORDER BY held.step DESC LIMIT 1)";
 
 pub(crate) const HOLDS_SIZE: &str = "SELECT wanted.key AS position FROM json_each($2) AS wanted \
-     WHERE EXISTS (SELECT 1 FROM placement WHERE sink = $1 AND size = wanted.value)";
+     WHERE EXISTS (SELECT 1 FROM placement WHERE sink = $1 AND size = CAST(wanted.value AS BIGINT))";
 
 pub(crate) const SESSIONS: &str = "SELECT wanted.key AS position, session \
-     FROM json_each($1) AS wanted CROSS JOIN upload_session WHERE step = wanted.value";
+     FROM json_each($1) AS wanted CROSS JOIN upload_session WHERE step = CAST(wanted.value AS BIGINT)";
 
 pub(crate) const PARTS: &str = "SELECT wanted.key AS position, start, length, digest \
-     FROM json_each($1) AS wanted CROSS JOIN part WHERE step = wanted.value";
+     FROM json_each($1) AS wanted CROSS JOIN part WHERE step = CAST(wanted.value AS BIGINT)";
 
 pub(crate) const INTENTS: &str = "SELECT wanted.key AS position, size, blake3, content_hash \
-     FROM json_each($1) AS wanted CROSS JOIN intent WHERE step = wanted.value";
+     FROM json_each($1) AS wanted CROSS JOIN intent WHERE step = CAST(wanted.value AS BIGINT)";
 
 pub(crate) const HOLDS: &str = "SELECT wanted.key AS position, flow, source, source_asset, \
      source_revision, draft_digest, reason, at FROM json_each($3) AS wanted CROSS JOIN hold \
@@ -93,23 +103,14 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) async fn runs(&self, flow: Option<&str>, limit: u32) -> Result<Vec<RunRecord>> {
-        let rows = sqlx::query(RUNS)
-            .bind(flow.map(str::to_owned))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await;
-        let rows = self.told(rows)?;
+        let rows = self.rows(RUNS, values![flow, i64::from(limit)]).await?;
         rows.iter()
             .map(|row| self.columns(row).run_record())
             .collect()
     }
 
     pub(crate) async fn next_due(&self, run: RunId) -> Result<Option<Duration>> {
-        let row = sqlx::query(NEXT_DUE)
-            .bind(run.to_string())
-            .fetch_one(&self.pool)
-            .await;
-        let row = self.told(row)?;
+        let row = self.one(NEXT_DUE, values![run.to_string()]).await?;
         let due = self.columns(&row).maybe_number("due")?;
         let now = self.target.now_ms();
         // A due time that has passed is a negative wait: due now.
@@ -123,25 +124,25 @@ impl Reader {
         after: Option<StepId>,
         limit: u32,
     ) -> Result<Vec<StepRecord>> {
-        let rows = sqlx::query(STEPS)
-            .bind(run.to_string())
-            .bind(after.map_or(i64::MIN, |step| step.0))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await;
-        let rows = self.told(rows)?;
+        let rows = self
+            .rows(
+                STEPS,
+                values![
+                    run.to_string(),
+                    after.map_or(i64::MIN, |step| step.0),
+                    i64::from(limit)
+                ],
+            )
+            .await?;
         rows.iter()
             .map(|row| self.columns(row).step_record())
             .collect()
     }
 
     pub(crate) async fn tally(&self, run: RunId) -> Result<Vec<(StepState, Action, Tally)>> {
-        let rows = sqlx::query(TALLY)
-            .bind(run.to_string())
-            .fetch_all(&self.pool)
-            .await;
+        let rows = self.rows(TALLY, values![run.to_string()]).await?;
         let mut tallies = Vec::new();
-        for row in self.told(rows)? {
+        for row in rows {
             let columns = self.columns(&row);
             let tally = Tally {
                 steps: columns.size("steps")?,
@@ -160,11 +161,7 @@ impl Reader {
     ) -> Result<Vec<Option<ContentRecord>>> {
         let mut found = Vec::with_capacity(hashes.len());
         for part in hashes.chunks(KEYS_A_STATEMENT) {
-            let rows = sqlx::query(CONTENTS)
-                .bind(set(part)?)
-                .fetch_all(&self.pool)
-                .await;
-            let records = self.told(rows)?;
+            let records = self.rows(CONTENTS, values![set(part)?]).await?;
             self.in_order(&mut found, part.len(), &records, |row| row.content_record())?;
         }
         Ok(found)
@@ -183,13 +180,9 @@ impl Reader {
     pub(crate) async fn sharing(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Sharing>> {
         let mut all = Vec::with_capacity(assets.len());
         for part in assets.chunks(KEYS_A_STATEMENT) {
-            let rows = sqlx::query(SHARING)
-                .bind(sink.to_owned())
-                .bind(set(part)?)
-                .fetch_all(&self.pool)
-                .await;
+            let rows = self.rows(SHARING, values![sink, set(part)?]).await?;
             let mut found = vec![Sharing::default(); part.len()];
-            for row in &self.told(rows)? {
+            for row in &rows {
                 let columns = self.columns(row);
                 let position = usize::try_from(columns.number("position")?).unwrap_or(usize::MAX);
                 let Some(sharing) = found.get_mut(position) else {
@@ -217,12 +210,7 @@ impl Reader {
     ) -> Result<Vec<Option<Placement>>> {
         let mut found = Vec::with_capacity(contents.len());
         for part in contents.chunks(KEYS_A_STATEMENT) {
-            let rows = sqlx::query(HOLDING)
-                .bind(sink.to_owned())
-                .bind(set(part)?)
-                .fetch_all(&self.pool)
-                .await;
-            let rows = self.told(rows)?;
+            let rows = self.rows(HOLDING, values![sink, set(part)?]).await?;
             self.in_order(&mut found, part.len(), &rows, |row| row.placement())?;
         }
         Ok(found)
@@ -231,12 +219,7 @@ impl Reader {
     pub(crate) async fn holds_size(&self, sink: &str, sizes: &[u64]) -> Result<Vec<bool>> {
         let mut found = Vec::with_capacity(sizes.len());
         for part in sizes.chunks(KEYS_A_STATEMENT) {
-            let rows = sqlx::query(HOLDS_SIZE)
-                .bind(sink.to_owned())
-                .bind(set(part)?)
-                .fetch_all(&self.pool)
-                .await;
-            let rows = self.told(rows)?;
+            let rows = self.rows(HOLDS_SIZE, values![sink, set(part)?]).await?;
             let mut held = Vec::with_capacity(part.len());
             self.in_order(&mut held, part.len(), &rows, |_| Ok(()))?;
             found.extend(held.iter().map(Option::is_some));
@@ -273,14 +256,11 @@ impl Reader {
             .iter()
             .map(|asset| (&asset.id, &asset.revision, &asset.path))
             .collect();
-        let rows = sqlx::query(CHANGED)
-            .bind(flow.to_owned())
-            .bind(source.to_owned())
-            .bind(set(&wanted)?)
-            .fetch_all(&self.pool)
-            .await;
+        let rows = self
+            .rows(CHANGED, values![flow, source, set(&wanted)?])
+            .await?;
         let mut same = vec![true; part.len()];
-        for row in &self.told(rows)? {
+        for row in &rows {
             let position = self.columns(row).number("position")?;
             let position = usize::try_from(position).unwrap_or(usize::MAX);
             if let Some(changed) = same.get_mut(position) {
@@ -291,10 +271,25 @@ impl Reader {
     }
 
     pub(crate) async fn unfinished(&self, steps: &[StepId]) -> Result<Vec<Unfinished>> {
+        let mut patience = Patience::new(&self.target);
+        loop {
+            match self.unfinished_now(steps).await {
+                Err(Failure::Database(error)) if patience.waits_after(&error).await => {}
+                Err(Failure::Database(error)) => return self.told(Err(error)),
+                Err(
+                    Failure::Refused(error) | Failure::Broken(error) | Failure::Undecided(error),
+                ) => {
+                    return Err(error);
+                }
+                Ok(found) => return Ok(found),
+            }
+        }
+    }
+
+    async fn unfinished_now(&self, steps: &[StepId]) -> Result<Vec<Unfinished>, Failure> {
         let mut found = vec![Unfinished::default(); steps.len()];
         // One snapshot: parts of one session must not meet the name of another.
-        let snapshot = self.pool.begin().await;
-        let mut snapshot = self.told(snapshot)?;
+        let mut snapshot = self.pool.begin_with(self.target.snapshot()).await?;
         for (part, found) in steps
             .chunks(KEYS_A_STATEMENT)
             .zip(found.chunks_mut(KEYS_A_STATEMENT))
@@ -322,7 +317,7 @@ impl Reader {
             })
             .await?;
         }
-        self.told(snapshot.commit().await)?;
+        snapshot.commit().await?;
         for unfinished in &mut found {
             // As the table is ordered; sorting what is sorted costs one look.
             unfinished.parts.sort_by_key(|part| part.offset);
@@ -337,14 +332,17 @@ impl Reader {
         &self,
         connection: &mut AnyConnection,
         statement: &'static str,
-        wanted: &str,
+        wanted: &Set,
         found: &mut [T],
         take: impl Fn(&Columns<'_>, &mut T) -> Result<()>,
-    ) -> Result<()> {
-        let mut rows = sqlx::query(statement)
-            .bind(wanted.to_owned())
-            .fetch(connection);
-        while let Some(row) = self.told(rows.try_next().await)? {
+    ) -> Result<(), Failure> {
+        let query = query(
+            self.target.place.database(),
+            statement,
+            values![wanted.clone()],
+        );
+        let mut rows = query.fetch(connection);
+        while let Some(row) = rows.try_next().await? {
             let columns = self.columns(&row);
             let position = usize::try_from(columns.number("position")?).unwrap_or(usize::MAX);
             if let Some(slot) = found.get_mut(position) {
@@ -374,24 +372,17 @@ impl Reader {
     ) -> Result<Vec<Option<T>>> {
         let mut found = Vec::with_capacity(assets.len());
         for part in assets.chunks(KEYS_A_STATEMENT) {
-            let rows = sqlx::query(statement)
-                .bind(flow.to_owned())
-                .bind(source.to_owned())
-                .bind(set(part)?)
-                .fetch_all(&self.pool)
-                .await;
-            let rows = self.told(rows)?;
+            let rows = self
+                .rows(statement, values![flow, source, set(part)?])
+                .await?;
             self.in_order(&mut found, part.len(), &rows, &decode)?;
         }
         Ok(found)
     }
 
     pub(crate) async fn cursor(&self, name: &str) -> Result<Option<Cursor>> {
-        let row = sqlx::query(CURSOR)
-            .bind(name.to_owned())
-            .fetch_optional(&self.pool)
-            .await;
-        match self.told(row)? {
+        let row = self.row(CURSOR, values![name]).await?;
+        match row {
             None => Ok(None),
             Some(row) => Ok(Some(Cursor::new(self.columns(&row).text("value")?))),
         }
@@ -402,7 +393,7 @@ impl Reader {
         &self,
         found: &mut Vec<Option<T>>,
         count: usize,
-        rows: &[sqlx::any::AnyRow],
+        rows: &[AnyRow],
         decode: impl Fn(&Columns<'_>) -> Result<T>,
     ) -> Result<()> {
         let start = found.len();
@@ -417,14 +408,45 @@ impl Reader {
         Ok(())
     }
 
-    pub(crate) fn columns<'a>(&'a self, row: &'a sqlx::any::AnyRow) -> Columns<'a> {
+    /// The rows that a statement answers; a server that goes away is waited for.
+    pub(crate) async fn rows(&self, sql: &'static str, values: Vec<Bound>) -> Result<Vec<AnyRow>> {
+        let database = self.target.place.database();
+        if database == Database::Sqlite {
+            return self.told(query(database, sql, values).fetch_all(&self.pool).await);
+        }
+        let mut patience = Patience::new(&self.target);
+        loop {
+            let query = query(database, sql, values.clone());
+            match query.fetch_all(&self.pool).await {
+                Err(error) if patience.waits_after(&error).await => {}
+                rows => return self.told(rows),
+            }
+        }
+    }
+
+    /// The one row that a statement answers, if any.
+    pub(crate) async fn row(
+        &self,
+        sql: &'static str,
+        values: Vec<Bound>,
+    ) -> Result<Option<AnyRow>> {
+        Ok(self.rows(sql, values).await?.into_iter().next())
+    }
+
+    /// The one row that a statement always answers.
+    pub(crate) async fn one(&self, sql: &'static str, values: Vec<Bound>) -> Result<AnyRow> {
+        let row = self.row(sql, values).await?;
+        self.told(row.ok_or(sqlx::Error::RowNotFound))
+    }
+
+    pub(crate) fn columns<'a>(&'a self, row: &'a AnyRow) -> Columns<'a> {
         Columns {
-            file: &self.target.file,
+            ledger: &self.target.place,
             row,
         }
     }
 
-    pub(crate) fn told<T>(&self, result: Result<T, sqlx::Error>) -> Result<T> {
-        result.map_err(|error| explain(&self.target.file, "read", error))
+    fn told<T>(&self, result: Result<T, sqlx::Error>) -> Result<T> {
+        result.map_err(|error| explain(&self.target.place, "read", error))
     }
 }

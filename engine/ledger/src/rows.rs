@@ -3,8 +3,6 @@
 //! A set travels as one JSON text and is spread by `json_each` inside the statement, or by `jsonb_each` where its
 //! elements have members: those stay parsed until each member was taken. Digests travel as hex and become blobs there.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,10 +15,22 @@ use windlass_core::{
 };
 
 use crate::error::{explain, nonsense};
+use crate::place::{Database, Place};
+use crate::statement::with_nul;
+
+/// Rows as the JSON that `json_each` spreads.
+#[derive(Clone, Debug)]
+pub(crate) struct Set(String);
+
+impl Set {
+    pub(crate) fn into_json(self) -> String {
+        self.0
+    }
+}
 
 /// A set as `json_each` spreads it.
-pub(crate) fn set<T: Serialize>(rows: &[T]) -> Result<String> {
-    json(rows)
+pub(crate) fn set<T: Serialize>(rows: &[T]) -> Result<Set> {
+    json(rows).map(Set)
 }
 
 /// A value as a column holds it as JSON.
@@ -40,19 +50,24 @@ pub(crate) fn signed(size: u64) -> Result<i64> {
     })
 }
 
-/// Reads columns of one row; errors name the file.
+/// Reads columns of one row; errors name the ledger.
 pub(crate) struct Columns<'a> {
-    pub(crate) file: &'a Path,
+    pub(crate) ledger: &'a Place,
     pub(crate) row: &'a AnyRow,
 }
 
 impl Columns<'_> {
     pub(crate) fn text(&self, column: &str) -> Result<String> {
-        self.told(self.row.try_get(column))
+        let text = self.maybe_text(column)?;
+        text.ok_or_else(|| nonsense(self.ledger, column, "nothing"))
     }
 
     pub(crate) fn maybe_text(&self, column: &str) -> Result<Option<String>> {
-        self.told(self.row.try_get(column))
+        let text: Option<String> = self.told(self.row.try_get(column))?;
+        Ok(match self.ledger.database() {
+            Database::Sqlite => text,
+            Database::Postgres => text.map(|text| with_nul(&text).into_owned()),
+        })
     }
 
     pub(crate) fn number(&self, column: &str) -> Result<i64> {
@@ -66,13 +81,13 @@ impl Columns<'_> {
     /// A count or size: never negative.
     pub(crate) fn size(&self, column: &str) -> Result<u64> {
         let number = self.number(column)?;
-        u64::try_from(number).map_err(|_| nonsense(self.file, column, &number.to_string()))
+        u64::try_from(number).map_err(|_| nonsense(self.ledger, column, &number.to_string()))
     }
 
     pub(crate) fn maybe_size(&self, column: &str) -> Result<Option<u64>> {
         let number = self.maybe_number(column)?;
         let size = |number: i64| {
-            u64::try_from(number).map_err(|_| nonsense(self.file, column, &number.to_string()))
+            u64::try_from(number).map_err(|_| nonsense(self.ledger, column, &number.to_string()))
         };
         number.map(size).transpose()
     }
@@ -84,12 +99,12 @@ impl Columns<'_> {
         };
         let length = bytes.len();
         let exact = bytes.try_into().map(Some);
-        exact.map_err(|_| nonsense(self.file, column, &format!("{length} bytes")))
+        exact.map_err(|_| nonsense(self.ledger, column, &format!("{length} bytes")))
     }
 
     pub(crate) fn blake3(&self, column: &str) -> Result<Blake3> {
         let bytes = self.blob(column)?;
-        let bytes = bytes.ok_or_else(|| nonsense(self.file, column, "nothing"))?;
+        let bytes = bytes.ok_or_else(|| nonsense(self.ledger, column, "nothing"))?;
         Ok(Blake3(bytes))
     }
 
@@ -103,13 +118,13 @@ impl Columns<'_> {
 
     pub(crate) fn instant(&self, column: &str, epoch_ms: i64) -> Result<Timestamp> {
         Timestamp::from_millisecond(epoch_ms)
-            .map_err(|_| nonsense(self.file, column, &epoch_ms.to_string()))
+            .map_err(|_| nonsense(self.ledger, column, &epoch_ms.to_string()))
     }
 
     /// A value that is written as one of a few words.
     pub(crate) fn word<T>(&self, column: &str, of_word: impl Fn(&str) -> Option<T>) -> Result<T> {
         let word = self.text(column)?;
-        of_word(&word).ok_or_else(|| nonsense(self.file, column, &word))
+        of_word(&word).ok_or_else(|| nonsense(self.ledger, column, &word))
     }
 
     pub(crate) fn action(&self) -> Result<Action> {
@@ -150,7 +165,7 @@ impl Columns<'_> {
     fn maybe_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
         let text = self.maybe_text(column)?;
         let parsed = text.map(|text| {
-            serde_json::from_str(&text).map_err(|_| nonsense(self.file, column, &text))
+            serde_json::from_str(&text).map_err(|_| nonsense(self.ledger, column, &text))
         });
         parsed.transpose()
     }
@@ -183,7 +198,7 @@ impl Columns<'_> {
 
     pub(crate) fn attempt(&self) -> Result<u32> {
         let attempt = self.number("attempt")?;
-        u32::try_from(attempt).map_err(|_| nonsense(self.file, "attempt", &attempt.to_string()))
+        u32::try_from(attempt).map_err(|_| nonsense(self.ledger, "attempt", &attempt.to_string()))
     }
 
     pub(crate) fn part(&self) -> Result<Part> {
@@ -207,7 +222,7 @@ impl Columns<'_> {
         let content_hash = self.content_hash("content_hash")?;
         Ok(ContentRecord {
             content_hash: content_hash
-                .ok_or_else(|| nonsense(self.file, "content_hash", "nothing"))?,
+                .ok_or_else(|| nonsense(self.ledger, "content_hash", "nothing"))?,
             blake3: self.blake3("blake3")?,
             size: self.size("size")?,
         })
@@ -252,7 +267,7 @@ impl Columns<'_> {
     }
 
     fn told<T>(&self, value: Result<T, sqlx::Error>) -> Result<T> {
-        value.map_err(|error| explain(self.file, "read", error))
+        value.map_err(|error| explain(self.ledger, "read", error))
     }
 }
 

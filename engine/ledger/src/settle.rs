@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::Any;
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
+use sqlx::any::AnyRow;
 use windlass_core::{
     Action, AssetId, AssetPath, Blake3, ContentHash, Error, NewHold, Outcome, Placement, Revision,
     StepId, StepReport, StepState,
@@ -18,7 +16,8 @@ use windlass_core::{
 
 use crate::error::Failure;
 use crate::notes::forget_all;
-use crate::rows::{Columns, evidence_word, json, set, signed};
+use crate::rows::{evidence_word, json, set, signed};
+use crate::statement::{Bound, values};
 use crate::write::later;
 use crate::writer::Transaction;
 
@@ -228,10 +227,8 @@ async fn settle_part(
             rows.push(report_row(report, transaction.now)?);
         }
     }
-    let returned = sqlx::query(SETTLE)
-        .bind(set(&rows)?)
-        .bind(transaction.now)
-        .fetch_all(&mut *transaction.connection)
+    let returned = transaction
+        .rows(SETTLE, values![set(&rows)?, transaction.now])
         .await?;
     let mut settled = BTreeMap::new();
     for step in ended(transaction, &returned)? {
@@ -402,10 +399,7 @@ async fn add_contents(
         return Ok(());
     }
     let rows: Vec<_> = rows.into_iter().collect();
-    sqlx::query(ADD_CONTENTS)
-        .bind(set(&rows)?)
-        .execute(&mut *transaction.connection)
-        .await?;
+    transaction.run(ADD_CONTENTS, values![set(&rows)?]).await?;
     Ok(())
 }
 
@@ -441,20 +435,13 @@ async fn place(
         });
     }
     let rows = set(&rows)?;
-    sqlx::query(PLACE)
-        .bind(rows.clone())
-        .bind(transaction.now)
-        .execute(&mut *transaction.connection)
+    transaction
+        .run(PLACE, values![rows.clone(), transaction.now])
         .await?;
-    let is_any_held = sqlx::query(ANY_HELD)
-        .fetch_optional(&mut *transaction.connection)
-        .await?;
+    let is_any_held = transaction.row(ANY_HELD, values![]).await?;
     // Most ledgers hold nothing or little, and reading the whole set again would cost as much as placing it.
     if is_any_held.is_some() {
-        sqlx::query(UNHOLD)
-            .bind(rows)
-            .execute(&mut *transaction.connection)
-            .await?;
+        transaction.run(UNHOLD, values![rows]).await?;
     }
     Ok(())
 }
@@ -479,10 +466,8 @@ async fn keep_holds(
         })
     };
     let rows: Vec<_> = holds.iter().map(row).collect();
-    sqlx::query(HOLD)
-        .bind(set(&rows)?)
-        .bind(transaction.now)
-        .execute(&mut *transaction.connection)
+    transaction
+        .run(HOLD, values![set(&rows)?, transaction.now])
         .await?;
     Ok(())
 }
@@ -494,19 +479,18 @@ async fn write_custody(
     if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query(CUSTODY)
-        .bind(set(rows)?)
-        .bind(transaction.now)
-        .execute(&mut *transaction.connection)
+    transaction
+        .run(CUSTODY, values![set(rows)?, transaction.now])
         .await?;
     Ok(())
 }
 
-/// Ends leases whose worker vanished; `query` is [`REAP`] with its run bound, or [`RECLAIM`]. Answers
-/// how many.
-pub(crate) async fn lose<'q>(
+/// Ends leases whose worker vanished; the statement is [`REAP`] with its run as its first value, or [`RECLAIM`] with
+/// none. Answers how many.
+pub(crate) async fn lose(
     transaction: &mut Transaction<'_>,
-    query: Query<'q, Any, AnyArguments>,
+    statement: &'static str,
+    mut first: Vec<Bound>,
     lost_leases_max: u32,
 ) -> Result<u64, Failure> {
     let limit = lost_leases_max.max(1);
@@ -519,14 +503,9 @@ pub(crate) async fn lose<'q>(
     else {
         return Ok(0);
     };
-    let returned = query
-        .bind(transaction.now)
-        .bind(i64::from(limit))
-        .bind(message)
-        .bind(hint)
-        .bind(kind.code().to_owned())
-        .fetch_all(&mut *transaction.connection)
-        .await?;
+    let now = transaction.now;
+    first.extend(values![now, i64::from(limit), message, hint, kind.code()]);
+    let returned = transaction.rows(statement, first).await?;
     let ended = ended(transaction, &returned)?;
     let mut custody = Vec::with_capacity(ended.len());
     for step in &ended {
@@ -543,10 +522,7 @@ pub(crate) async fn lose<'q>(
 
 fn ended(transaction: &Transaction<'_>, rows: &[AnyRow]) -> Result<Vec<Ended>, Failure> {
     let read = |row: &AnyRow| {
-        let columns = Columns {
-            file: &transaction.target.file,
-            row,
-        };
+        let columns = transaction.columns(row);
         Ok(Ended {
             id: columns.number("id")?,
             run: columns.number("run")?,

@@ -14,6 +14,7 @@ use windlass_core::{
 };
 
 use crate::error::explain;
+use crate::place::Place;
 use crate::rows::set;
 
 const MAKE: &str = "CREATE TABLE asset (place TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, \
@@ -52,7 +53,7 @@ const ENTRIES_A_STATEMENT: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct FileSpool {
     connection: SqliteConnection,
-    file: std::path::PathBuf,
+    place: Place,
 }
 
 impl FileSpool {
@@ -72,27 +73,28 @@ impl FileSpool {
             .disable_statement_logging()
             .connect()
             .await;
-        let mut connection = connected.map_err(|error| explain(&file, "make", error))?;
+        let place = Place::File(file.clone());
+        let mut connection = connected.map_err(|error| explain(&place, "made", error))?;
         for make in [MAKE, MAKE_SEEN] {
             let made = sqlx::query(make).execute(&mut connection).await;
-            made.map_err(|error| explain(&file, "write", error))?;
+            made.map_err(|error| explain(&place, "written", error))?;
         }
         std::fs::remove_file(&file).map_err(|error| {
             Error::new(Kind::Config, "a scratch file cannot be unlinked")
                 .with_context("file", file.display())
                 .with_source(error)
         })?;
-        Ok(FileSpool { connection, file })
+        Ok(FileSpool { connection, place })
     }
 
     fn told<T>(&self, result: std::result::Result<T, sqlx::Error>) -> Result<T> {
-        result.map_err(|error| explain(&self.file, "write", error))
+        result.map_err(|error| explain(&self.place, "written", error))
     }
 
     async fn with_set<T: Serialize>(&mut self, statement: &'static str, rows: &[T]) -> Result<()> {
         for rows in rows.chunks(ENTRIES_A_STATEMENT) {
             let done = sqlx::query(statement)
-                .bind(set(rows)?)
+                .bind(set(rows)?.into_json())
                 .execute(&mut self.connection)
                 .await;
             self.told(done)?;
@@ -189,7 +191,7 @@ impl Spool for FileSpool {
         let mut found = Vec::with_capacity(keys.len());
         for keys in keys.chunks(ENTRIES_A_STATEMENT) {
             let rows = sqlx::query(GET)
-                .bind(set(keys)?)
+                .bind(set(keys)?.into_json())
                 .fetch_all(&mut self.connection)
                 .await;
             let mut assets = vec![None; keys.len()];
@@ -222,7 +224,7 @@ impl Spool for FileSpool {
         for contents in contents.chunks(ENTRIES_A_STATEMENT) {
             let texts: Vec<String> = contents.iter().map(|content| content.to_hex()).collect();
             let rows = sqlx::query(SEE)
-                .bind(set(&texts)?)
+                .bind(set(&texts)?.into_json())
                 .fetch_all(&mut self.connection)
                 .await;
             let mut fresh = std::collections::HashSet::new();

@@ -1,4 +1,5 @@
 mod conformance;
+mod copy;
 mod damage;
 mod durability;
 mod fixtures;
@@ -6,6 +7,8 @@ mod interleavings;
 mod jots;
 mod migrations;
 mod plans;
+mod plans_of_server;
+mod server;
 mod upkeep;
 
 use std::path::Path;
@@ -16,6 +19,7 @@ use windlass_core::memory::ManualClock;
 use windlass_core::{Clock, Error};
 
 use crate::open::Target;
+use crate::place::Place;
 use crate::{LedgerOptions, SqlLedger};
 
 /// Options that read the time from a clock of the test and do not wait for locks.
@@ -31,7 +35,7 @@ fn options(clock: &Arc<ManualClock>) -> LedgerOptions {
 /// Changes a ledger behind its back.
 async fn sql(file: &Path, statement: &'static str) {
     let target = Target {
-        file: file.to_owned(),
+        place: Place::File(file.to_owned()),
         options: options(&Arc::default()),
     };
     let mut connection = target.connect().await.unwrap();

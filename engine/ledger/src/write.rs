@@ -12,8 +12,9 @@ use windlass_core::{
 use crate::error::Failure;
 use crate::jots::Folding;
 use crate::notes::{Fence, count_calls, fold, note, set_planned};
-use crate::rows::{Columns, set, signed};
+use crate::rows::{Columns, Set, set, signed};
 use crate::settle::{REAP, lose, settle};
+use crate::statement::values;
 use crate::writer::Transaction;
 
 /// How many steps one statement inserts: bounds the JSON text that SQLite spreads.
@@ -183,11 +184,8 @@ async fn begin_run(
         let message = format!("run {run} belongs to flow {}", there.flow);
         return Err(Failure::Refused(Error::new(Kind::Conflict, message)));
     }
-    sqlx::query(BEGIN_RUN)
-        .bind(run.to_string())
-        .bind(flow.to_owned())
-        .bind(transaction.now)
-        .execute(&mut *transaction.connection)
+    transaction
+        .run(BEGIN_RUN, values![run.to_string(), flow, transaction.now])
         .await?;
     Ok(Answer::Unit)
 }
@@ -205,17 +203,11 @@ async fn find_run(
     transaction: &mut Transaction<'_>,
     run: RunId,
 ) -> Result<Option<FoundRun>, Failure> {
-    let row = sqlx::query(FIND_RUN)
-        .bind(run.to_string())
-        .fetch_optional(&mut *transaction.connection)
-        .await?;
+    let row = transaction.row(FIND_RUN, values![run.to_string()]).await?;
     let Some(row) = row else {
         return Ok(None);
     };
-    let columns = Columns {
-        file: &transaction.target.file,
-        row: &row,
-    };
+    let columns = transaction.columns(&row);
     Ok(Some(FoundRun {
         key: columns.number("key")?,
         flow: columns.text("flow")?,
@@ -255,11 +247,8 @@ async fn add_steps(
         sets.push(step_rows(part).map_err(Failure::Refused)?);
     }
     for rows in sets {
-        sqlx::query(ADD_STEPS)
-            .bind(rows)
-            .bind(found.key)
-            .bind(transaction.now)
-            .execute(&mut *transaction.connection)
+        transaction
+            .run(ADD_STEPS, values![rows, found.key, transaction.now])
             .await?;
     }
     for step in steps {
@@ -283,7 +272,7 @@ struct StepRow<'a> {
     payload: &'a str,
 }
 
-fn step_rows(steps: &[NewStep]) -> windlass_core::Result<String> {
+fn step_rows(steps: &[NewStep]) -> windlass_core::Result<Set> {
     let mut rows = Vec::with_capacity(steps.len());
     for step in steps {
         if step.state == StepState::Leased {
@@ -315,13 +304,13 @@ async fn set_run_state(
     run: RunId,
     state: RunState,
 ) -> Result<Answer, Failure> {
-    let done = sqlx::query(SET_RUN_STATE)
-        .bind(run.to_string())
-        .bind(state.word().to_owned())
-        .bind(transaction.now)
-        .execute(&mut *transaction.connection)
+    let changed = transaction
+        .run(
+            SET_RUN_STATE,
+            values![run.to_string(), state.word(), transaction.now],
+        )
         .await?;
-    match done.rows_affected() {
+    match changed {
         0 => Err(no_run(run)),
         _ => Ok(Answer::Unit),
     }
@@ -342,19 +331,22 @@ async fn lease(
     let Some(found) = found.filter(|found| found.state.gives_steps()) else {
         return Ok(Answer::Leased(Vec::new()));
     };
-    let rows = sqlx::query(LEASE)
-        .bind(worker.0.to_string())
-        .bind(later(transaction.now, ttl))
-        .bind(found.key)
-        .bind(transaction.now)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *transaction.connection)
+    let rows = transaction
+        .rows(
+            LEASE,
+            values![
+                worker.0.to_string(),
+                later(transaction.now, ttl),
+                found.key,
+                transaction.now,
+                i64::from(limit)
+            ],
+        )
         .await?;
     let mut leased = Vec::with_capacity(rows.len());
     for row in &rows {
         let due: i64 = row.try_get("due")?;
-        let file = &transaction.target.file;
-        let step = leased_step(&Columns { file, row })?;
+        let step = leased_step(&transaction.columns(row))?;
         let size = signed(step.size)?;
         let way = (Some(StepState::Open), StepState::Leased);
         transaction.moved(found.key, step.action, way, size, 0);
@@ -385,10 +377,11 @@ async fn renew(
     worker: &WorkerId,
     ttl: Duration,
 ) -> Result<Answer, Failure> {
-    sqlx::query(RENEW)
-        .bind(worker.0.to_string())
-        .bind(later(transaction.now, ttl))
-        .execute(&mut *transaction.connection)
+    transaction
+        .run(
+            RENEW,
+            values![worker.0.to_string(), later(transaction.now, ttl)],
+        )
         .await?;
     Ok(Answer::Unit)
 }
@@ -398,7 +391,7 @@ async fn reap(transaction: &mut Transaction<'_>, run: RunId) -> Result<Answer, F
         return Ok(Answer::Count(0));
     };
     let limit = transaction.target.options.lost_leases_max;
-    let count = lose(transaction, sqlx::query(REAP).bind(found.key), limit).await?;
+    let count = lose(transaction, REAP, values![found.key], limit).await?;
     Ok(Answer::Count(count))
 }
 
@@ -406,13 +399,11 @@ pub(crate) const RELEASE: &str = "UPDATE step SET state = 'open', lease_until = 
      WHERE owner = $1 AND state = 'leased' RETURNING run, action, size";
 
 async fn release(transaction: &mut Transaction<'_>, worker: &WorkerId) -> Result<Answer, Failure> {
-    let rows = sqlx::query(RELEASE)
-        .bind(worker.0.to_string())
-        .fetch_all(&mut *transaction.connection)
+    let rows = transaction
+        .rows(RELEASE, values![worker.0.to_string()])
         .await?;
     for row in &rows {
-        let file = &transaction.target.file;
-        let columns = Columns { file, row };
+        let columns = transaction.columns(row);
         let run = columns.number("run")?;
         let action = columns.action()?;
         let size = columns.number("size")?;
@@ -432,14 +423,12 @@ async fn set_cursor(
     name: &str,
     cursor: Option<&Cursor>,
 ) -> Result<Answer, Failure> {
-    let query = match cursor {
-        Some(cursor) => sqlx::query(SET_CURSOR)
-            .bind(name.to_owned())
-            .bind(cursor.as_str().to_owned())
-            .bind(transaction.now),
-        None => sqlx::query(FORGET_CURSOR).bind(name.to_owned()),
-    };
-    query.execute(&mut *transaction.connection).await?;
+    let now = transaction.now;
+    match cursor {
+        Some(cursor) => transaction.run(SET_CURSOR, values![name, cursor.as_str(), now]),
+        None => transaction.run(FORGET_CURSOR, values![name]),
+    }
+    .await?;
     Ok(Answer::Unit)
 }
 

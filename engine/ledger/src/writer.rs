@@ -2,27 +2,34 @@
 //!
 //! It drains the channel, runs what it found in one transaction, commits, and only then answers. When
 //! the database fails, the transaction is void and each request is tried in one of its own, so that
-//! only the guilty one fails; the connection is made anew, so that nothing of the failure stays. No
-//! error ends the task, and no request goes without an answer.
+//! only the guilty one fails; the connection is made anew, so that nothing of the failure stays. A server that goes
+//! away is waited for, and asked what became of a commit that it did not answer. No error ends the task, and no request
+//! goes without an answer.
 
 use std::collections::BTreeMap;
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Connection, Executor};
 use tokio::sync::{mpsc, oneshot, watch};
-use windlass_core::{Action, Result, StepState};
+use windlass_core::{Action, Error, Kind, Result, Status, StepState};
 
-use crate::error::{Failure, explain};
+use crate::error::{Failure, explain, is_lost};
 use crate::jots;
 use crate::lock::Lock;
 use crate::notes::fold;
-use crate::open::Target;
+use crate::open::{Patience, Target};
+use crate::postgres;
 use crate::rows::{Columns, set};
 use crate::settle::{RECLAIM, lose};
+use crate::statement::{Bound, query, values};
 use crate::write::{Answer, Work, keep_notes, perform, settle_reports};
 
 /// How many requests share a transaction at most. At this number the commit's `fsync` is a small
 /// part of the work, and the first one has not waited long.
 const REQUESTS_A_COMMIT: usize = 256;
+
+/// How long closing a connection that failed may take.
+const CLOSING_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How many jots are folded at once at most: bounds the text that they become on their way.
 pub(crate) const JOTS_A_FOLD: usize = 10_000;
@@ -60,11 +67,10 @@ impl Writer {
     /// had jotted. Answers the epoch of the jots from now on.
     pub(crate) async fn prepare(&mut self) -> Result<String> {
         let target = self.target.clone();
-        let told = |error| explain(&target.file, "opened", error);
-        let connection = self.connected().await.map_err(told)?;
+        let connection = self.connection.insert(target.connect().await?);
         let new = target.bring_up_to_date(connection).await?;
         if new {
-            tracing::info!(ledger = %target.file.display(), "made a new ledger");
+            tracing::info!(ledger = %target.place, "made a new ledger");
         }
         // The lock is ours, so whoever leased a step is gone.
         let taken_over = self.transact(TakeOver).await;
@@ -118,35 +124,68 @@ impl Writer {
         if works.is_empty() {
             return Vec::new();
         }
-        match self.transact(Batch(works)).await {
-            Ok(answers) => answers,
-            Err(failure) if works.len() == 1 => vec![Err(self.told(failure))],
-            Err(failure) => {
-                tracing::debug!(?failure, works = works.len(), "tried again one by one");
-                let mut answers = Vec::with_capacity(works.len());
-                for work in works {
-                    let alone = self.transact(Batch(std::slice::from_ref(work))).await;
-                    answers.push(match alone {
-                        Ok(mut one) => one.pop().unwrap_or_else(|| Err(crate::error::closed())),
-                        Err(failure) => Err(self.told(failure)),
-                    });
+        let failure = match self.transact_again(Batch(works)).await {
+            Ok(answers) => return answers,
+            Err(failure) => failure,
+        };
+        if works.len() == 1 {
+            return vec![Err(self.told(failure))];
+        }
+        if failure.concerns_all() {
+            // The first gets the error as it is; what it says holds for each.
+            let error = self.told(failure);
+            let same = |_| Err(Error::new(error.kind(), error.message().to_owned()));
+            let mut answers: Vec<Result<Answer>> = works.iter().skip(1).map(same).collect();
+            answers.insert(0, Err(error));
+            return answers;
+        }
+        tracing::debug!(?failure, works = works.len(), "tried again one by one");
+        let mut answers = Vec::with_capacity(works.len());
+        for work in works {
+            let alone = Batch(std::slice::from_ref(work));
+            answers.push(match self.transact_again(alone).await {
+                Ok(mut one) => one.pop().unwrap_or_else(|| Err(crate::error::closed())),
+                Err(failure) => Err(self.told(failure)),
+            });
+        }
+        answers
+    }
+
+    /// Runs something in a transaction, again where the server went away before anything was kept.
+    async fn transact_again<J: Job + Clone>(&mut self, job: J) -> Result<J::Output, Failure> {
+        let mut patience = Patience::new(&self.target);
+        loop {
+            match self.transact(job.clone()).await {
+                Err(Failure::Database(error)) if patience.waits_after(&error).await => {
+                    tracing::warn!(%error, ledger = %self.target.place, "the ledger's database server went away");
                 }
-                answers
+                done => return done,
             }
         }
     }
 
-    fn told(&self, failure: Failure) -> windlass_core::Error {
+    fn told(&self, failure: Failure) -> Error {
         match failure {
-            Failure::Refused(error) | Failure::Broken(error) => error,
-            Failure::Database(error) => explain(&self.target.file, "written", error),
+            Failure::Refused(error) | Failure::Broken(error) | Failure::Undecided(error) => error,
+            Failure::Database(error) => explain(&self.target.place, "written", error),
         }
     }
 
-    async fn connected(&mut self) -> Result<&mut AnyConnection, sqlx::Error> {
+    /// The connection, made anew after a failure. A server may take its time for it, and so may the end of the session
+    /// before, which holds the lock.
+    async fn connected(&mut self) -> Result<&mut AnyConnection> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.target.connect().await?,
+            None => {
+                let mut patience = Patience::new(&self.target);
+                loop {
+                    match self.target.connect().await {
+                        Err(error)
+                            if error.status() == Status::Temporary && patience.waits().await => {}
+                        connected => break connected?,
+                    }
+                }
+            }
         };
         Ok(self.connection.insert(connection))
     }
@@ -155,8 +194,8 @@ impl Writer {
     async fn transact<J: Job>(&mut self, job: J) -> Result<J::Output, Failure> {
         let target = self.target.clone();
         let connection = self.connected().await?;
-        let result = async {
-            connection.execute("BEGIN IMMEDIATE").await?;
+        let run = async {
+            let number = target.begin(connection).await?;
             let mut transaction = Transaction {
                 connection,
                 target: &target,
@@ -165,19 +204,60 @@ impl Writer {
             };
             let output = job.run(&mut transaction).await?;
             transaction.write_tally().await?;
-            transaction.connection.execute("COMMIT").await?;
-            Ok(output)
+            Ok((output, number))
+        };
+        let (output, number) = match run.await {
+            Ok(ran) => ran,
+            Err(failure) => {
+                self.disconnect().await;
+                return Err(failure);
+            }
+        };
+        let committed = match &mut self.connection {
+            Some(connection) => connection.execute("COMMIT").await,
+            None => return Err(Failure::Broken(crate::error::closed())),
+        };
+        let Err(error) = committed else {
+            return Ok(output);
+        };
+        self.disconnect().await;
+        match number {
+            // The answer was lost, and perhaps nothing else.
+            Some(number) if is_lost(&error) => match self.was_committed(&number).await {
+                Ok(true) => Ok(output),
+                Ok(false) => Err(Failure::Database(error)),
+                Err(reason) => Err(Failure::Undecided(
+                    Error::new(
+                        Kind::Unavailable,
+                        "the ledger's database server went away, and whether it kept the last records is not known",
+                    )
+                    .with_context("ledger", &target.place)
+                    .with_source(reason)
+                    .with_hint("run again: what was kept is not done twice"),
+                )),
+            },
+            _ => Err(Failure::Database(error)),
         }
-        .await;
-        if result.is_err()
-            && let Some(connection) = self.connection.take()
-        {
-            // Closing rolls back, whatever state the failure left the transaction in.
-            if let Err(error) = connection.close().await {
-                tracing::debug!(%error, "closing after a failure failed too");
+    }
+
+    /// Asks what became of a transaction. Holding the lock means that its session is over.
+    async fn was_committed(&mut self, number: &str) -> Result<bool> {
+        let place = self.target.place.clone();
+        let connection = self.connected().await?;
+        postgres::was_committed(connection, number)
+            .await
+            .map_err(|error| explain(&place, "read", error))
+    }
+
+    /// Lets go of a connection after a failure. Closing rolls back, whatever state the failure left the transaction in.
+    async fn disconnect(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            match tokio::time::timeout(CLOSING_MAX, connection.close()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "closing after a failure failed too"),
+                Err(_) => tracing::debug!("closing after a failure took too long"),
             }
         }
-        result
     }
 }
 
@@ -188,6 +268,7 @@ trait Job {
 }
 
 /// Requests that share a commit.
+#[derive(Clone, Copy)]
 struct Batch<'a>(&'a [Work]);
 
 impl Job for Batch<'_> {
@@ -242,28 +323,28 @@ struct TakenOver {
 const LAST_EPOCH: &str = "SELECT epoch, folded FROM jots";
 
 /// Makes jots of before, folded by now, meaningless. In a copy it makes those of the original so.
-pub(crate) const NEW_EPOCH: &str =
-    "UPDATE jots SET epoch = lower(hex(randomblob(16))), folded = 0 RETURNING epoch";
+pub(crate) const NEW_EPOCH: &str = "UPDATE jots SET epoch = $1, folded = 0";
+
+/// The name of an epoch that no other has.
+pub(crate) fn new_epoch() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
 
 impl Job for TakeOver {
     type Output = TakenOver;
 
     async fn run(self, transaction: &mut Transaction<'_>) -> Result<TakenOver, Failure> {
         let limit = transaction.target.options.lost_leases_max;
-        let steps = lose(transaction, sqlx::query(RECLAIM), limit).await?;
-        let file = &transaction.target.file;
-        let row = sqlx::query(LAST_EPOCH)
-            .fetch_one(&mut *transaction.connection)
-            .await?;
-        let last = Columns { file, row: &row };
-        let left = jots::left_over(file, &last.text("epoch")?, last.size("folded")?);
+        let steps = lose(transaction, RECLAIM, values![], limit).await?;
+        let row = transaction.one(LAST_EPOCH, values![]).await?;
+        let last = transaction.columns(&row);
+        let beside = transaction.target.place.beside();
+        let left = jots::left_over(beside, &last.text("epoch")?, last.size("folded")?);
         for some in left.chunks(JOTS_A_FOLD) {
             fold(transaction, some, 0).await?;
         }
-        let row = sqlx::query(NEW_EPOCH)
-            .fetch_one(&mut *transaction.connection)
-            .await?;
-        let epoch = Columns { file, row: &row }.text("epoch")?;
+        let epoch = new_epoch();
+        transaction.run(NEW_EPOCH, values![epoch.as_str()]).await?;
         let jots = left.len();
         Ok(TakenOver { steps, jots, epoch })
     }
@@ -279,7 +360,58 @@ pub(crate) struct Transaction<'a> {
     changes: BTreeMap<(i64, &'static str, &'static str), [i64; 3]>,
 }
 
-impl Transaction<'_> {
+impl<'a> Transaction<'a> {
+    /// Runs a statement that answers nothing. Answers how many rows it changed.
+    pub(crate) async fn run(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Bound>,
+    ) -> Result<u64, Failure> {
+        let query = query(self.target.place.database(), sql, values);
+        let done = query.execute(&mut *self.connection).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// The rows that a statement answers.
+    pub(crate) async fn rows(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Bound>,
+    ) -> Result<Vec<AnyRow>, Failure> {
+        let query = query(self.target.place.database(), sql, values);
+        Ok(query.fetch_all(&mut *self.connection).await?)
+    }
+
+    /// The one row that a statement answers, if any.
+    pub(crate) async fn row(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Bound>,
+    ) -> Result<Option<AnyRow>, Failure> {
+        let query = query(self.target.place.database(), sql, values);
+        Ok(query.fetch_optional(&mut *self.connection).await?)
+    }
+
+    /// The one row that a statement always answers.
+    pub(crate) async fn one(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Bound>,
+    ) -> Result<AnyRow, Failure> {
+        let row = self.row(sql, values).await?;
+        Ok(row.ok_or(sqlx::Error::RowNotFound)?)
+    }
+
+    pub(crate) fn columns<'r>(&self, row: &'r AnyRow) -> Columns<'r>
+    where
+        'a: 'r,
+    {
+        Columns {
+            ledger: &self.target.place,
+            row,
+        }
+    }
+
     /// Notes that a step of a run left one state for another. `None` stands for not being there.
     pub(crate) fn moved(
         &mut self,
@@ -318,10 +450,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         let rows = set(&rows)?;
-        sqlx::query(TALLY)
-            .bind(rows)
-            .execute(&mut *self.connection)
-            .await?;
+        self.run(TALLY, values![rows]).await?;
         Ok(())
     }
 }

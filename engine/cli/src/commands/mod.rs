@@ -48,6 +48,9 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Duplicates(args) => duplicates::run(&args, &read(global)?, out).await,
         Command::Ledger(LedgerCommand::Check) => ledger::check(&read(global)?, out).await,
         Command::Ledger(LedgerCommand::Compact) => ledger::compact(&read(global)?, out).await,
+        Command::Ledger(LedgerCommand::Copy(args)) => {
+            ledger::copy(&args, &read(global)?, out).await
+        }
         Command::Ledger(LedgerCommand::Export(args)) => {
             ledger::export(&args, &read(global)?, out).await
         }

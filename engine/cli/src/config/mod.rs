@@ -47,12 +47,17 @@ pub(crate) struct Config {
 pub(crate) struct LedgerConfig {
     /// The SQLite file; created when it is missing. Relative to the configuration file.
     pub(crate) file: PathBuf,
+    /// Where the URL of a PostgreSQL database is kept, such as `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full`.
+    /// The record is there then, and only scratch files are beside `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<SecretRef>,
 }
 
 impl Default for LedgerConfig {
     fn default() -> Self {
         LedgerConfig {
             file: PathBuf::from("windlass.db"),
+            url: None,
         }
     }
 }

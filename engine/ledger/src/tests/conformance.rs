@@ -40,3 +40,27 @@ mod sqlite {
 
     crate::conformance_suite!(make);
 }
+
+mod postgres {
+    use std::sync::Arc;
+
+    use windlass_core::memory::ManualClock;
+
+    use crate::SqlLedger;
+    use crate::conformance::{Fixture, TestServer};
+    use crate::tests::options;
+
+    async fn make() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let place = TestServer::shared().place(folder.path()).await;
+        let ledger = SqlLedger::open_at(place, options(&clock)).await;
+        Fixture {
+            ledger: ledger.unwrap(),
+            clock,
+            keep: Box::new(folder),
+        }
+    }
+
+    crate::conformance_suite!(make);
+}

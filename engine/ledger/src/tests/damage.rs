@@ -179,16 +179,6 @@ async fn a_folder_that_cannot_be_written_is_named() {
 }
 
 #[tokio::test]
-async fn postgres_is_refused_by_name() {
-    let error = refusal(Path::new("postgres://host/windlass")).await;
-    assert_eq!(error.kind(), Kind::Unsupported);
-    assert_eq!(
-        error.message(),
-        "a ledger in PostgreSQL is not supported by this version"
-    );
-}
-
-#[tokio::test]
 async fn a_ledger_can_be_named_by_url() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("windlass.db");

@@ -12,6 +12,7 @@ use windlass_core::{Ledger, RunId, RunState, StepState, WorkerId};
 
 use crate::conformance::{done, placement, report, step};
 use crate::open::Target;
+use crate::place::Place;
 use crate::tests::{open, options};
 use crate::{LedgerOptions, SqlLedger};
 
@@ -319,7 +320,7 @@ async fn a_ledger_that_is_dropped_without_close_keeps_what_was_acknowledged() {
 
 async fn raw(file: &Path) -> sqlx::AnyConnection {
     let target = Target {
-        file: file.to_owned(),
+        place: Place::File(file.to_owned()),
         options: options(&Arc::default()),
     };
     target.connect().await.unwrap()

@@ -11,7 +11,8 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{AnyConnection, ConnectOptions, Connection};
 
-use crate::open::{SCHEMA_VERSION, migrator};
+use crate::open::SCHEMA_VERSION;
+use crate::sqlite::migrator;
 
 /// A finished run of a flow that placed one file, as every version of the schema can say it.
 const A_RUN: &str = "

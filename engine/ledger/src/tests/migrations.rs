@@ -9,7 +9,9 @@ use windlass_core::{
     AssetId, AssetPath, Kind, Ledger, Note, Noted, RunId, StepState, Tally, WorkerId,
 };
 
-use crate::open::{Target, migrator};
+use crate::open::Target;
+use crate::place::Place;
+use crate::sqlite::migrator;
 use crate::tests::{open, options};
 use crate::{LedgerOptions, SqlLedger};
 
@@ -32,7 +34,7 @@ const OF_VERSION_1: &str = "
 async fn of_version_1(folder: &Path) -> PathBuf {
     let file = folder.join("windlass.db");
     let target = Target {
-        file: file.clone(),
+        place: Place::File(file.clone()),
         options: options(&std::sync::Arc::default()),
     };
     let mut connection = target.connect().await.unwrap();

@@ -7,6 +7,7 @@ use crate::notes::{
     FORGET_INTENTS, FORGET_PARTS, FORGET_SESSIONS, HELD, KEEP_INTENTS, KEEP_PARTS, KEEP_SESSIONS,
 };
 use crate::open::Target;
+use crate::place::Place;
 use crate::proof::{
     ATTEMPTS, CUSTODY, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, SLICES, STEPS_AT,
 };
@@ -24,7 +25,7 @@ async fn plan(sql: &str) -> Vec<String> {
     let file = folder.path().join("windlass.db");
     open(&file).await.unwrap().close_now().await;
     let target = Target {
-        file,
+        place: Place::File(file),
         options: options(&std::sync::Arc::default()),
     };
     let mut connection = target.connect().await.unwrap();

@@ -8,7 +8,7 @@ use windlass_core::{CheckItem, Kind, Ledger, RunId, RunState, WorkerId};
 
 use crate::conformance::{done, placement, report, step};
 use crate::tests::{open, options, sql};
-use crate::{LedgerOptions, SqlLedger};
+use crate::{LedgerOptions, Place, SqlLedger};
 
 /// A closed ledger with a finished run of `steps` placed assets.
 async fn worked(steps: u64) -> (tempfile::TempDir, PathBuf) {
@@ -117,7 +117,9 @@ async fn compacting_gives_back_room_and_forgets_nothing() {
     )
     .await;
     let options = options(&Arc::default());
-    let compacted = SqlLedger::compact(&file, options.clone()).await.unwrap();
+    let compacted = SqlLedger::compact(Place::of_file(&file).unwrap(), options.clone())
+        .await
+        .unwrap();
     assert!(
         compacted.after + 3_000_000 < compacted.before,
         "{compacted:?}"
@@ -129,13 +131,15 @@ async fn compacting_gives_back_room_and_forgets_nothing() {
 
     // Not while somebody works with it, and not where there is none.
     let ledger = open(&file).await.unwrap();
-    let error = SqlLedger::compact(&file, options.clone())
+    let error = SqlLedger::compact(Place::of_file(&file).unwrap(), options.clone())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     ledger.close().await.unwrap();
     let nowhere = file.with_file_name("none.db");
-    let error = SqlLedger::compact(&nowhere, options).await.unwrap_err();
+    let error = SqlLedger::compact(Place::of_file(&nowhere).unwrap(), options)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(!nowhere.exists());
 }

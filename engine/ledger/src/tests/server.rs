@@ -1,0 +1,485 @@
+//! A ledger on a server: who may have it, what is refused with which sentence, and a server that goes away in between.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use sqlx::{Connection, Executor, Row};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use windlass_core::{
+    Error, Kind, LeasedStep, Ledger, RunId, RunState, Secret, Status, StepState, WorkerId,
+};
+
+use crate::conformance::{TestServer, done, placement, report, step};
+use crate::place::Place;
+use crate::tests::options;
+use crate::{LedgerOptions, SqlLedger};
+
+const TTL: Duration = Duration::from_secs(60);
+
+fn at(url: impl Into<String>, folder: &Path) -> Place {
+    Place::of_server(&Secret::new(url.into()), &folder.join("windlass.db")).unwrap()
+}
+
+async fn open(url: &str, folder: &Path) -> Result<Arc<SqlLedger>, Error> {
+    SqlLedger::open_at(at(url, folder), options(&Arc::default())).await
+}
+
+async fn refusal(url: &str, folder: &Path) -> Error {
+    open(url, folder).await.expect_err("it must be refused")
+}
+
+fn reading() -> LedgerOptions {
+    LedgerOptions {
+        read_only: true,
+        ..options(&Arc::default())
+    }
+}
+
+/// A running run with `count` steps, all taken.
+async fn taken(ledger: &SqlLedger, count: u64) -> (RunId, Vec<LeasedStep>) {
+    let run = RunId::fresh();
+    ledger.begin_run(run, "ingest").await.unwrap();
+    let steps: Vec<_> = (1..=count).map(step).collect();
+    ledger.add_steps(run, &steps).await.unwrap();
+    ledger.set_run_state(run, RunState::Running).await.unwrap();
+    let worker = WorkerId::fresh();
+    let taken = ledger.lease(run, &worker, count as u32, TTL).await.unwrap();
+    (run, taken)
+}
+
+#[tokio::test]
+async fn a_ledger_belongs_to_one_process_on_any_machine() {
+    let server = TestServer::shared();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let url = server.schema().await;
+    let ledger = open(&url, here.path()).await.unwrap();
+    // Another machine has scratch files of its own; the server knows who was first.
+    let error = refusal(&url, there.path()).await;
+    assert_eq!(
+        (error.kind(), error.status()),
+        (Kind::Conflict, Status::Temporary)
+    );
+    let holder = format!(
+        "another windlass (windlass {} from 127.0.0.1) is using the ledger",
+        std::process::id()
+    );
+    assert_eq!(error.message(), holder);
+    let run = RunId::fresh();
+    ledger.begin_run(run, "ingest").await.unwrap();
+    let reader = SqlLedger::open_at(at(url.as_str(), there.path()), reading())
+        .await
+        .unwrap();
+    assert_eq!(reader.runs(None, 9).await.unwrap()[0].id, run);
+    let error = reader.begin_run(run, "ingest").await.unwrap_err();
+    assert_eq!(error.message(), "the ledger is opened for reading only");
+    reader.close().await.unwrap();
+    ledger.close().await.unwrap();
+    let ledger = open(&url, there.path()).await.unwrap();
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn ledgers_in_two_schemas_of_one_database_are_apart() {
+    let server = TestServer::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (server.place(folder.path()).await, server.schema().await);
+    let other_folder = tempfile::tempdir().unwrap();
+    let one = SqlLedger::open_at(one, options(&Arc::default()))
+        .await
+        .unwrap();
+    let other = open(&other, other_folder.path()).await.unwrap();
+    one.begin_run(RunId::fresh(), "ingest").await.unwrap();
+    assert_eq!(other.runs(None, 9).await.unwrap(), []);
+    assert_ne!(one.id().await.unwrap(), other.id().await.unwrap());
+    one.close().await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_server_refuses_is_one_sentence_without_the_password() {
+    let server = TestServer::shared();
+    let folder = tempfile::tempdir().unwrap();
+    server
+        .run("DROP ROLE IF EXISTS locked; CREATE ROLE locked LOGIN PASSWORD 'offen'")
+        .await;
+    server
+        .run("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        .await;
+    let port = server.port();
+    let cases = [
+        (
+            format!("postgres://locked:geheim@127.0.0.1:{port}/postgres"),
+            Kind::Unauthenticated,
+            "the ledger's database server does not accept this user and password",
+        ),
+        (
+            format!("postgres://windlass:geheim@127.0.0.1:{port}/missing"),
+            Kind::Config,
+            "the ledger's database does not exist on its server",
+        ),
+        (
+            format!("postgres://guest:geheim@127.0.0.1:{port}/postgres"),
+            Kind::Denied,
+            "the database user may not do in the ledger's database what a ledger needs",
+        ),
+        (
+            format!(
+                "postgres://windlass:geheim@127.0.0.1:{port}/postgres?options[search_path]=missing"
+            ),
+            Kind::Config,
+            "the schema that the ledger's URL names does not exist",
+        ),
+        (
+            format!("postgres://windlass:geheim@127.0.0.1:{port}/postgres?sslmode=verify-full"),
+            Kind::Unavailable,
+            "the ledger's database server cannot be reached over TLS",
+        ),
+        (
+            format!("postgres://windlass:geheim@127.0.0.1:{port}/postgres?sslmode=sometimes"),
+            Kind::Config,
+            "the ledger's URL has a setting that cannot be understood",
+        ),
+        (
+            "postgres://windlass:geheim@127.0.0.1:1/postgres".to_owned(),
+            Kind::Unavailable,
+            "the ledger cannot be opened: its database server cannot be reached",
+        ),
+    ];
+    for (url, kind, message) in cases {
+        let error = refusal(&url, folder.path()).await;
+        assert_eq!(
+            (error.kind(), error.message()),
+            (kind, message),
+            "{url}: {}",
+            error.chain()
+        );
+        assert!(error.hint().is_some(), "{url}");
+        assert!(
+            !error.chain().to_string().contains("geheim"),
+            "{}",
+            error.chain()
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_ledger_is_left_alone() {
+    let server = TestServer::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let place = |url: &str| at(url, folder.path());
+    // Nothing there yet.
+    let empty = server.schema().await;
+    let error = SqlLedger::open_at(place(&empty), reading())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::NotFound, "there is no ledger yet")
+    );
+    let error = SqlLedger::compact(place(&empty), options(&Arc::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    // Another program's.
+    let foreign = server.schema().await;
+    let mut connection = sqlx::PgConnection::connect(&foreign).await.unwrap();
+    connection
+        .execute("CREATE TABLE invoice (id BIGINT)")
+        .await
+        .unwrap();
+    let error = refusal(&foreign, folder.path()).await;
+    assert_eq!(error.message(), "the database is one of another program");
+    let tables =
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema()";
+    let tables: i64 = connection.fetch_one(tables).await.unwrap().get(0);
+    assert_eq!(tables, 1);
+    connection.close().await.unwrap();
+    // A newer version's.
+    let newer = server.schema().await;
+    open(&newer, folder.path())
+        .await
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+    let mut connection = sqlx::PgConnection::connect(&newer).await.unwrap();
+    let later = "INSERT INTO _sqlx_migrations SELECT 99, 'later', installed_on, success, checksum, execution_time \
+                 FROM _sqlx_migrations LIMIT 1";
+    connection.execute(later).await.unwrap();
+    connection.close().await.unwrap();
+    let error = refusal(&newer, folder.path()).await;
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert_eq!(
+        error.message(),
+        "the ledger was written by a newer version of windlass (schema 99; this one knows 4)"
+    );
+}
+
+#[tokio::test]
+async fn commits_survive_a_power_cut_whatever_the_server_defaults_to() {
+    let server = TestServer::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let target = crate::open::Target {
+        place: server.place(folder.path()).await,
+        options: options(&Arc::default()),
+    };
+    let mut connection = target.connect().await.unwrap();
+    let row = sqlx::query("SELECT current_setting('synchronous_commit')")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(row.get::<String, _>(0), "on");
+    connection.close().await.unwrap();
+    let mut plain = sqlx::PgConnection::connect(&server.url()).await.unwrap();
+    let row = plain.fetch_one("SHOW synchronous_commit").await.unwrap();
+    assert_eq!(row.get::<String, _>(0), "off");
+    plain.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_again_is_waited_for() {
+    let server = Arc::new(
+        tokio::task::spawn_blocking(TestServer::start)
+            .await
+            .unwrap(),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.schema().await;
+    let ledger = open(&url, folder.path()).await.unwrap();
+    let (run, steps) = taken(&ledger, 6).await;
+    for (round, pair) in (0..).zip(steps.chunks(2)) {
+        let crashing = Arc::clone(&server);
+        tokio::task::spawn_blocking(move || crashing.crash())
+            .await
+            .unwrap();
+        let starting = Arc::clone(&server);
+        let starts = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            starting.start_again();
+        });
+        let reports: Vec<_> = pair
+            .iter()
+            .map(|step| report(step, done(placement(step.id.0.unsigned_abs()))))
+            .collect();
+        let (finished, read) = tokio::join!(ledger.finish(&reports), ledger.steps(run, None, 99));
+        // Nobody put the steps back meanwhile: the same process has them.
+        assert_eq!(finished.unwrap(), [true, true], "round {round}");
+        assert_eq!(read.unwrap().len(), 6);
+        starts.await.unwrap();
+    }
+    let steps = ledger.steps(run, None, 99).await.unwrap();
+    assert!(steps.iter().all(|step| step.state == StepState::Done));
+    assert_eq!(ledger.custody(None, None, 99).await.unwrap().len(), 6);
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stays_away_is_an_error_that_passes() {
+    let server = Arc::new(
+        tokio::task::spawn_blocking(TestServer::start)
+            .await
+            .unwrap(),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let options = LedgerOptions {
+        server_wait: Duration::from_millis(400),
+        ..options(&Arc::default())
+    };
+    let url = server.schema().await;
+    let ledger = SqlLedger::open_at(at(url, folder.path()), options)
+        .await
+        .unwrap();
+    let (run, steps) = taken(&ledger, 2).await;
+    let crashing = Arc::clone(&server);
+    tokio::task::spawn_blocking(move || crashing.crash())
+        .await
+        .unwrap();
+    let report = report(&steps[0], done(placement(1)));
+    let (one, other, read) = tokio::join!(
+        ledger.finish(std::slice::from_ref(&report)),
+        ledger.set_cursor("agency", None),
+        ledger.runs(None, 9)
+    );
+    for error in [one.unwrap_err(), other.unwrap_err(), read.unwrap_err()] {
+        assert_eq!(
+            (error.kind(), error.status()),
+            (Kind::Unavailable, Status::Temporary),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .message()
+                .contains("its database server cannot be reached"),
+            "{error:?}"
+        );
+    }
+    let starting = Arc::clone(&server);
+    tokio::task::spawn_blocking(move || starting.start_again())
+        .await
+        .unwrap();
+    // Whoever still holds the step reports it again, and it counts.
+    assert_eq!(ledger.finish(&[report]).await.unwrap(), [true]);
+    assert_eq!(ledger.tally(run).await.unwrap().len(), 2);
+    ledger.close().await.unwrap();
+}
+
+/// What a [`Proxy`] does with the next commit.
+const PASS: u8 = 0;
+const LOSE_COMMIT: u8 = 1;
+const LOSE_ANSWER: u8 = 2;
+
+/// Stands between a ledger and its server, and loses what it is told to.
+struct Proxy {
+    port: u16,
+    next: Arc<AtomicU8>,
+}
+
+impl Proxy {
+    async fn before(server: &TestServer) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (next, to) = (Arc::new(AtomicU8::new(PASS)), server.port());
+        let told = Arc::clone(&next);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                tokio::spawn(pass_on(client, server, Arc::clone(&told)));
+            }
+        });
+        Proxy { port, next }
+    }
+}
+
+/// Passes bytes on until one side ends, or something is to be lost: then both ends are closed without a word.
+async fn pass_on(mut client: TcpStream, mut server: TcpStream, next: Arc<AtomicU8>) {
+    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(count @ 1..) = read else { return };
+                let commits = asked[..count].windows(7).any(|bytes| bytes == b"COMMIT\0");
+                let fate = if commits { next.swap(PASS, Ordering::SeqCst) } else { PASS };
+                if fate == LOSE_COMMIT {
+                    return;
+                }
+                server.write_all(&asked[..count]).await.unwrap();
+                if fate == LOSE_ANSWER {
+                    assert!(server.read(&mut answered).await.unwrap() > 0);
+                    return;
+                }
+            }
+            read = server.read(&mut answered) => {
+                let Ok(count @ 1..) = read else { return };
+                if client.write_all(&answered[..count]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_counts_once_and_one_that_is_lost_is_made_again() {
+    let server = TestServer::shared();
+    let proxy = Proxy::before(server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.schema().await;
+    let through = url.replace(
+        &format!(":{}/", server.port()),
+        &format!(":{}/", proxy.port),
+    );
+    let ledger = open(&through, folder.path()).await.unwrap();
+    for lost in [LOSE_COMMIT, LOSE_ANSWER] {
+        let run = RunId::fresh();
+        ledger.begin_run(run, "ingest").await.unwrap();
+        // Neither may be there twice: steps have no key that would tell, and calls are a sum.
+        proxy.next.store(lost, Ordering::SeqCst);
+        ledger.add_steps(run, &[step(1), step(2)]).await.unwrap();
+        assert_eq!(proxy.next.load(Ordering::SeqCst), PASS, "nothing was lost");
+        assert_eq!(ledger.steps(run, None, 9).await.unwrap().len(), 2);
+        ledger.set_run_state(run, RunState::Running).await.unwrap();
+
+        proxy.next.store(lost, Ordering::SeqCst);
+        let worker = WorkerId::fresh();
+        let steps = ledger.lease(run, &worker, 9, TTL).await.unwrap();
+        assert_eq!(
+            steps.iter().map(|step| step.attempt).collect::<Vec<_>>(),
+            [1, 1]
+        );
+
+        // The answer to a report that was kept is that it counted, although the step is not held any more.
+        proxy.next.store(lost, Ordering::SeqCst);
+        let reports: Vec<_> = steps
+            .iter()
+            .map(|step| report(step, done(placement(1))))
+            .collect();
+        assert_eq!(ledger.finish(&reports).await.unwrap(), [true, true]);
+        let custody = ledger.custody(Some(run), None, 9).await.unwrap();
+        assert_eq!(custody.len(), 2);
+    }
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn many_calls_that_share_a_lost_commit_each_get_their_answer() {
+    let server = TestServer::shared();
+    let proxy = Proxy::before(server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.schema().await;
+    let through = url.replace(
+        &format!(":{}/", server.port()),
+        &format!(":{}/", proxy.port),
+    );
+    let ledger = open(&through, folder.path()).await.unwrap();
+    for lost in [LOSE_COMMIT, LOSE_ANSWER, LOSE_COMMIT] {
+        let (run, steps) = taken(&ledger, 40).await;
+        proxy.next.store(lost, Ordering::SeqCst);
+        let one = |step: &LeasedStep| {
+            let (ledger, report) = (Arc::clone(&ledger), report(step, done(placement(9))));
+            async move { ledger.finish(&[report]).await.unwrap() }
+        };
+        let answers = futures_util::future::join_all(steps.iter().map(one)).await;
+        assert!(answers.iter().all(|answer| *answer == [true]));
+        assert_eq!(ledger.custody(Some(run), None, 99).await.unwrap().len(), 40);
+    }
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_another_process_took_over_from_is_told_so() {
+    let server = TestServer::shared();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let url = server.schema().await;
+    let impatient = LedgerOptions {
+        server_wait: Duration::from_millis(300),
+        ..options(&Arc::default())
+    };
+    let ledger = SqlLedger::open_at(at(url.as_str(), here.path()), impatient)
+        .await
+        .unwrap();
+    let (_, steps) = taken(&ledger, 1).await;
+    // The network between this process and the server fails for so long that the server gives its session up.
+    let schema = url.rsplit_once('=').unwrap().1;
+    let end = format!(
+        "SELECT pg_terminate_backend(pg_locks.pid) FROM pg_locks WHERE locktype = 'advisory' \
+         AND CAST(objid AS BIGINT) = hashtext('{schema}') & 2147483647"
+    );
+    server.run(&end).await;
+    let other = open(&url, there.path()).await.unwrap();
+    let error = ledger
+        .finish(&[report(&steps[0], done(placement(1)))])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict, "{error:?}");
+    other.close().await.unwrap();
+    // It has the ledger again, and knows that the other one put its step back.
+    let accepted = ledger
+        .finish(&[report(&steps[0], done(placement(1)))])
+        .await
+        .unwrap();
+    assert_eq!(accepted, [false]);
+    ledger.close().await.unwrap();
+}
