@@ -29,7 +29,7 @@ use windlass_core::{
 use windlass_flow::{
     AuditWriter, AuditedFile, Comparison, CustodyHeader, Forecast, Ingest, IngestOptions,
     PlanFileReader, PlanFileWriter, PlanHeader, PlanWriter, PlannedStep, Recorder, Report,
-    Selection, Silent, Standing, Verify, draft_digest, export_custody, verify_custody,
+    Selection, Silent, Standing, Verify, export_custody, verify_custody,
 };
 use windlass_ledger::{LedgerOptions, SqlLedger};
 
@@ -249,7 +249,7 @@ fn placement(asset: &Asset) -> Placement {
             blake3: Blake3::of(bytes),
             content_hash: Some(ContentHash::of(bytes)),
         },
-        draft_digest: draft_digest(&draft(asset)).expect("a digest"),
+        draft_digest: draft(asset).digest().expect("a digest"),
         collection: draft(asset).collection,
         linked: false,
     }

@@ -1,11 +1,11 @@
 //! A tenant's asset types and fields, by technical name, loaded once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_core::Result;
 
 use crate::client::Api;
-use crate::wire::{AssetType, CollectionType, Field};
+use crate::wire::{AssetType, CollectionType, Field, FieldKind};
 
 /// Asset types with their fields, and collection types.
 #[derive(Debug)]
@@ -68,6 +68,16 @@ impl Catalogue {
         self.types
             .iter()
             .find(|sheet| sheet.fields.contains_key(field))
+    }
+
+    /// The ids of the text fields of a name: types may each have one of their own.
+    pub(crate) fn text_fields(&self, name: &str) -> BTreeSet<i64> {
+        let named = self.types.iter().filter_map(|sheet| sheet.fields.get(name));
+        named
+            .map(|entry| &entry.field)
+            .filter(|field| field.kind == FieldKind::Text)
+            .map(|field| field.id)
+            .collect()
     }
 
     /// The technical name of a field.

@@ -1,5 +1,6 @@
 //! The Content API, call by call: typed requests and answers, nothing of flows or assets' lives.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -277,11 +278,24 @@ impl Api {
         filter: &Filter,
         order: Order,
     ) -> Result<wire::Page<wire::Asset>> {
-        let body = json!({
+        self.search_with(filter, order, &BTreeSet::new()).await
+    }
+
+    /// The same with the values of some fields.
+    pub(crate) async fn search_with(
+        &self,
+        filter: &Filter,
+        order: Order,
+        fields: &BTreeSet<i64>,
+    ) -> Result<wire::Page<wire::Asset>> {
+        let mut body = json!({
             "filter": filter,
             "sorting": [{ "field": "id", "order": order }],
             "pagination": { "page": 1, "size": PAGE_SIZE },
         });
+        if !fields.is_empty() {
+            body["inclusions"] = json!([{ "type": "ASSET_INFORMATION_FIELDS", "ids": fields }]);
+        }
         let request = self.json(Method::POST, "assets/search", &body)?;
         self.send("POST assets/search", request)
             .await?

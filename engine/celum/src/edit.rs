@@ -1,7 +1,9 @@
 //! Changing what is there: metadata by difference, one concern a call, and careful removal.
 
 use serde_json::json;
-use windlass_core::{AssetPath, Correlation, Digests, Draft, Error, Fault, Kind, Placed, Result};
+use windlass_core::{
+    AssetPath, Correlation, Digests, Draft, Error, Fault, Kind, Placed, Result, Stamp,
+};
 
 use crate::changes::changes;
 use crate::client::Got;
@@ -126,12 +128,8 @@ impl Shared {
         self.profile.locales.first().map_or("en", String::as_str)
     }
 
-    /// The correlation mark as a value, where the draft's asset type has a text field for it.
-    pub(crate) async fn mark(
-        &self,
-        draft: &Draft,
-        correlation: &Correlation,
-    ) -> Result<Option<wire::FieldEntry>> {
+    /// The text field that carries marks and stamps, where the draft's asset type has it.
+    async fn mark_field(&self, draft: &Draft) -> Result<Option<wire::Field>> {
         let (Some(name), Some(asset_type)) = (&self.profile.correlation_field, &draft.asset_type)
         else {
             return Ok(None);
@@ -144,11 +142,47 @@ impl Shared {
             // A draft that assigns the field itself has the last word.
             .filter(|field| field.kind == FieldKind::Text)
             .filter(|_| !draft.fields.iter().any(|assigned| assigned.field == *name));
-        Ok(field.map(|field| wire::FieldEntry {
-            id: field.id,
-            kind: field.kind,
-            value: json!(correlation.as_str()),
-        }))
+        Ok(field.cloned())
+    }
+
+    /// What an asset of ours carries first in its correlation field, to look for it.
+    pub(crate) async fn mark(
+        &self,
+        draft: &Draft,
+        correlation: &Correlation,
+    ) -> Result<Option<wire::FieldEntry>> {
+        let field = self.mark_field(draft).await?;
+        Ok(field.map(|field| text_of(&field, correlation.as_str())))
+    }
+
+    /// What an asset of ours gets in its correlation field: a stamp, which begins with the mark, or the mark alone where the
+    /// field is too short for one.
+    pub(crate) async fn stamp(
+        &self,
+        draft: &Draft,
+        correlation: &Correlation,
+        digests: &Digests,
+    ) -> Result<Option<wire::FieldEntry>> {
+        let Some(field) = self.mark_field(draft).await? else {
+            return Ok(None);
+        };
+        let stamp = Stamp::new(correlation, digests, draft)?;
+        let text = match stamp.filter(|_| field.max_length.is_none_or(|max| max >= Stamp::UNITS)) {
+            Some(stamp) => stamp.to_string(),
+            None => correlation.as_str().to_owned(),
+        };
+        Ok(Some(text_of(&field, &text)))
+    }
+
+    /// What an asset gets that becomes something else: the same stamp with that, if it has one.
+    async fn restamp(&self, now: &wire::Asset, draft: &Draft) -> Result<Option<wire::FieldEntry>> {
+        let Some(field) = self.mark_field(draft).await? else {
+            return Ok(None);
+        };
+        let Some(stamp) = stamp_of(now, field.id) else {
+            return Ok(None);
+        };
+        Ok(Some(text_of(&field, &stamp.with_draft(draft)?.to_string())))
     }
 
     pub(crate) async fn reread(&self, asset: i64) -> Result<wire::Asset> {
@@ -159,12 +193,12 @@ impl Shared {
     }
 
     /// Makes an asset, which is `now` so, what a draft says: one concern a call, and only where it
-    /// differs.
+    /// differs. `made_of` says whose bytes it has now, where they are new.
     pub(crate) async fn set_metadata(
         &self,
         now: wire::Asset,
         draft: &Draft,
-        correlation: Option<&Correlation>,
+        made_of: Option<(&Correlation, &Digests)>,
     ) -> Result<()> {
         let asset = now.id;
         let collection = self.collection(&draft.collection).await?;
@@ -180,11 +214,11 @@ impl Shared {
             self.patch(asset, &body, "changing the asset's type")
                 .await?;
         }
-        let mark = match correlation {
-            Some(correlation) => self.mark(draft, correlation).await?,
-            None => None,
+        let stamp = match made_of {
+            Some((correlation, digests)) => self.stamp(draft, correlation, digests).await?,
+            None => self.restamp(&now, draft).await?,
         };
-        let values: Vec<_> = values.into_iter().chain(mark).collect();
+        let values: Vec<_> = values.into_iter().chain(stamp).collect();
         let changed = changes(&values, |id| now.value(id).cloned());
         if !changed.is_empty() {
             let body = json!({ "informationFieldValues": changed });
@@ -318,4 +352,17 @@ impl Shared {
             .await
             .map(|_| ())
     }
+}
+
+fn text_of(field: &wire::Field, text: &str) -> wire::FieldEntry {
+    wire::FieldEntry {
+        id: field.id,
+        kind: field.kind,
+        value: json!(text),
+    }
+}
+
+/// The stamp that an asset carries in a field.
+pub(crate) fn stamp_of(asset: &wire::Asset, field: i64) -> Option<Stamp> {
+    asset.value(field)?.as_str()?.parse().ok()
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use windlass_core::{
-    Capabilities, CheckItem, Endpoint, Error, HeldBack, Result, Reuse, Status, Together,
+    Capabilities, CheckItem, Endpoint, Error, HeldBack, Result, Reuse, Stamp, Status, Together,
     UploadOrder,
 };
 use windlass_http::{CountedTransport, Transport};
@@ -186,6 +186,13 @@ impl Shared {
             Some(field) if field.max_length.is_some_and(|max| max < MARK_UNITS) => (
                 false,
                 format!("the field {name:?} is shorter than {MARK_UNITS} characters"),
+            ),
+            Some(field) if field.max_length.is_some_and(|max| max < Stamp::UNITS) => (
+                true,
+                format!(
+                    "{name} is there, but shorter than {} characters: a lost ledger could not be made again from what it says",
+                    Stamp::UNITS
+                ),
             ),
             Some(_) => (true, format!("{name} is there")),
         })

@@ -44,6 +44,14 @@ pub(crate) enum Filter {
         /// How it is compared.
         search_type: SearchType,
     },
+    /// Assets whose field has a value, or none.
+    #[serde(rename = "ASSET_INFORMATION_FIELD_EMPTY", rename_all = "camelCase")]
+    FieldEmpty {
+        /// The field.
+        information_field_id: i64,
+        /// Whether it has none.
+        empty: bool,
+    },
     /// Assets whose text field has this text.
     #[serde(rename = "ASSET_TEXT_INFORMATION_FIELD", rename_all = "camelCase")]
     TextField {
@@ -60,6 +68,7 @@ pub(crate) enum Filter {
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Operator {
     And,
+    Or,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,6 +81,7 @@ pub(crate) enum Matcher {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum SearchType {
     Phrase,
+    TermsStartingWith,
 }
 
 /// In which order a search lists.

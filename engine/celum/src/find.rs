@@ -49,8 +49,10 @@ struct Wanted<'a> {
 impl Wanted<'_> {
     /// Whether an asset carries our mark.
     fn marks(&self, asset: &wire::Asset) -> bool {
+        // What follows the mark is what became of the bytes.
+        let first = |text: &serde_json::Value| Some(text.as_str()?.split(' ').next()?.to_owned());
         let mark = self.mark.as_ref();
-        mark.is_some_and(|mark| asset.value(mark.id) == Some(&mark.value))
+        mark.is_some_and(|mark| asset.value(mark.id).and_then(first) == first(&mark.value))
     }
 
     /// The evidence that a version of an asset with our mark has our bytes; `None` when it has not.
@@ -150,7 +152,8 @@ impl Shared {
             Some(mark) => Filter::TextField {
                 information_field_id: mark.id,
                 text: mark.value.as_str().unwrap_or_default().to_owned(),
-                search_type: SearchType::Phrase,
+                // The mark is the first word of several, whether or not the tenant takes the text apart.
+                search_type: SearchType::TermsStartingWith,
             },
             None => Filter::Logical {
                 operator: Operator::And,

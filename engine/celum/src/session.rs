@@ -181,7 +181,7 @@ impl UploadSession for CelumSession {
             );
         }
         let sent = self.finish().await?;
-        self.commit.make(&self.shared, sent, self.size).await
+        self.commit.make(&self.shared, sent, digests).await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {

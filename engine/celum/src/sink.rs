@@ -175,16 +175,21 @@ enum Undo {
 
 impl Commit {
     /// Makes it visible, compares what the tenant reports, and only then completes it.
-    pub(crate) async fn make(&self, shared: &Shared, sent: Sent, size: u64) -> Result<Placed> {
+    pub(crate) async fn make(
+        &self,
+        shared: &Shared,
+        sent: Sent,
+        digests: &Digests,
+    ) -> Result<Placed> {
         let made = match self.onto {
-            None => self.create(shared, &sent).await?,
+            None => self.create(shared, &sent, digests).await?,
             Some(asset) => self.add_version(shared, asset, &sent).await?,
         };
-        let evidence = match agree(shared, &made.asset.current_version, &sent, size) {
+        let evidence = match agree(shared, &made.asset.current_version, &sent, digests.size) {
             Ok(evidence) => evidence,
             Err(error) => return Err(made.undo.because(error, shared, made.asset.id).await),
         };
-        match self.complete(shared, &made.asset).await {
+        match self.complete(shared, &made.asset, digests).await {
             Ok(()) => Ok(placed(&made.asset, &made.asset.current_version, evidence)),
             // The content is right and in place. Whoever finds it completes it.
             Err(error) if error.status() != Status::Permanent => Err(Error::new(
@@ -197,13 +202,13 @@ impl Commit {
         }
     }
 
-    async fn create(&self, shared: &Shared, sent: &Sent) -> Result<Made> {
+    async fn create(&self, shared: &Shared, sent: &Sent, digests: &Digests) -> Result<Made> {
         let draft = &self.draft;
         let collection = shared.collection(&draft.collection).await?;
         let Checked { type_id, values } =
             shared.resolve_whole(draft, collection.strict, None).await?;
-        let mark = shared.mark(draft, &self.correlation).await?;
-        let values: Vec<_> = values.into_iter().chain(mark).collect();
+        let stamp = shared.stamp(draft, &self.correlation, digests).await?;
+        let values: Vec<_> = values.into_iter().chain(stamp).collect();
         let body = CreateAsset {
             name: &draft.name,
             parent_id: collection.id,
@@ -290,10 +295,12 @@ impl Commit {
     }
 
     /// What cannot be said in the call that makes content visible. `made`: as it is now.
-    async fn complete(&self, shared: &Shared, made: &wire::Asset) -> Result<()> {
+    async fn complete(&self, shared: &Shared, made: &wire::Asset, digests: &Digests) -> Result<()> {
         if self.onto.is_some() {
-            let mark = Some(&self.correlation);
-            return shared.set_metadata(made.clone(), &self.draft, mark).await;
+            let made_of = Some((&self.correlation, digests));
+            return shared
+                .set_metadata(made.clone(), &self.draft, made_of)
+                .await;
         }
         let Some(availability) = &self.draft.availability else {
             return Ok(());

@@ -1,5 +1,6 @@
 //! Reading: a walk by ascending id, and contents through download URLs that are used at once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
@@ -9,11 +10,12 @@ use futures_util::StreamExt;
 use http::StatusCode;
 use windlass_core::{
     Asset, AssetId, AssetPath, AssetStream, Calls, Change, ChangePage, Cursor, Error, Kind, Load,
-    Readable, Result, Revision, Scope, Source, Status,
+    Readable, Result, Revision, Scope, Source, StampedPage, Status,
 };
 use windlass_http::{ByteStream, Response, SendError};
 
 use crate::client::is_stale_link;
+use crate::edit::stamp_of;
 use crate::endpoint::{CelumEndpoint, Shared};
 use crate::errors::Refusal;
 use crate::filter::{Filter, Matcher, Operator, Order};
@@ -31,65 +33,22 @@ const WALKED: &str = "walked";
 #[async_trait]
 impl Source for CelumEndpoint {
     async fn changes(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<ChangePage> {
-        // The last id that was listed. The next page begins with it again, because whether a range's
-        // bounds belong to it is nobody's promise.
-        let last = match cursor.map(Cursor::as_str) {
-            None => 0,
-            Some(text) => text.parse::<i64>().map_err(|_| {
-                Error::new(
-                    Kind::CursorReset,
-                    match text {
-                        WALKED => "the walk is over; what changed since is found by another walk",
-                        _ => "the cursor is not one of a walk",
-                    },
-                )
-            })?,
-        };
-        let range = Filter::IdRange { from: last };
-        let filter = match scope.root.as_str() {
-            "" => range,
-            _ => match self.shared.tree.find(&self.shared.api, &scope.root).await? {
-                Reached::Whole(known) => Filter::Logical {
-                    operator: Operator::And,
-                    filters: vec![
-                        Filter::Parent {
-                            values: vec![known.id],
-                            recursive: true,
-                            matcher: Matcher::Any,
-                        },
-                        range,
-                    ],
-                },
-                other => return Err(missing(&scope.root, &other)),
-            },
-        };
-        let page = self.shared.api.search(&filter, Order::Asc).await?;
-        let mut listed = last;
-        let mut changes = Vec::new();
-        for asset in page.content.iter().filter(|asset| asset.id > last) {
-            if asset.id < listed {
-                return Err(Error::new(
-                    Kind::Unexpected,
-                    "the tenant does not list by ascending id, so nothing can be listed in full",
-                ));
-            }
-            listed = asset.id;
-            // Nobody has uploaded a file yet: there is nothing to read.
-            if !asset.current_version.is_placeholder() {
-                changes.push(Change::Asset(self.shared.shown(asset, &scope.root)));
-            }
+        let walked = self.walk(scope, cursor, &BTreeSet::new()).await?;
+        Ok(walked.page)
+    }
+
+    /// Only what carries anything in the correlation field, where the tenant has one: a tenant may hold millions that
+    /// nobody here placed, and nothing but a stamp tells one from the other.
+    async fn stamped(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<StampedPage> {
+        if cursor.is_none() {
+            // Lists know by then what was placed before; one that is missing would be placed again.
+            tokio::time::sleep(self.shared.index_lag()).await;
         }
-        // Ids only grow, so going on after the last one neither repeats nor leaves out. A page that
-        // brought nothing new is the end, whatever it says of further ones.
-        let more = page.has_next && listed > last;
-        Ok(ChangePage {
-            changes,
-            cursor: Cursor::new(match more {
-                true => listed.to_string(),
-                false => WALKED.to_owned(),
-            }),
-            more,
-        })
+        let fields = match &self.shared.profile.correlation_field {
+            Some(name) => self.shared.catalogue().await?.text_fields(name),
+            None => BTreeSet::new(),
+        };
+        self.walk(scope, cursor, &fields).await
     }
 
     async fn stat(&self, asset: &AssetId) -> Result<Option<Asset>> {
@@ -223,6 +182,97 @@ fn broke_off(asset: &Asset, error: SendError) -> Error {
         .with_source(error)
 }
 
+impl CelumEndpoint {
+    /// One page of a walk. With fields only what has a value in one of them, and those values.
+    async fn walk(
+        &self,
+        scope: &Scope,
+        cursor: Option<&Cursor>,
+        fields: &BTreeSet<i64>,
+    ) -> Result<StampedPage> {
+        // The last id that was listed. The next page begins with it again, because whether a range's
+        // bounds belong to it is nobody's promise.
+        let last = match cursor.map(Cursor::as_str) {
+            None => 0,
+            Some(text) => text.parse::<i64>().map_err(|_| {
+                Error::new(
+                    Kind::CursorReset,
+                    match text {
+                        WALKED => "the walk is over; what changed since is found by another walk",
+                        _ => "the cursor is not one of a walk",
+                    },
+                )
+            })?,
+        };
+        let mut filters = Vec::new();
+        if !scope.root.as_str().is_empty() {
+            match self.shared.tree.find(&self.shared.api, &scope.root).await? {
+                Reached::Whole(known) => filters.push(Filter::Parent {
+                    values: vec![known.id],
+                    recursive: true,
+                    matcher: Matcher::Any,
+                }),
+                other => return Err(missing(&scope.root, &other)),
+            }
+        }
+        filters.push(Filter::IdRange { from: last });
+        if !fields.is_empty() {
+            let filled = fields.iter().map(|field| Filter::FieldEmpty {
+                information_field_id: *field,
+                empty: false,
+            });
+            filters.push(combined(Operator::Or, filled.collect()));
+        }
+        let filter = combined(Operator::And, filters);
+        let page = self
+            .shared
+            .api
+            .search_with(&filter, Order::Asc, fields)
+            .await?;
+        let mut listed = last;
+        let mut changes = Vec::new();
+        let (mut stamps, mut collections) = (BTreeMap::new(), BTreeMap::new());
+        for asset in page.content.iter().filter(|asset| asset.id > last) {
+            if asset.id < listed {
+                return Err(Error::new(
+                    Kind::Unexpected,
+                    "the tenant does not list by ascending id, so nothing can be listed in full",
+                ));
+            }
+            listed = asset.id;
+            // Nobody has uploaded a file yet: there is nothing to read.
+            if asset.current_version.is_placeholder() {
+                continue;
+            }
+            let shown = self.shared.shown(asset, &scope.root);
+            if let Some(stamp) = fields.iter().find_map(|field| stamp_of(asset, *field)) {
+                stamps.insert(shown.id.clone(), stamp);
+            }
+            if asset.parent_paths.len() > 1 {
+                let paths = asset.parent_paths.iter();
+                let paths = paths.map(|path| self.shared.path(path)).collect();
+                collections.insert(shown.id.clone(), paths);
+            }
+            changes.push(Change::Asset(shown));
+        }
+        // Ids only grow, so going on after the last one neither repeats nor leaves out. A page that
+        // brought nothing new is the end, whatever it says of further ones.
+        let more = page.has_next && listed > last;
+        Ok(StampedPage {
+            page: ChangePage {
+                changes,
+                cursor: Cursor::new(match more {
+                    true => listed.to_string(),
+                    false => WALKED.to_owned(),
+                }),
+                more,
+            },
+            stamps,
+            collections,
+        })
+    }
+}
+
 impl Shared {
     /// Opens a content, or the range that is asked for, at the pinned version. A link that expired before it
     /// was used is asked for again.
@@ -293,6 +343,14 @@ impl Shared {
                 .unwrap_or_else(|| segment.collection_id.to_string())
         });
         AssetPath::new(&names.collect::<Vec<_>>().join("/"))
+    }
+}
+
+/// Filters as one; alone it stands for itself.
+fn combined(operator: Operator, mut filters: Vec<Filter>) -> Filter {
+    match filters.len() {
+        1 => filters.remove(0),
+        _ => Filter::Logical { operator, filters },
     }
 }
 

@@ -24,7 +24,7 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use windlass_core::{
-    Assigned, Blake3, ContentHash, Correlation, Destination, Digests, Draft, Secret,
+    Assigned, Blake3, ContentHash, Correlation, Destination, Digests, Draft, Secret, Stamp,
     Value as FieldValue,
 };
 use windlass_http::{Body, Request, Response, SendError, Transport};
@@ -394,4 +394,10 @@ pub(crate) fn digests(bytes: &[u8]) -> Digests {
         blake3: Blake3::of(bytes),
         content_hash: Some(ContentHash::of(bytes)),
     }
+}
+
+/// What an asset of ours carries that was made of these bytes.
+pub(crate) fn stamp(bytes: &[u8], draft: &Draft) -> String {
+    let stamp = Stamp::new(&mark(), &digests(bytes), draft).unwrap();
+    stamp.unwrap().to_string()
 }

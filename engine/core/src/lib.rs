@@ -23,6 +23,7 @@ pub mod sealed;
 mod secret;
 pub mod sign;
 mod spool;
+mod stamp;
 
 pub use asset::{
     Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Folder, Readable, Revision,
@@ -45,7 +46,7 @@ pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
 pub use plan::Action;
 pub use ports::{
     AssetStream, Calls, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack,
-    Load, Placed, Reuse, Scope, Sink, Source, Together, UploadOrder, UploadSession,
+    Load, Placed, Reuse, Scope, Sink, Source, StampedPage, Together, UploadOrder, UploadSession,
 };
 pub use proof::{
     CustodyEvent, CustodyRecord, FactsWanted, ReasonCount, RunFacts, RunOrigin, Slice,
@@ -53,6 +54,7 @@ pub use proof::{
 pub use ranges::Ranges;
 pub use secret::Secret;
 pub use spool::{MemorySpool, Spool, SpoolEntry, SpoolOrder};
+pub use stamp::{NoStamp, Stamp};
 
 #[cfg(test)]
 mod tests;

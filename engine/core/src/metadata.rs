@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asset::{AssetId, AssetPath};
 use crate::digest::Blake3;
+use crate::error::{Error, Kind, Result};
 
 /// The value of one field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,38 +115,54 @@ pub enum Availability {
 
 /// A mark that lets a lost answer be told from a failure: "was that mine?".
 ///
-/// Derived from what is to be placed and by which flow, so that a second try derives the same one.
+/// Derived from what is to be placed and by which flow, so that a second try derives the same one. It also knows the
+/// asset whatever its revision, for what is stamped with it ([`Stamp`](crate::Stamp)).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Correlation(String);
 
+/// How many hexadecimal digits name a revision, and how many an asset.
+const NAME_DIGITS: usize = 32;
+
 impl Correlation {
-    /// Derives the mark of one asset revision in one flow. 32 hex digits.
+    /// Derives the mark of one asset revision in one flow.
     pub fn derive(flow: &str, source: &str, asset: &str, revision: &str) -> Self {
-        // Each part is preceded by its length, so that no two lists of parts read the same.
-        let mut text = Vec::new();
-        for part in [flow, source, asset, revision] {
-            text.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            text.extend_from_slice(part.as_bytes());
-        }
-        Correlation(Blake3::of(&text).to_hex()[..32].to_owned())
+        let mark = name_of(&[flow, source, asset, revision]);
+        let origin = name_of(&[flow, source, asset]);
+        Correlation(format!("{mark}.{origin}"))
     }
 
-    /// The mark as text.
+    /// The mark as text: 32 hex digits.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.split('.').next().unwrap_or_default()
     }
+
+    /// What names the asset in the flow, whatever its revision: 32 hex digits. `None` for a mark that an older version
+    /// derived.
+    pub fn origin(&self) -> Option<&str> {
+        self.0.split('.').nth(1)
+    }
+}
+
+/// A digest of some texts. Each is preceded by its length, so that no two lists of texts read the same.
+fn name_of(parts: &[&str]) -> String {
+    let mut text = Vec::new();
+    for part in parts {
+        text.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        text.extend_from_slice(part.as_bytes());
+    }
+    Blake3::of(&text).to_hex()[..NAME_DIGITS].to_owned()
 }
 
 impl fmt::Display for Correlation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for Correlation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -167,6 +184,24 @@ pub struct Draft {
     /// When it may be used, where the sink can say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub availability: Option<Availability>,
+}
+
+impl Draft {
+    /// The digest of what it asks for, without the rules that asked: a changed rule that gives the same values is no
+    /// change. Placements keep it.
+    ///
+    /// Errors: `Unexpected` for a number that JSON cannot hold.
+    pub fn digest(&self) -> Result<Blake3> {
+        let mut bare = self.clone();
+        for assigned in &mut bare.fields {
+            assigned.rule.clear();
+        }
+        bare.fields.sort_by(|a, b| a.field.cmp(&b.field));
+        let canonical = serde_json::to_vec(&bare).map_err(|error| {
+            Error::new(Kind::Unexpected, "a draft cannot be written as JSON").with_source(error)
+        })?;
+        Ok(Blake3::of(&canonical))
+    }
 }
 
 /// Where the bytes of a transfer go.

@@ -22,6 +22,8 @@ pub enum Action {
     Relocate,
     /// What Windlass placed is taken back.
     Withdraw,
+    /// What Windlass placed is there, and the ledger learns of it again.
+    Adopt,
     /// Nothing to do, and why.
     Skip,
     /// Something a person must settle first, and what.
@@ -41,6 +43,7 @@ impl Action {
             Action::UpdateMetadata => "update-metadata",
             Action::Relocate => "relocate",
             Action::Withdraw => "withdraw",
+            Action::Adopt => "adopt",
             Action::Skip => "skip",
             Action::Hold => "hold",
             Action::Conflict => "conflict",
@@ -57,6 +60,7 @@ impl Action {
             Action::UpdateMetadata,
             Action::Relocate,
             Action::Withdraw,
+            Action::Adopt,
             Action::Skip,
             Action::Hold,
             Action::Conflict,
@@ -70,7 +74,7 @@ impl Action {
         matches!(self, Action::Link | Action::Copy)
     }
 
-    /// True for actions that change something at an endpoint when the step runs.
+    /// True for actions that change something when the step runs, at an endpoint or in the ledger.
     pub fn acts(self) -> bool {
         !matches!(self, Action::Skip | Action::Hold | Action::Conflict)
     }

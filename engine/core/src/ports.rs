@@ -3,7 +3,7 @@
 //! An endpoint says on its capability sheet what it can do; callers read the sheet and never try and
 //! catch. All ports are used as `dyn`: a call here is per chunk or per page, never per byte.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::Range;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::asset::{Asset, AssetId, AssetPath, ChangePage, Cursor, Revision};
 use crate::digest::{ContentHash, Digests};
 use crate::error::Result;
 use crate::metadata::{Correlation, Destination, Draft, Fault};
+use crate::stamp::Stamp;
 
 /// In which order an upload session takes its chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,17 @@ pub struct Scope {
     pub root: AssetPath,
 }
 
+/// One page of a listing with what its assets say of where they came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StampedPage {
+    /// The listing.
+    pub page: ChangePage,
+    /// The stamps of those that carry one.
+    pub stamps: BTreeMap<AssetId, Stamp>,
+    /// Every collection of those that are in several.
+    pub collections: BTreeMap<AssetId, Vec<AssetPath>>,
+}
+
 /// An endpoint that assets are read from.
 #[async_trait]
 pub trait Source: Endpoint {
@@ -176,6 +188,16 @@ pub trait Source: Endpoint {
     /// `None` starts from nothing. Errors: `NotFound` when the scope's root is not there,
     /// `CursorReset` when the cursor is no longer valid.
     async fn changes(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<ChangePage>;
+
+    /// The same, with what sinks stamp on what is placed there. Without stamps where this is not a sink that stamps; and where
+    /// it is, assets may be left out that carry nothing and could not be told from what others placed.
+    async fn stamped(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<StampedPage> {
+        Ok(StampedPage {
+            page: self.changes(scope, cursor).await?,
+            stamps: BTreeMap::new(),
+            collections: BTreeMap::new(),
+        })
+    }
 
     /// The asset as it is now, or `None` when it is gone.
     async fn stat(&self, asset: &AssetId) -> Result<Option<Asset>>;

@@ -23,7 +23,7 @@ use windlass_http::{
 use crate::errors::{
     ContinueError, CreateFolderError, DeleteError, DownloadError, Explain, Failure,
     ListFolderError, LongpollError, NoError, PathError, PollError, RelocationError, RestoreError,
-    RevisionsError,
+    RevisionsError, TemplateRouteError,
 };
 use crate::judge::{DropboxJudge, call_error, route_error};
 use crate::options::{Credential, DropboxOptions};
@@ -31,7 +31,7 @@ use crate::wire::{
     Account, CursorArg, DeleteArg, Echo, EchoArg, Ignored, JobArg, LatestCursor, Launched,
     ListFolderArg, ListFolderResult, LongpollArg, LongpollResult, Metadata, PathArg,
     PathRootHeader, RelocationArg, RelocationBatchArg, RestoreArg, Revisions, RevisionsArg,
-    TagsArg, TagsResult, header_json,
+    TagsArg, TagsResult, Template, TemplateFilter, TemplateId, TemplateIds, header_json,
 };
 
 mod upload;
@@ -202,6 +202,58 @@ impl Api {
     ) -> Routed<ListFolderResult, ListFolderError> {
         let route = "files/list_folder";
         self.rpc(&self.listings, route, &listing(path), Repeat::Idempotent)
+            .await
+    }
+
+    /// The same, with the properties of some templates.
+    pub(crate) async fn list_folder_with(
+        &self,
+        path: &str,
+        templates: &[Arc<str>],
+    ) -> Routed<ListFolderResult, ListFolderError> {
+        let arg = ListFolderArg {
+            include_property_groups: Some(TemplateFilter::FilterSome {
+                filter_some: templates,
+            }),
+            ..listing(path)
+        };
+        let route = "files/list_folder";
+        self.rpc(&self.listings, route, &arg, Repeat::Idempotent)
+            .await
+    }
+
+    pub(crate) async fn templates(&self) -> Routed<TemplateIds, TemplateRouteError> {
+        let route = "file_properties/templates/list_for_user";
+        self.rpc(&self.lookups, route, &(), Repeat::Idempotent)
+            .await
+    }
+
+    pub(crate) async fn template(&self, id: &str) -> Routed<Template, TemplateRouteError> {
+        let arg = TemplateId {
+            template_id: id.to_owned(),
+        };
+        let route = "file_properties/templates/get_for_user";
+        self.rpc(&self.lookups, route, &arg, Repeat::Idempotent)
+            .await
+    }
+
+    pub(crate) async fn add_template(
+        &self,
+        template: &Template,
+    ) -> Routed<TemplateId, TemplateRouteError> {
+        // A second one of the same name does no harm: stamps of both are found.
+        let route = "file_properties/templates/add_for_user";
+        self.rpc(&self.lookups, route, template, Repeat::Idempotent)
+            .await
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn remove_template(&self, id: &str) -> Routed<Ignored, TemplateRouteError> {
+        let arg = TemplateId {
+            template_id: id.to_owned(),
+        };
+        let route = "file_properties/templates/remove_for_user";
+        self.rpc(&self.lookups, route, &arg, Repeat::Idempotent)
             .await
     }
 
@@ -470,6 +522,7 @@ fn listing(path: &str) -> ListFolderArg<'_> {
         path,
         recursive: true,
         limit: Some(PAGE_ENTRIES),
+        include_property_groups: None,
     }
 }
 

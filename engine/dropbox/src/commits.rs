@@ -280,6 +280,8 @@ enum Came {
     Locked(Error),
     /// It may have happened.
     Lost(Error),
+    /// It happened, but for the stamp.
+    Unstamped(Error),
     /// The session is not there: expired, or finished before.
     Gone(Error),
     /// The closing append is missing.
@@ -379,7 +381,11 @@ impl Lane {
                 },
                 false => Then::Answer(Err(Refused::Other(error.persistent()))),
             },
-            Came::Lost(error) => {
+            Came::Unstamped(error) if job.order.commit.property_groups.is_empty() => {
+                Then::Answer(Err(Refused::Other(error)))
+            }
+            // The stamp's template was removed meanwhile. The file is there, and is looked for as if its answer were lost.
+            Came::Lost(error) | Came::Unstamped(error) => {
                 job.lost.get_or_insert(error);
                 match expected {
                     true => self.look_for(job, None).await,
@@ -516,6 +522,9 @@ impl Lane {
                 Failure::Route(UploadError::Path(failed), _) if is_file(&failed.reason) => {
                     return Came::Refused(Refused::Conflict(failure.into()));
                 }
+                Failure::Route(UploadError::PropertiesError(_), _) => {
+                    return Came::Unstamped(failure.into());
+                }
                 Failure::Route(UploadError::ContentHashMismatch, _) if again < DAMAGED_AGAIN => {
                     again += 1;
                 }
@@ -591,6 +600,7 @@ fn refused(reason: &FinishError, error: Error) -> Came {
     match reason {
         FinishError::Path(WriteError::TooManyWriteOperations)
         | FinishError::TooManyWriteOperations => Came::Locked(error),
+        FinishError::PropertiesError(_) => Came::Unstamped(error),
         FinishError::Path(reason) if is_file(reason) => Came::Refused(Refused::Conflict(error)),
         FinishError::LookupFailed(SessionError::NotFound) => Came::Gone(error),
         FinishError::LookupFailed(SessionError::NotClosed)

@@ -21,6 +21,7 @@ use crate::express::{self, Express};
 use crate::options::{DropboxOptions, PathRoot};
 use crate::pool::{Pool, START_BATCH_MAX};
 use crate::session::CHUNK_BYTES_MAX;
+use crate::stamps::Stamps;
 use crate::wire::{Account, FileMetadata, PathRootHeader, SessionType};
 
 /// The largest file, as documented: 2 TiB less one block.
@@ -75,6 +76,7 @@ pub struct DropboxEndpoint {
     capabilities: Capabilities,
     root: Option<PathRootHeader>,
     transport: CountedTransport,
+    pub(crate) stamps: Stamps,
     /// How small contents are packed.
     pub(crate) packing: express::Rules,
 }
@@ -146,6 +148,7 @@ impl DropboxEndpoint {
         DropboxEndpoint {
             transport,
             packing,
+            stamps: Stamps::new(api.clone(), options.stamps),
             commits: Arc::new(Commits::new(api.clone(), commits)),
             express: options
                 .express
@@ -289,13 +292,26 @@ impl Endpoint for DropboxEndpoint {
             .start(SessionType::Sequential)
             .await
             .map_err(Error::from);
-        Ok(vec![
+        let mut items = vec![
             credential,
             self.check_account().await?,
             item("listing", listing, |_| "folders may be listed".to_owned())?,
             self.check_reading().await?,
             item("writing", session, |_| "files may be written".to_owned())?,
-        ])
+        ];
+        if self.stamps.are_wanted() {
+            let templates = self.stamps.templates().await.map(drop);
+            let mut stamps = item("stamps", templates, |()| {
+                "files say themselves where they came from".to_owned()
+            })?;
+            if !stamps.ok {
+                // Nothing that flows need, as long as the ledger is there.
+                stamps.ok = true;
+                stamps.finding = format!("files go without: {}", stamps.finding);
+            }
+            items.push(stamps);
+        }
+        Ok(items)
     }
 }
 

@@ -280,6 +280,35 @@ union! {
 }
 
 union! {
+    /// `file_properties/templates/*`.
+    TemplateRouteError {
+        "template_not_found" => TemplateNotFound(Option<String>),
+        "restricted_content" => RestrictedContent,
+        "too_many_templates" => TooManyTemplates,
+        "conflicting_property_names" => ConflictingPropertyNames,
+        "too_many_properties" => TooManyProperties,
+        "template_attribute_too_large" => TemplateAttributeTooLarge,
+    }
+}
+
+impl Explain for TemplateRouteError {
+    fn explain(&self) -> Meaning {
+        match self {
+            TemplateRouteError::TooManyTemplates => Meaning::new(
+                Kind::Capacity,
+                "the account has as many property templates as it may have",
+            )
+            .hint("remove those that nobody uses any more"),
+            TemplateRouteError::TemplateNotFound(_) => Meaning::new(
+                Kind::NotFound,
+                "the property template is not there any more",
+            ),
+            _ => Meaning::undocumented(),
+        }
+    }
+}
+
+union! {
     /// `files/list_folder`.
     ListFolderError {
         "path" => Path(LookupError),

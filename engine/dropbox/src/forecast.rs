@@ -20,9 +20,14 @@ impl DropboxEndpoint {
 
     pub(crate) fn calls_to_write_load(&self, load: &Load) -> Calls {
         let metered = self.small_uploads(load) + large_uploads(load);
-        // A version asks first what it replaces; a change of place does so, and moves.
-        let all =
-            metered + load.versions + load.reused.div_ceil(COMMITS_MAX as u64) + 2 * load.updates;
+        let places = load.small + load.large > 0;
+        // A version asks first what it replaces; a change of place does so, and moves. Stamps look for their template, and
+        // make it or look at it.
+        let all = metered
+            + load.versions
+            + load.reused.div_ceil(COMMITS_MAX as u64)
+            + 2 * load.updates
+            + 2 * u64::from(places && self.stamps.are_wanted());
         Calls { all, metered }
     }
 

@@ -33,6 +33,7 @@ mod shared_error;
 mod sink;
 mod small;
 mod source;
+mod stamps;
 mod target;
 mod union;
 mod wire;

@@ -71,6 +71,9 @@ pub struct DropboxOptions {
     pub batch_header_bytes: usize,
     /// Whether chunks of large files travel in any order, several at once.
     pub concurrent_sessions: bool,
+    /// Whether files say themselves where they came from, in a property that only this app sees, so that a lost ledger can
+    /// be made again from them. Takes two calls more for each process that places something.
+    pub stamps: bool,
     /// Folders that are namespaces of their own (team and shared folders): commits to one do not wait
     /// for those to another. Everything else counts as one namespace.
     pub namespaces: Vec<AssetPath>,
@@ -112,6 +115,7 @@ impl DropboxOptions {
             batch_bytes: 64 << 20,
             batch_header_bytes: 48 << 10,
             concurrent_sessions: true,
+            stamps: false,
             namespaces: Vec::new(),
             commit_patience: Duration::from_secs(60 * 60),
             tries: 6,

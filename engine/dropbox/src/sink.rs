@@ -21,7 +21,7 @@ use crate::endpoint::{DropboxEndpoint, NAME_UNITS_MAX, SMALL_BYTES_MAX, wire_pat
 use crate::errors::{Failure, LookupError, RestoreError, RevisionsError};
 use crate::session::{self, LargeSession, Progress};
 use crate::small::SmallSession;
-use crate::target::{Target, delete, file_at, placed};
+use crate::target::{Stamping, Target, delete, file_at, placed};
 use crate::wire::{CommitInfo, FileMetadata, WriteMode};
 
 /// How often it is tried to take a copy of other bytes back, and how long is waited in between.
@@ -49,7 +49,7 @@ impl Sink for DropboxEndpoint {
         &self,
         destination: &Destination,
         size: u64,
-        _correlation: &Correlation,
+        correlation: &Correlation,
     ) -> Result<Box<dyn UploadSession>> {
         if let Some(max) = self
             .capabilities()
@@ -62,7 +62,7 @@ impl Sink for DropboxEndpoint {
             ));
         }
         if size > SMALL_BYTES_MAX {
-            let target = self.target(destination, None).await?;
+            let target = self.target(destination, correlation, None).await?;
             let mut started = self.sessions.take(1, 1).await?;
             let Some(fresh) = started.pop() else {
                 unreachable!("one was asked for");
@@ -81,7 +81,7 @@ impl Sink for DropboxEndpoint {
             let ticket = express.begin();
             (express, ticket)
         });
-        let target = self.target(destination, None).await?;
+        let target = self.target(destination, correlation, None).await?;
         Ok(Box::new(SmallSession::new(target, size, lane)))
     }
 
@@ -89,7 +89,7 @@ impl Sink for DropboxEndpoint {
         &self,
         destination: &Destination,
         size: u64,
-        _correlation: &Correlation,
+        correlation: &Correlation,
         session: &str,
         acknowledged: &[Range<u64>],
     ) -> Result<Option<Box<dyn UploadSession>>> {
@@ -104,7 +104,9 @@ impl Sink for DropboxEndpoint {
         let Some(progress) = session::look_at(&self.api, &at, size, acknowledged).await? else {
             return Ok(None);
         };
-        let target = self.target(destination, at.revision.clone()).await?;
+        let target = self
+            .target(destination, correlation, at.revision.clone())
+            .await?;
         Ok(Some(Box::new(LargeSession::new(
             target, size, &at, progress,
         ))))
@@ -208,6 +210,8 @@ impl Sink for DropboxEndpoint {
                 mode: WriteMode::Add,
                 mute: true,
                 strict_conflict: true,
+                // A copy takes none.
+                property_groups: Vec::new(),
             },
             size: digests.size,
             content_hash: Some(wanted),
@@ -254,7 +258,12 @@ impl Sink for DropboxEndpoint {
 impl DropboxEndpoint {
     /// What an upload to this destination is committed as. A version replaces `revision`, or the one that
     /// is there now.
-    async fn target(&self, destination: &Destination, revision: Option<String>) -> Result<Target> {
+    async fn target(
+        &self,
+        destination: &Destination,
+        correlation: &Correlation,
+        revision: Option<String>,
+    ) -> Result<Target> {
         let place = target(destination.draft());
         let (path, mode) = match (destination, revision) {
             (Destination::New { .. }, _) => (wire_path(&place), WriteMode::Add),
@@ -274,7 +283,13 @@ impl DropboxEndpoint {
                 mode,
                 mute: true,
                 strict_conflict: true,
+                property_groups: Vec::new(),
             },
+            stamping: self.stamps.template().await?.map(|template| Stamping {
+                template,
+                correlation: correlation.clone(),
+                draft: destination.draft().clone(),
+            }),
             namespace: self.namespace_of(&place),
             clock: Arc::clone(&self.clock),
         })

@@ -1,6 +1,6 @@
 //! Reading: listings by cursor, lookups by id, and ranges of a pinned revision.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use http::StatusCode;
 use http::header::CONTENT_RANGE;
 use windlass_core::{
     Asset, AssetId, AssetPath, AssetStream, Calls, Change, ChangePage, Cursor, Error, Folder, Kind,
-    Load, Result, Scope, Source, Status,
+    Load, Result, Scope, Source, StampedPage, Status,
 };
 use windlass_http::{Response, SendError};
 
 use crate::endpoint::{DropboxEndpoint, asset, wire_path};
 use crate::errors::{Failure, LookupError, PathError};
+use crate::stamps::stamp_of;
 use crate::wire::{FileMetadata, ListFolderResult, Metadata};
 
 /// How many paths one call asks the tags of. The service names no limit; this keeps arguments small.
@@ -46,6 +47,37 @@ impl Source for DropboxEndpoint {
         };
         page.map(|page| change_page(page, scope))
             .map_err(|error| error.with_context("scope", &scope.root))
+    }
+
+    async fn stamped(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<StampedPage> {
+        let page = match cursor {
+            None => {
+                let (path, templates) = (wire_path(&scope.root), self.stamps.templates().await?);
+                let listed = match templates.is_empty() {
+                    true => self.api.list_folder(&path).await,
+                    false => self.api.list_folder_with(&path, &templates).await,
+                };
+                listed.map_err(Error::from)
+            }
+            // The first page said what is shown.
+            Some(cursor) => {
+                let listed = self.api.list_folder_continue(cursor.as_str()).await;
+                listed.map_err(Error::from)
+            }
+        };
+        let page = page.map_err(|error| error.with_context("scope", &scope.root))?;
+        let stamp = |entry: &Metadata| match entry {
+            Metadata::File(file) => {
+                let stamp = stamp_of(&file.property_groups)?;
+                Some((AssetId::new(file.id.as_str()), stamp))
+            }
+            _ => None,
+        };
+        Ok(StampedPage {
+            stamps: page.entries.iter().filter_map(stamp).collect(),
+            page: change_page(page, scope),
+            collections: BTreeMap::new(),
+        })
     }
 
     async fn stat(&self, id: &AssetId) -> Result<Option<Asset>> {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use windlass_core::{
-    AssetId, Clock, Digests, Error, Evidence, Kind, Placed, Result, Revision, Status,
+    AssetId, Clock, Correlation, Digests, Draft, Error, Evidence, Kind, Placed, Result, Revision,
+    Stamp, Status,
 };
 
 use crate::client::Api;
 use crate::commits::{Announced, Commits, Order, Refused, Work};
 use crate::errors::{DeleteError, Failure, LookupError, PathError, WriteConflict, WriteError};
-use crate::wire::{CommitInfo, FileMetadata, Metadata, WriteMode};
+use crate::stamps::property;
+use crate::wire::{CommitInfo, FileMetadata, Metadata, PropertyGroup, WriteMode};
 
 /// Where one upload goes.
 #[derive(Clone, Debug)]
@@ -17,9 +19,26 @@ pub(crate) struct Target {
     pub(crate) api: Api,
     pub(crate) commits: Arc<Commits>,
     pub(crate) commit: CommitInfo,
+    /// What the file is stamped with, where files are.
+    pub(crate) stamping: Option<Stamping>,
     /// The namespace whose lock the commit takes.
     pub(crate) namespace: Arc<str>,
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What a stamp is made of, but for the digests of the bytes, which are known last.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamping {
+    pub(crate) template: Arc<str>,
+    pub(crate) correlation: Correlation,
+    pub(crate) draft: Draft,
+}
+
+impl Stamping {
+    fn property(&self, digests: &Digests) -> Result<Option<PropertyGroup>> {
+        let stamp = Stamp::new(&self.correlation, digests, &self.draft)?;
+        Ok(stamp.map(|stamp| property(&self.template, &stamp)))
+    }
 }
 
 impl Target {
@@ -30,9 +49,13 @@ impl Target {
         announced: Option<Announced>,
         digests: &Digests,
     ) -> Result<Placed> {
+        let mut commit = self.commit.clone();
+        if let Some(stamping) = &self.stamping {
+            commit.property_groups.extend(stamping.property(digests)?);
+        }
         let order = Order {
             work,
-            commit: self.commit.clone(),
+            commit,
             size: digests.size,
             content_hash: digests.content_hash,
         };

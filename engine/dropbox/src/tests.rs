@@ -13,6 +13,7 @@ mod express;
 mod reading;
 mod sandbox;
 mod sessions;
+mod stamps;
 mod unions;
 mod wire;
 mod writing;

@@ -83,6 +83,53 @@ pub(crate) struct FileMetadata {
     #[serde(default = "yes")]
     pub(crate) is_downloadable: bool,
     pub(crate) content_hash: Option<ContentHash>,
+    /// Only those that were asked for.
+    #[serde(default)]
+    pub(crate) property_groups: Vec<PropertyGroup>,
+}
+
+/// The values of one template on one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PropertyGroup {
+    pub(crate) template_id: String,
+    pub(crate) fields: Vec<PropertyField>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PropertyField {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// Which values a file may have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Template {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) fields: Vec<TemplateField>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TemplateField {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    /// Always `string`; sent, and not looked at.
+    #[serde(
+        rename = "type",
+        skip_deserializing,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) kind: Option<&'static str>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct TemplateIds {
+    pub(crate) template_ids: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TemplateId {
+    pub(crate) template_id: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -117,6 +164,17 @@ pub(crate) struct ListFolderArg<'a> {
     pub(crate) recursive: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) include_property_groups: Option<TemplateFilter<'a>>,
+}
+
+/// Whose values a listing shows.
+#[derive(Debug, Serialize)]
+#[serde(tag = ".tag", rename_all = "snake_case")]
+pub(crate) enum TemplateFilter<'a> {
+    FilterSome {
+        filter_some: &'a [std::sync::Arc<str>],
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -219,6 +277,8 @@ pub(crate) struct CommitInfo {
     pub(crate) mute: bool,
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) strict_conflict: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) property_groups: Vec<PropertyGroup>,
 }
 
 #[derive(Debug, Serialize)]

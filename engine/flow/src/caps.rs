@@ -37,6 +37,7 @@ impl Removals {
                 Action::Create
                 | Action::Link
                 | Action::Copy
+                | Action::Adopt
                 | Action::Skip
                 | Action::Hold
                 | Action::Conflict => {}

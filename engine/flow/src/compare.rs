@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use windlass_core::{Action, AssetId, AssetPath, Ledger, Placement, Result, SpoolOrder};
 
-use crate::plan::{PlanWriter, PlannedStep, draft_digest};
+use crate::plan::{PlanWriter, PlannedStep};
 use crate::planfile::{PlanFileReader, PlanHeader, ReadPlan};
 
 /// How many differences are named one by one; the rest is counted.
@@ -326,7 +326,7 @@ async fn was_held(ledger: &dyn Ledger, of: PlanHeader, step: &PlannedStep) -> Re
     let Some(work) = &step.work else {
         return Ok(false);
     };
-    let digest = draft_digest(work.draft())?;
+    let digest = work.draft().digest()?;
     let ids = [step.asset.id.clone()];
     let holds = ledger.holds(&of.flow, &of.origin.source, &ids).await?;
     Ok(holds
@@ -342,7 +342,7 @@ fn is_carried_out(step: &PlannedStep, placement: &Placement) -> Result<bool> {
     };
     // A version of an asset that other files stood for as well became an asset of its own.
     Ok(placement.source_revision == step.asset.revision
-        && placement.draft_digest == draft_digest(work.draft())?)
+        && placement.draft_digest == work.draft().digest()?)
 }
 
 /// What differs between two steps that act on the same asset, in a few words.
@@ -362,6 +362,6 @@ fn what_differs(reviewed: &PlannedStep, now: &PlannedStep) -> Result<Option<Stri
     if before.placed_asset() != work.placed_asset() {
         return Ok(Some("it is another asset at the sink".to_owned()));
     }
-    let same = draft_digest(before.draft())? == draft_digest(work.draft())?;
+    let same = before.draft().digest()? == work.draft().digest()?;
     Ok((!same).then(|| "its metadata would be others".to_owned()))
 }

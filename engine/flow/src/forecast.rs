@@ -48,6 +48,7 @@ impl CallForecast {
         };
         let size = step.asset.size;
         match work {
+            Work::Adopt { .. } => return,
             Work::Update { .. } => load.updates += 1,
             Work::Place { .. } if step.action.reuses() => load.reused += 1,
             Work::Place { destination, .. } => {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
-    Action, Asset, AssetId, AssetPath, Blake3, ContentHash, Correlation, Destination, Draft, Error,
+    Action, Asset, AssetId, AssetPath, ContentHash, Correlation, Destination, Draft, Error,
     Finding, Kind, NewStep, Placement, Result, RunOrigin, StepState,
 };
 
@@ -143,13 +143,24 @@ pub enum Work {
         /// What it shall be.
         draft: Draft,
     },
+    /// Record what is placed already.
+    Adopt {
+        /// What the ledger is to know of it.
+        placement: Box<Placement>,
+        /// The asset at its source.
+        asset: Asset,
+        /// What it is.
+        draft: Draft,
+    },
 }
 
 impl Work {
     /// The asset at its source.
     pub fn asset(&self) -> &Asset {
         match self {
-            Work::Place { asset, .. } | Work::Update { asset, .. } => asset,
+            Work::Place { asset, .. } | Work::Update { asset, .. } | Work::Adopt { asset, .. } => {
+                asset
+            }
         }
     }
 
@@ -157,7 +168,7 @@ impl Work {
     pub(crate) fn content(&self) -> Option<ContentHash> {
         match self {
             Work::Place { asset, .. } => asset.content_hash.filter(|_| asset.size > 0),
-            Work::Update { .. } => None,
+            Work::Update { .. } | Work::Adopt { .. } => None,
         }
     }
 
@@ -169,7 +180,7 @@ impl Work {
                 ..
             } => Some(asset),
             Work::Place { relink, .. } => relink.as_ref(),
-            Work::Update { .. } => None,
+            Work::Update { .. } | Work::Adopt { .. } => None,
         }
     }
 
@@ -187,7 +198,7 @@ impl Work {
             Work::Place {
                 asset, reuse: true, ..
             } => self.content().map(|content| (asset.size, content)),
-            Work::Place { .. } | Work::Update { .. } => None,
+            Work::Place { .. } | Work::Update { .. } | Work::Adopt { .. } => None,
         }
     }
 
@@ -195,7 +206,7 @@ impl Work {
     pub fn draft(&self) -> &Draft {
         match self {
             Work::Place { destination, .. } => destination.draft(),
-            Work::Update { draft, .. } => draft,
+            Work::Update { draft, .. } | Work::Adopt { draft, .. } => draft,
         }
     }
 
@@ -207,7 +218,9 @@ impl Work {
                 ..
             } => Some(asset),
             Work::Place { .. } => None,
-            Work::Update { placement, .. } => Some(&placement.placed.asset),
+            Work::Update { placement, .. } | Work::Adopt { placement, .. } => {
+                Some(&placement.placed.asset)
+            }
         }
     }
 
@@ -367,18 +380,4 @@ impl Plan {
     pub fn reasons(&self) -> Vec<(Action, String, u64)> {
         self.summary.reasons()
     }
-}
-
-/// The digest of what a draft asks for, without the rules that asked: a changed rule that gives the
-/// same values is no change. Placements keep it.
-pub fn draft_digest(draft: &Draft) -> Result<Blake3> {
-    let mut bare = draft.clone();
-    for assigned in &mut bare.fields {
-        assigned.rule.clear();
-    }
-    bare.fields.sort_by(|a, b| a.field.cmp(&b.field));
-    let canonical = serde_json::to_vec(&bare).map_err(|error| {
-        Error::new(Kind::Unexpected, "a draft cannot be written as JSON").with_source(error)
-    })?;
-    Ok(Blake3::of(&canonical))
 }

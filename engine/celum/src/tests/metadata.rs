@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use windlass_core::{AssetId, AssetPath, Availability, Draft, Kind, Sink, Value as FieldValue};
 
 use super::{
-    Tenant, asset, assigned, collection, connect, draft, ok, page, profile, refusal, with_values,
+    Tenant, asset, assigned, collection, connect, draft, marked, ok, page, profile, refusal, stamp,
+    with_values,
 };
 
 fn as_drafted() -> Value {
@@ -37,6 +38,36 @@ async fn patches(now: Value, draft: &Draft) -> Vec<Value> {
 #[tokio::test]
 async fn an_asset_that_is_as_drafted_is_left_alone() {
     assert_eq!(patches(as_drafted(), &draft()).await, [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn an_asset_that_becomes_something_else_keeps_its_stamp_and_says_so_in_it() {
+    let old = stamp(b"abc", &draft());
+    let mut now = asset(55, 1, "hall-7.tif", b"abc");
+    now["name"] = json!("Hall 7");
+    let now = with_values(
+        now,
+        &[(643, "TEXT", json!("SKU-0")), (644, "TEXT", json!(old))],
+    );
+    let mut draft = draft();
+    draft.fields[0].value = FieldValue::Text("SKU-9".to_owned());
+    let tenant = Tenant::new();
+    tenant
+        .on("GET assets/55", [ok(now.clone())])
+        .on("PATCH assets/55", [ok(now)]);
+    let endpoint = connect(&tenant, marked()).await;
+    endpoint
+        .set_metadata(&AssetId::new("55"), &draft)
+        .await
+        .unwrap();
+    assert_ne!(stamp(b"abc", &draft), old);
+    assert_eq!(
+        tenant.sent("PATCH assets/55")[0].json(),
+        json!({"informationFieldValues": [
+            {"id": 643, "type": "TEXT", "value": {"op": "SET", "value": "SKU-9"}},
+            {"id": 644, "type": "TEXT", "value": {"op": "SET", "value": stamp(b"abc", &draft)}},
+        ]})
+    );
 }
 
 #[tokio::test]

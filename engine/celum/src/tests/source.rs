@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 use windlass_core::{Asset, AssetPath, Change, Cursor, Endpoint, Kind, Scope, Source};
 
-use super::{Act, Tenant, asset, bytes, connect, ok, page, profile, refusal};
+use super::{
+    Act, Tenant, asset, bytes, connect, draft, marked, ok, page, profile, refusal, stamp,
+    with_values,
+};
 use crate::CelumProfile;
 
 const CONTENT: &[u8] = b"all the bytes of a picture";
@@ -25,6 +28,49 @@ fn paths(changes: &[Change]) -> Vec<String> {
 fn more(mut page: Value) -> Value {
     page["hasNext"] = json!(true);
     page
+}
+
+#[tokio::test]
+async fn a_walk_shows_stamps_and_every_collection_where_they_are_asked_for() {
+    let tenant = Tenant::new();
+    let ours = stamp(b"a", &draft());
+    let stamped = with_values(asset(3, 1, "a.tif", b"a"), &[(644, "TEXT", json!(ours))]);
+    let of_people = with_values(
+        asset(4, 1, "b.tif", b"b"),
+        &[(644, "TEXT", json!("see folder 12"))],
+    );
+    let mut linked = asset(5, 1, "c.tif", b"c");
+    let mut elsewhere = linked["parentPaths"][0].clone();
+    elsewhere["pathSegments"][0]["collectionName"]["en"] = json!("Archive");
+    linked["parentPaths"]
+        .as_array_mut()
+        .unwrap()
+        .push(elsewhere);
+    tenant.on(
+        "POST assets/search",
+        [ok(page(vec![stamped, of_people, linked]))],
+    );
+    let endpoint = connect(&tenant, marked()).await;
+    let found = endpoint.stamped(&scope("/Brand"), None).await.unwrap();
+    assert_eq!(found.page.changes.len(), 3);
+    let stamps: Vec<_> = found
+        .stamps
+        .iter()
+        .map(|(id, stamp)| (id.as_str(), stamp.to_string()))
+        .collect();
+    assert_eq!(stamps, [("3", ours)]);
+    let collections: Vec<_> = found.collections.iter().collect();
+    let both = ["/Brand", "/Archive"].map(AssetPath::new).to_vec();
+    assert_eq!(collections, [(&windlass_core::AssetId::new("5"), &both)]);
+    let asked = tenant.sent("POST assets/search")[0].json();
+    assert_eq!(
+        asked["inclusions"],
+        json!([{"type": "ASSET_INFORMATION_FIELDS", "ids": [644]}])
+    );
+    assert_eq!(
+        asked["filter"]["filters"][2],
+        json!({"type": "ASSET_INFORMATION_FIELD_EMPTY", "informationFieldId": 644, "empty": false})
+    );
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use windlass_core::{
 };
 
 use super::{
-    Act, Tenant, asset, assigned, bytes, collection, connect, digests, draft, mark, marked,
-    new_asset, ok, page, profile, refusal,
+    Act, Tenant, asset, asset_type, assigned, bytes, collection, connect, digests, draft, mark,
+    marked, new_asset, ok, page, profile, refusal, stamp,
 };
 use crate::{CelumEndpoint, CelumProfile, ChecksumRule, UploadAuth, UploadMode};
 
@@ -42,7 +42,7 @@ pub(super) async fn refused(
 }
 
 #[tokio::test]
-async fn bytes_become_an_asset_with_plain_values_and_a_mark() {
+async fn bytes_become_an_asset_with_plain_values_and_a_stamp() {
     let tenant = Tenant::new();
     tenant.on(
         "POST assets",
@@ -58,6 +58,7 @@ async fn bytes_become_an_asset_with_plain_values_and_a_mark() {
         "shot",
         FieldValue::Date("2026-02-28".parse().unwrap()),
     ));
+    let stamp = stamp(CONTENT, &draft);
     let placed = upload(&endpoint, &Destination::New { draft })
         .await
         .unwrap();
@@ -86,10 +87,25 @@ async fn bytes_become_an_asset_with_plain_values_and_a_mark() {
                 {"id": 643, "type": "TEXT", "value": "SKU-1"},
                 {"id": 660, "type": "COLLECTION_REFERENCE", "value": [9001]},
                 {"id": 661, "type": "DATE", "value": "2026-02-28T00:00:00Z"},
-                {"id": 644, "type": "TEXT", "value": mark().as_str()},
+                {"id": 644, "type": "TEXT", "value": stamp},
             ],
         })
     );
+}
+
+#[tokio::test]
+async fn a_field_that_is_too_short_for_a_stamp_gets_the_mark_alone() {
+    let tenant = Tenant::new();
+    let mut kind = asset_type();
+    kind["informationFieldSets"][0]["informationFields"][1]["maxLength"] = json!(64);
+    tenant.on("GET asset-types/12", [ok(kind)]).on(
+        "POST assets",
+        [refusal(201, asset(55, 1, "hall-7.tif", CONTENT))],
+    );
+    let endpoint = connect(&tenant, marked()).await;
+    upload(&endpoint, &new_asset()).await.unwrap();
+    let values = tenant.sent("POST assets")[0].json()["informationFieldValues"].clone();
+    assert_eq!(values[1]["value"], mark().as_str());
 }
 
 #[tokio::test]

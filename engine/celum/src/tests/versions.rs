@@ -5,7 +5,7 @@ use windlass_core::{AssetId, Destination, Evidence, Kind, Placed, Sink, Value as
 
 use super::upload::{CONTENT, refused, upload};
 use super::{
-    Tenant, asset, assigned, bytes, connect, draft, mark, marked, ok, page, profile, refusal,
+    Tenant, asset, assigned, bytes, connect, draft, marked, ok, page, profile, refusal, stamp,
     with_values,
 };
 use crate::CelumProfile;
@@ -74,7 +74,7 @@ async fn a_version_becomes_current_and_only_then_its_metadata_follows() {
             json!({"currentVersion": 2}),
             json!({"informationFieldValues": [
                 {"id": 643, "type": "TEXT", "value": {"op": "SET", "value": "SKU-1"}},
-                {"id": 644, "type": "TEXT", "value": {"op": "SET", "value": mark().as_str()}},
+                {"id": 644, "type": "TEXT", "value": {"op": "SET", "value": stamp(CONTENT, &draft())}},
             ]}),
         ]
     );

@@ -20,6 +20,13 @@ const TRIES: u32 = 8;
 
 /// Serves an account and connects to it.
 pub(super) async fn serve(account: Account) -> (Arc<Dropbox>, Arc<DropboxEndpoint>) {
+    let (service, options) = listen(account).await;
+    let endpoint = connect(options).await;
+    (service, endpoint)
+}
+
+/// Serves an account; how to connect to it.
+pub(super) async fn listen(account: Account) -> (Arc<Dropbox>, DropboxOptions) {
     let service = Dropbox::open(account).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
@@ -36,16 +43,20 @@ pub(super) async fn serve(account: Account) -> (Arc<Dropbox>, Arc<DropboxEndpoin
             Credential::AccessToken(Secret::new(service.access_token().expose())),
         )
     };
+    (service, options)
+}
+
+pub(super) async fn connect(options: DropboxOptions) -> Arc<DropboxEndpoint> {
     let network = ReqwestTransport::new(TransportOptions {
         proxy: Proxy::Direct,
         ..TransportOptions::default()
     });
     let endpoint = DropboxEndpoint::connect(Arc::new(network.unwrap()), options).await;
-    (service, endpoint.unwrap())
+    endpoint.unwrap()
 }
 
 /// Places one file as a flow does: after a failure that may pass it looks, then tries again.
-async fn place(dropbox: &DropboxEndpoint, path: &str, bytes: &Bytes) -> Result<Placed> {
+pub(super) async fn place(dropbox: &DropboxEndpoint, path: &str, bytes: &Bytes) -> Result<Placed> {
     let of = digests(bytes);
     let destination = at(path);
     let mut tries = TRIES;

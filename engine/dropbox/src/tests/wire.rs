@@ -53,6 +53,7 @@ fn arguments_leave_out_defaults() {
         path: "",
         recursive: true,
         limit: Some(2000),
+        include_property_groups: None,
     };
     assert_eq!(
         encoded(&list),
@@ -63,6 +64,7 @@ fn arguments_leave_out_defaults() {
         mode: WriteMode::Update("0164aa10c2e3f5000".into()),
         mute: true,
         strict_conflict: true,
+        property_groups: Vec::new(),
     };
     assert_eq!(
         encoded(&FinishArg {

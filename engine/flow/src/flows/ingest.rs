@@ -17,7 +17,7 @@ use windlass_core::{
 use crate::discover::{Kept, Listing, Sorted};
 use crate::duplicates::{Duplicates, Hashing, Twin};
 use crate::observe::{Event, Observer};
-use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Work, draft_digest};
+use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Work};
 use crate::select::{Pick, Selection, Selector};
 
 /// How many assets a hook, a ledger or a sink is asked about at once.
@@ -686,7 +686,7 @@ fn is_anothers(placement: &Placement, sharing: &Sharing) -> bool {
 
 fn settled(candidate: &Candidate, draft: &Draft) -> Result<Option<Settled>> {
     let asset = &candidate.asset;
-    let digest = draft_digest(draft)?;
+    let digest = draft.digest()?;
     if let Some(hold) = &candidate.hold
         && hold.source_revision == asset.revision
         && hold.draft_digest == digest

@@ -12,7 +12,7 @@ use windlass_core::{Error, Kind, NewHold, Outcome, Status, StepId};
 
 use super::step::Attempt;
 use super::{RunOptions, Runner};
-use crate::plan::{Work, draft_digest};
+use crate::plan::Work;
 
 /// The wait before a step is tried again that a service put off without saying for how long.
 const LIMITED_WAIT: Duration = Duration::from_secs(30);
@@ -149,7 +149,9 @@ impl Judge {
     /// What later plans are told: not again, unless the asset or what it shall become changes.
     fn hold(&self, work: &Work) -> Option<NewHold> {
         let asset = work.asset();
-        let draft_digest = draft_digest(work.draft())
+        let draft_digest = work
+            .draft()
+            .digest()
             .inspect_err(|error| tracing::warn!("the next run tries it again: {}", error.chain()))
             .ok()?;
         Some(NewHold {

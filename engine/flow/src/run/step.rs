@@ -36,7 +36,7 @@ use super::evidence::ReadBack;
 use super::journal::StepJournal;
 use super::outcome::may_pass;
 use crate::observe::{Event, Observer};
-use crate::plan::{Work, draft_digest};
+use crate::plan::Work;
 
 /// How often it is tried to take an asset out of a collection, and how long is waited in between.
 const UNLINK_TRIES: u32 = 4;
@@ -141,6 +141,10 @@ impl StepRunner {
                 let placed = placement.placed.clone();
                 self.placed(asset, draft, (placed, placement.digests), 0, false)
             }
+            Work::Adopt { placement, .. } => Ok(Outcome::Done {
+                placement: Some(placement.clone()),
+                bytes_moved: 0,
+            }),
         }
     }
 
@@ -429,7 +433,7 @@ impl StepRunner {
             sink: self.sink.name().to_owned(),
             placed,
             digests,
-            draft_digest: draft_digest(draft)?,
+            draft_digest: draft.digest()?,
             collection: draft.collection.clone(),
             linked,
         };

@@ -227,8 +227,8 @@ fn programs() -> PathBuf {
 }
 
 fn find_programs() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let on_path = PathBuf::from(asked("sh", &["-c", "command -v pg_ctl"]));
+    let mut folders: Vec<PathBuf> = on_path.parent().map(PathBuf::from).into_iter().collect();
     // Debian keeps them off the PATH, each version in a folder of its own; the newest is last.
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
