@@ -146,3 +146,38 @@ fn a_ledger_is_exported_row_by_row_sealed_and_signed() {
     let again = run(dir.path(), &args).expect(2).stderr;
     assert!(again.contains("all.ledger"), "{again}");
 }
+
+#[test]
+fn a_ledger_that_is_lost_is_made_again_from_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    folders(dir.path(), "");
+    run(dir.path(), &["run", "move"]).expect(0);
+    for end in ["", "-wal", "-shm", "-lock"] {
+        fs::remove_file(dir.path().join(format!("windlass.db{end}"))).ok();
+    }
+    let planned = run(dir.path(), &["--json", "plan", "move"]).expect(0);
+    assert_eq!(planned.records("plan")[0]["unchanged"]["assets"], 0);
+    let said = run(dir.path(), &["--quiet", "ledger", "rebuild"]).expect(0);
+    insta::assert_snapshot!(said.stdout);
+    let planned = run(dir.path(), &["--json", "plan", "move"]).expect(0);
+    assert_eq!(planned.records("plan")[0]["empty"], true);
+    assert_eq!(planned.records("plan")[0]["unchanged"]["assets"], 3);
+    run(dir.path(), &["verify", "move"]).expect(0);
+    run(dir.path(), &["ledger", "check"]).expect(0);
+    let again = run(dir.path(), &["--json", "ledger", "rebuild", "move"]).expect(0);
+    let again = &again.records("rebuilt")[0];
+    assert_eq!(
+        (&again["known"], &again["by_place"]["files"]),
+        (&3.into(), &0.into())
+    );
+    // The record says how it learnt of them.
+    let explained = run(dir.path(), &["explain", "/a.tif"]).expect(0);
+    assert!(
+        explained.stdout.contains("its bytes are where it belongs"),
+        "{}",
+        explained.stdout
+    );
+    let mut missing = run(dir.path(), &["ledger", "rebuild", "moov"]);
+    missing = missing.expect(2);
+    assert!(missing.stderr.contains("moov"), "{}", missing.stderr);
+}

@@ -76,6 +76,18 @@ impl Flow {
         }
     }
 
+    /// The same flow with a new ledger: the old one is lost.
+    pub(crate) async fn with_lost_ledger(self) -> Flow {
+        self.ledger.close().await.unwrap();
+        let Ingest {
+            options,
+            source,
+            sink,
+            ..
+        } = self.ingest;
+        Flow::new(source, sink, options).await
+    }
+
     /// The same flow with the same ledger, as another process would connect to its sink.
     pub(crate) async fn with_sink(mut self, sink: Arc<dyn Sink>) -> Flow {
         self.ingest.sink = Arc::clone(&sink);
@@ -151,7 +163,7 @@ fn write_tree(root: &Path, name: &str) {
 }
 
 /// What came up as content: calls and bytes.
-fn uploads(sandbox: &Sandbox) -> (u64, u64) {
+pub(crate) fn uploads(sandbox: &Sandbox) -> (u64, u64) {
     let dropbox = sandbox.dropbox();
     let calls = dropbox.call_counts();
     let uploads = calls.iter().filter(|call| call.route.contains("upload"));

@@ -59,6 +59,7 @@ pub(crate) async fn dropbox(sandbox: &Sandbox) -> Arc<DropboxEndpoint> {
         content_url: at.dropbox_content.clone(),
         notify_url: at.dropbox_notify.clone(),
         jitter: Jitter::seeded(7),
+        stamps: true,
         ..DropboxOptions::new("studio", credential)
     };
     DropboxEndpoint::connect(network(), options).await.unwrap()

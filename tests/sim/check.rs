@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_core::{Blake3, ContentHash, Ledger};
+use windlass_flow::Rebuilt;
 
 use crate::story::Way;
 use crate::world::{World, noise};
@@ -23,6 +24,14 @@ pub(crate) async fn at_rest(world: &World) {
             );
         }
     }
+}
+
+/// Whatever the ledger learnt again from the files, it knows of each file that it is at the sink. Files that are linked to
+/// another one's asset may not show it: they are linked once more.
+pub(crate) fn nothing_would_come_twice(world: &World, rebuilt: &Rebuilt) {
+    let links = world.story.links && world.story.way != Way::NasToDropbox;
+    assert!(links || rebuilt.missing.files == 0, "{rebuilt:?}");
+    assert_eq!(rebuilt.copies, 0, "{rebuilt:?}");
 }
 
 /// What the story may take back that Dropbox has acknowledged, or keep from windlass that it did.

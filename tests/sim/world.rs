@@ -15,8 +15,8 @@ use windlass_core::{
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions};
 use windlass_flow::{
-    Duplicates, Ingest, IngestOptions, Observer, Report, RunOptions, RunOutcome, Runner, Selection,
-    Silent, next_run_to_resume,
+    Duplicates, Ingest, IngestOptions, Observer, Rebuild, Rebuilt, Recorder, Report, RunOptions,
+    RunOutcome, Runner, Selection, Silent, next_run_to_resume,
 };
 use windlass_http::{Jitter, Transport};
 use windlass_sandbox::celum::{Celum, CelumOptions as TenantOptions, Profile};
@@ -83,10 +83,25 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// Lives a story to its end and checks the world at rest.
+/// Lives a story to its end and checks the world at rest. Then its ledger is lost, is made again from the files, and the
+/// world must be as it was.
 pub(crate) async fn live(story: &Story) -> Lived {
     let mut world = World::make(story);
-    let mut crashes = story.crashes.iter();
+    come_to_rest(&mut world, story.crashes.iter()).await;
+    check::at_rest(&world).await;
+    world.lose_ledger();
+    world.rebuild().await;
+    come_to_rest(&mut world, [].iter()).await;
+    check::at_rest(&world).await;
+    let trace = world.trace.lock().unwrap().clone();
+    Lived {
+        trace,
+        lives: world.lives,
+    }
+}
+
+/// Lives until there is nothing left to do.
+async fn come_to_rest(world: &mut World, mut crashes: std::slice::Iter<'_, Crash>) {
     let mut quiet = false;
     while !quiet {
         world.lives += 1;
@@ -113,12 +128,6 @@ pub(crate) async fn live(story: &Story) -> Lived {
                 panic!("nothing ends after {LIFE_MAX:?}; at last\n{last}")
             }
         };
-    }
-    check::at_rest(&world).await;
-    let trace = world.trace.lock().unwrap().clone();
-    Lived {
-        trace,
-        lives: world.lives,
     }
 }
 
@@ -210,6 +219,48 @@ impl World {
         tokio::time::sleep(crash.away).await;
     }
 
+    /// The ledger is lost, and what it knew with it.
+    fn lose_ledger(&mut self) {
+        self.note("the ledger is lost".into());
+        self.ledger = MemoryLedger::new(Arc::new(self.clock));
+    }
+
+    /// Makes the ledger again, as `windlass ledger rebuild` does it, however often a bad day takes.
+    async fn rebuild(&mut self) {
+        loop {
+            self.lives += 1;
+            assert!(self.lives < LIVES_MAX, "the ledger is never made again");
+            match Box::pin(self.rebuild_once()).await {
+                Ok(rebuilt) => return check::nothing_would_come_twice(self, &rebuilt),
+                Err(error) => {
+                    self.note(format!("a rebuild ends: {}", error.chain()));
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                }
+            }
+        }
+    }
+
+    async fn rebuild_once(&self) -> Result<Rebuilt> {
+        let flow = Flow::wire(self).await?;
+        let never = CancellationToken::new();
+        let ledger: &dyn Ledger = &self.ledger;
+        if let Some(run) = next_run_to_resume(ledger, "move").await? {
+            flow.runner.work(run, &never).await?;
+        }
+        let source = flow.ingest.source.name();
+        let mut recorder = Recorder::begin(ledger, "move", source).await?;
+        let rebuild = Rebuild {
+            ingest: &flow.ingest,
+            sink_reader: Arc::clone(&flow.sink_reader),
+            within: flow.ingest.options.collection.clone(),
+        };
+        let (summary, rebuilt) = rebuild.decide(&mut recorder).await?;
+        let run = recorder.complete(&summary).await?;
+        let outcome = flow.runner.work(run, &never).await?;
+        assert_eq!(outcome, RunOutcome::Finished);
+        Ok(rebuilt)
+    }
+
     /// One life, as `windlass run` does it. True when there was nothing left to do.
     async fn one_life(&self) -> Result<bool> {
         let flow = Flow::wire(self).await?;
@@ -254,6 +305,8 @@ impl World {
 struct Flow {
     ingest: Ingest,
     runner: Runner,
+    /// The sink, to look at.
+    sink_reader: Arc<dyn Source>,
     dropbox: Option<Arc<DropboxEndpoint>>,
 }
 
@@ -278,13 +331,19 @@ impl Flow {
             dropbox = Some(Arc::clone(&endpoint));
             Ok(endpoint)
         };
-        let (source, sink): (Arc<dyn Source>, Arc<dyn Sink>) = match story.way {
-            Way::NasToDropbox => (Arc::new(world.nas.clone()), account().await?),
-            Way::NasToCelum => (
-                Arc::new(world.nas.clone()),
-                connect_celum(world, &wire, seed).await?,
-            ),
-            Way::DropboxToCelum => (account().await?, connect_celum(world, &wire, seed).await?),
+        let source: Arc<dyn Source> = match story.way {
+            Way::NasToDropbox | Way::NasToCelum => Arc::new(world.nas.clone()),
+            Way::DropboxToCelum => account().await?,
+        };
+        let (sink, sink_reader): (Arc<dyn Sink>, Arc<dyn Source>) = match story.way {
+            Way::NasToDropbox => {
+                let account = account().await?;
+                (Arc::clone(&account) as _, account)
+            }
+            Way::NasToCelum | Way::DropboxToCelum => {
+                let tenant = connect_celum(world, &wire, seed).await?;
+                (Arc::clone(&tenant) as _, tenant)
+            }
         };
         let observer: Arc<dyn Observer> = Arc::new(Silent);
         let ledger: Arc<dyn Ledger> = Arc::new(world.ledger.clone());
@@ -344,6 +403,7 @@ impl Flow {
         Ok(Flow {
             ingest,
             runner,
+            sink_reader,
             dropbox,
         })
     }
@@ -364,6 +424,7 @@ async fn connect_dropbox(
         content_url: url("dropbox-content"),
         notify_url: url("dropbox-notify"),
         jitter: Jitter::seeded(seed),
+        stamps: true,
         ..DropboxOptions::new("studio", credential)
     };
     DropboxEndpoint::connect(Arc::clone(wire), options).await

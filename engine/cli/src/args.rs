@@ -64,7 +64,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Finds files that have the same bytes, before anything moves
     Duplicates(DuplicatesArgs),
-    /// Copies, exports, checks and compacts the ledger
+    /// Copies, exports, checks, compacts and rebuilds the ledger
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Exports what was done as a document that proves itself, and checks one
@@ -402,6 +402,8 @@ pub(crate) enum LedgerCommand {
     Compact,
     /// Copies a ledger to another place, such as from a file to a PostgreSQL server; nobody may use it meanwhile
     Copy(LedgerCopyArgs),
+    /// Makes a lost ledger again from what is stamped on the files at the sinks
+    Rebuild(LedgerRebuildArgs),
     /// Writes every row as a line of text, sealed, for other tools and for longer than a database lasts
     Export(LedgerExportArgs),
     /// Writes a complete copy to a file that does not exist yet
@@ -421,6 +423,20 @@ pub(crate) struct LedgerCopyArgs {
     pub(crate) from: String,
     /// A file that does not exist yet, or an empty database
     pub(crate) to: String,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Every flow's source is listed and every sink, and each file that is at its sink becomes known again: by the \
+    stamp on it, or by its bytes in its place. Nothing is changed but the ledger, and what it knows stays. Who did what \
+    before the ledger was lost, and files whose source is gone, are not on the files."
+)]
+pub(crate) struct LedgerRebuildArgs {
+    /// The flow; every flow of the configuration when not given
+    pub(crate) flow: Option<String>,
+    /// The folder or collection that is looked at; when not given the flow's own, or everything where a plugin chooses
+    #[arg(long, value_name = "PATH", requires = "flow")]
+    pub(crate) within: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

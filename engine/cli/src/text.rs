@@ -1,10 +1,10 @@
 //! Plans, reports and lists as text for people.
 
 use comfy_table::{CellAlignment, Table, presets};
-use windlass_core::{Action, ByteSize, StepState};
+use windlass_core::{Action, AssetPath, ByteSize, StepState};
 use windlass_flow::{
     Audit, AuditedFile, Difference, DuplicateGroup, DuplicateSums, Forecast, PlanSummary,
-    PlannedStep, Removals, Report,
+    PlannedStep, Rebuilt, Removals, Report,
 };
 
 mod explain;
@@ -298,6 +298,59 @@ pub(crate) fn audit(flow: &str, audit: &Audit) -> String {
         0 => "every file has one name".to_owned(),
         n => format!("{n} unexplained: this is a fault in windlass, please report it"),
     });
+    joined(&parts)
+}
+
+/// What a rebuild of a flow's part of the ledger found.
+pub(crate) fn rebuilt(flow: &str, rebuilt: &Rebuilt) -> String {
+    let mut parts = vec![format!(
+        "flow {flow:?}: {} at the sink were looked at",
+        match rebuilt.at_sink {
+            1 => "1 asset".to_owned(),
+            n => format!("{n} assets"),
+        }
+    )];
+    let mut sums = table(&["", "files", "size"], &[1, 2]);
+    for (what, sum) in [
+        ("adopted by stamp", rebuilt.by_stamp),
+        ("adopted in place", rebuilt.by_place),
+        ("adopted as links", rebuilt.by_link),
+        ("not at the sink", rebuilt.missing),
+    ] {
+        sums.add_row(vec![
+            what.to_owned(),
+            sum.files.to_string(),
+            ByteSize(sum.bytes).to_string(),
+        ]);
+    }
+    parts.push(lines(&sums));
+    let mut more = Vec::new();
+    if rebuilt.known > 0 {
+        more.push(format!("{} known before", files(rebuilt.known)));
+    }
+    if rebuilt.changed > 0 {
+        more.push(format!(
+            "{} changed at the source since: the next run follows",
+            files(rebuilt.changed)
+        ));
+    }
+    if rebuilt.of_others > 0 {
+        more.push(format!(
+            "{} at the sink of other flows, or whose source is gone",
+            files(rebuilt.of_others)
+        ));
+    }
+    if rebuilt.copies > 0 {
+        let named: Vec<&str> = rebuilt.copies_named.iter().map(AssetPath::as_str).collect();
+        more.push(format!(
+            "{} copied by people from what was placed, and left alone: {}",
+            files(rebuilt.copies),
+            named.join(", ")
+        ));
+    }
+    if !more.is_empty() {
+        parts.push(more.join("\n"));
+    }
     joined(&parts)
 }
 

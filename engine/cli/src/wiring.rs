@@ -284,6 +284,7 @@ impl<'a> Wiring<'a> {
             options.path_root = PathRoot::Namespace(namespace.clone());
         }
         options.select_user = config.member.clone();
+        options.stamps = config.stamps;
         for (slot, url) in [
             (&mut options.api_url, &config.api_url),
             (&mut options.content_url, &config.content_url),

@@ -126,6 +126,13 @@ pub struct Sum {
     pub bytes: u64,
 }
 
+impl Sum {
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit {
@@ -621,7 +628,7 @@ fn held(asset: &Asset) -> Standing {
 }
 
 /// An asset kept under its id: two may be at one path.
-fn by_id(asset: Asset) -> SpoolEntry {
+pub(crate) fn by_id(asset: Asset) -> SpoolEntry {
     SpoolEntry::Put {
         key: asset.id.to_string(),
         asset,
@@ -629,7 +636,7 @@ fn by_id(asset: Asset) -> SpoolEntry {
 }
 
 /// Forgets what is at a path and below it, where assets are kept by id.
-async fn forget_below(spool: &mut dyn Spool, path: &AssetPath) -> Result<()> {
+pub(crate) async fn forget_below(spool: &mut dyn Spool, path: &AssetPath) -> Result<()> {
     let at = path.key();
     let below = format!("{at}/");
     let mut after: Option<SpoolOrder> = None;

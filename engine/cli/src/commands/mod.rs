@@ -9,6 +9,7 @@ mod history;
 mod ledger;
 mod plan;
 mod plugin;
+mod rebuild;
 mod reviewed;
 mod run;
 mod sandbox;
@@ -50,6 +51,9 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Ledger(LedgerCommand::Compact) => ledger::compact(&read(global)?, out).await,
         Command::Ledger(LedgerCommand::Copy(args)) => {
             ledger::copy(&args, &read(global)?, out).await
+        }
+        Command::Ledger(LedgerCommand::Rebuild(args)) => {
+            rebuild::run(&args, &read(global)?, out).await
         }
         Command::Ledger(LedgerCommand::Export(args)) => {
             ledger::export(&args, &read(global)?, out).await

@@ -162,6 +162,10 @@ pub(crate) struct DropboxConfig {
     /// Windlass then cuts files into larger parts, counts, and stops before the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) monthly_calls: Option<u64>,
+    /// Whether files that are placed say themselves where they came from, in a property that only this app sees, so that
+    /// `windlass ledger rebuild` finds them.
+    #[serde(default = "yes")]
+    pub(crate) stamps: bool,
     /// Where remote calls go; only for a sandbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) api_url: Option<url::Url>,
@@ -171,6 +175,10 @@ pub(crate) struct DropboxConfig {
     /// Where change notifications come from; only for a sandbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) notify_url: Option<url::Url>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A CELUM tenant.

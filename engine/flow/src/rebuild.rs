@@ -1,0 +1,642 @@
+//! Rebuild: what a lost ledger knew of placements, learnt again from the files themselves.
+//!
+//! The sink is listed with what is stamped on its files; the source is planned anew. A file about which the ledger knows
+//! nothing is adopted where the sink has an asset with its stamp, whatever that is called and wherever it is by now. Files
+//! that carry none, as copies do, are adopted where they have just the bytes that they should have, in just the place;
+//! linked assets where they show in the collection. All of it becomes steps of a run, so that the record says how the
+//! ledger learnt of each.
+//!
+//! What only the ledger knew stays lost: who did what before, and files whose source is gone. Memory stays flat: listings
+//! lie beside the ledger.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use windlass_core::{
+    Action, Asset, AssetId, AssetPath, Blake3, Change, Correlation, Cursor, Digests, Draft, Error,
+    Evidence, Kind, Placed, Placement, Result, Reuse, Revision, Scope, Source, Spool, SpoolEntry,
+    SpoolOrder, Stamp, StampedPage,
+};
+
+use crate::flows::ingest::Ingest;
+use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Work};
+use crate::verify::{Sum, by_id, forget_below};
+
+/// How many files are looked at together.
+const BATCH: usize = 256;
+
+/// How many copies are named one by one.
+const COPIES_NAMED: usize = 20;
+
+/// The revision of a file that was changed since its stamp was made: none that a source has.
+const CHANGED_SINCE: &str = "";
+
+/// What became of a file when its rules could not say what it is to become: no draft has this digest.
+const NOTHING_KNOWN: Blake3 = Blake3([0; 32]);
+
+/// What a rebuild found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rebuilt {
+    /// Assets that the sink listed.
+    pub at_sink: u64,
+    /// Files of the source that the ledger knew already.
+    pub known: u64,
+    /// Files that are adopted by their stamps.
+    pub by_stamp: Sum,
+    /// Files that are adopted because their bytes are where they belong.
+    pub by_place: Sum,
+    /// Files that are adopted because they are linked to another file's asset.
+    pub by_link: Sum,
+    /// How many of those that are adopted changed at the source since they were placed: the next run follows.
+    pub changed: u64,
+    /// Files that the flow takes and the sink does not have.
+    pub missing: Sum,
+    /// Stamped assets that belong to other flows, or to files that are not at the source any more.
+    pub of_others: u64,
+    /// Assets that carry the same stamp as another one: people copied what was placed. They are left alone.
+    pub copies: u64,
+    /// The first of them.
+    pub copies_named: Vec<AssetPath>,
+}
+
+impl Rebuilt {
+    /// Everything that is adopted.
+    pub fn adopted(&self) -> Sum {
+        let all = [self.by_stamp, self.by_place, self.by_link];
+        all.into_iter().fold(Sum::default(), |sum, one| Sum {
+            files: sum.files + one.files,
+            bytes: sum.bytes + one.bytes,
+        })
+    }
+}
+
+/// A rebuild of what one flow placed.
+#[derive(Debug)]
+pub struct Rebuild<'a> {
+    /// The flow. Its ledger may know something already, and that stays as it is.
+    pub ingest: &'a Ingest,
+    /// Its sink, to read from.
+    pub sink_reader: Arc<dyn Source>,
+    /// The part of the sink that is looked at; see [`Rebuild::within`].
+    pub within: AssetPath,
+}
+
+impl Rebuild<'_> {
+    /// Where a flow may have placed something: in its collection, or anywhere if rules of the customer's have a say.
+    pub fn within(ingest: &Ingest) -> AssetPath {
+        match ingest.hooks {
+            Some(_) => AssetPath::new(""),
+            None => ingest.options.collection.clone(),
+        }
+    }
+
+    /// Decides what is adopted and hands it to `writer` as steps. Writes nothing anywhere itself.
+    ///
+    /// Errors: what prevents looking.
+    pub async fn decide(&self, writer: &mut dyn PlanWriter) -> Result<(PlanSummary, Rebuilt)> {
+        let ledger = self.ingest.ledger.as_ref();
+        let mut rebuilt = Rebuilt::default();
+        let mut listed = ledger.spool().await?;
+        rebuilt.at_sink = self.list(listed.as_mut()).await?;
+        let summary = PlanSummary::new(self.ingest.options.flow.clone(), self.ingest.origin()?);
+        let mut matcher = Matcher {
+            rebuild: self,
+            by_origin: ledger.spool().await?,
+            by_place: ledger.spool().await?,
+            by_content: ledger.spool().await?,
+            rest: ledger.spool().await?,
+            stamped: 0,
+            writer,
+            summary,
+            rebuilt,
+        };
+        matcher.sort(listed).await?;
+        let plan = self.ingest.decide(&mut matcher).await?;
+        matcher.rebuilt.known += plan.unchanged.assets;
+        matcher.match_rest().await?;
+        let Matcher {
+            summary,
+            mut rebuilt,
+            stamped,
+            ..
+        } = matcher;
+        rebuilt.of_others = stamped - rebuilt.by_stamp.files;
+        Ok((summary, rebuilt))
+    }
+
+    /// Lists the sink into scratch space, stamps and collections as tags; how many assets there are.
+    async fn list(&self, spool: &mut dyn Spool) -> Result<u64> {
+        let scope = Scope {
+            root: self.within.clone(),
+        };
+        let mut cursor: Option<Cursor> = None;
+        loop {
+            let listed = match self.sink_reader.stamped(&scope, cursor.as_ref()).await {
+                Ok(listed) => listed,
+                Err(error) if error.kind() == Kind::NotFound && cursor.is_none() => break,
+                Err(error) => return Err(error),
+            };
+            let StampedPage {
+                page,
+                mut stamps,
+                mut collections,
+            } = listed;
+            let mut put = Vec::new();
+            let mut removed = Vec::new();
+            for change in page.changes {
+                match change {
+                    Change::Asset(asset) => {
+                        let stamp = stamps.remove(&asset.id);
+                        let collections = collections.remove(&asset.id).unwrap_or_default();
+                        put.push(by_id(There::new(asset, stamp, &collections).kept()));
+                    }
+                    // Listed from nothing, a removal is of what moved while it was listed.
+                    Change::Removed(path) => removed.push(path),
+                    Change::Folder(_) => {}
+                }
+            }
+            spool.apply(put).await?;
+            for path in removed {
+                forget_below(spool, &path).await?;
+            }
+            cursor = Some(page.cursor);
+            if !page.more {
+                break;
+            }
+        }
+        spool.kept().await
+    }
+
+    fn correlation(&self, asset: &Asset) -> Correlation {
+        Correlation::derive(
+            &self.ingest.options.flow,
+            self.ingest.source.name(),
+            asset.id.as_str(),
+            asset.revision.as_str(),
+        )
+    }
+
+    /// What the ledger is to know of a file.
+    fn placement(&self, asset: &Asset, draft: &Draft, there: &There, found: Found) -> Placement {
+        Placement {
+            flow: self.ingest.options.flow.clone(),
+            source: self.ingest.source.name().to_owned(),
+            source_asset: asset.id.clone(),
+            source_revision: found.revision,
+            source_path: asset.path.clone(),
+            sink: self.ingest.sink.name().to_owned(),
+            placed: Placed {
+                asset: there.asset.id.clone(),
+                revision: there.asset.revision.clone(),
+                size: there.asset.size,
+                content_hash: there.asset.content_hash,
+                evidence: found.evidence,
+            },
+            digests: found.digests,
+            draft_digest: found.draft_digest,
+            collection: draft.collection.clone(),
+            linked: found.linked,
+        }
+    }
+}
+
+/// What was found out about a file and its asset.
+struct Found {
+    revision: Revision,
+    digests: Digests,
+    draft_digest: Blake3,
+    evidence: Evidence,
+    linked: bool,
+}
+
+/// An asset at the sink with what it says of itself. Scratch space keeps assets, so the rest travels in their tags.
+struct There {
+    asset: Asset,
+    stamp: Option<Stamp>,
+}
+
+impl There {
+    /// `collections` are all that it is in, or none where its path says it.
+    fn new(mut asset: Asset, stamp: Option<Stamp>, collections: &[AssetPath]) -> Self {
+        asset.tags = collections.iter().map(AssetPath::key).collect();
+        There { asset, stamp }
+    }
+
+    fn kept(mut self) -> Asset {
+        let stamp = self.stamp.as_ref().map(Stamp::to_string);
+        self.asset.tags.insert(0, stamp.unwrap_or_default());
+        self.asset
+    }
+
+    fn read(mut asset: Asset) -> Self {
+        let stamp = match asset.tags.is_empty() {
+            true => None,
+            false => asset.tags.remove(0).parse().ok(),
+        };
+        There { asset, stamp }
+    }
+
+    /// Whether it shows in a collection.
+    fn is_in(&self, collection: &AssetPath) -> bool {
+        let key = collection.key();
+        match self.asset.tags.is_empty() {
+            true => self.asset.path.parent().key() == key,
+            false => self.asset.tags.contains(&key),
+        }
+    }
+}
+
+/// A file of the source about which nothing is known, with what it is to become.
+struct Unplaced {
+    asset: Asset,
+    /// `None` where its rules do not say.
+    draft: Option<Draft>,
+}
+
+impl Unplaced {
+    fn kept(mut self) -> Result<Asset> {
+        let text = serde_json::to_string(&self.draft).map_err(|error| {
+            Error::new(Kind::Unexpected, "a draft cannot be written as JSON").with_source(error)
+        })?;
+        self.asset.tags = vec![text];
+        Ok(self.asset)
+    }
+
+    fn read(mut asset: Asset) -> Result<Self> {
+        let text = asset.tags.pop().unwrap_or_default();
+        let draft = serde_json::from_str(&text).map_err(|error| {
+            Error::new(Kind::Corrupt, "scratch space gave back something else").with_source(error)
+        })?;
+        Ok(Unplaced { asset, draft })
+    }
+}
+
+struct Matcher<'a> {
+    rebuild: &'a Rebuild<'a>,
+    /// What carries a stamp, by the asset that the stamp names.
+    by_origin: Box<dyn Spool>,
+    /// What carries none, by folded path.
+    by_place: Box<dyn Spool>,
+    /// What was adopted by its stamp, by content hash.
+    by_content: Box<dyn Spool>,
+    /// Files of the source that no stamp names.
+    rest: Box<dyn Spool>,
+    /// How many assets carry a stamp, copies left out.
+    stamped: u64,
+    writer: &'a mut dyn PlanWriter,
+    summary: PlanSummary,
+    rebuilt: Rebuilt,
+}
+
+impl fmt::Debug for Matcher<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Matcher")
+            .field("rebuilt", &self.rebuilt)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl PlanWriter for Matcher<'_> {
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        for steps in steps.chunks(BATCH) {
+            let ingest = self.rebuild.ingest;
+            let ids: Vec<AssetId> = steps.iter().map(|step| step.asset.id.clone()).collect();
+            let (flow, source) = (&ingest.options.flow, ingest.source.name());
+            let placements = ingest.ledger.placements(flow, source, &ids).await?;
+            let mut unplaced = Vec::new();
+            for (step, placement) in steps.iter().zip(placements) {
+                if placement.is_some() {
+                    self.rebuilt.known += 1;
+                    continue;
+                }
+                unplaced.push(Unplaced {
+                    asset: step.asset.clone(),
+                    draft: step.work.as_ref().map(|work| work.draft().clone()),
+                });
+            }
+            self.match_stamps(unplaced).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Matcher<'_> {
+    /// Sorts what the sink has by what it can be found by.
+    async fn sort(&mut self, mut listed: Box<dyn Spool>) -> Result<()> {
+        let mut after: Option<SpoolOrder> = None;
+        loop {
+            let page = listed.page(after.as_ref(), BATCH).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(SpoolOrder::of(last));
+            for asset in page {
+                let there = There::read(asset);
+                match &there.stamp {
+                    Some(stamp) => {
+                        let origin = stamp.origin().to_owned();
+                        self.keep_stamped(origin, there).await?;
+                    }
+                    None => {
+                        let key = there.asset.path.key();
+                        let asset = there.kept();
+                        self.by_place
+                            .apply(vec![SpoolEntry::Put { key, asset }])
+                            .await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Of several with one stamp the first that was made is the one that was placed: a copy came later.
+    async fn keep_stamped(&mut self, origin: String, there: There) -> Result<()> {
+        let known = self.by_origin.get(std::slice::from_ref(&origin)).await?;
+        let (kept, copy) = match known.into_iter().next().flatten().map(There::read) {
+            None => {
+                self.stamped += 1;
+                (there, None)
+            }
+            Some(known) if age(&known.asset.id) <= age(&there.asset.id) => (known, Some(there)),
+            Some(known) => (there, Some(known)),
+        };
+        if let Some(copy) = copy {
+            self.rebuilt.copies += 1;
+            if self.rebuilt.copies_named.len() < COPIES_NAMED {
+                self.rebuilt.copies_named.push(copy.asset.path);
+            }
+        }
+        let asset = kept.kept();
+        self.by_origin
+            .apply(vec![SpoolEntry::Put { key: origin, asset }])
+            .await
+    }
+
+    /// Adopts what carries the stamps of files, and keeps the others for later.
+    async fn match_stamps(&mut self, unplaced: Vec<Unplaced>) -> Result<()> {
+        let marks: Vec<Correlation> = unplaced
+            .iter()
+            .map(|one| self.rebuild.correlation(&one.asset))
+            .collect();
+        let origins: Vec<String> = marks
+            .iter()
+            .map(|mark| mark.origin().unwrap_or_default().to_owned())
+            .collect();
+        let found = self.by_origin.get(&origins).await?;
+        let (mut steps, mut rest, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+        for ((one, mark), there) in unplaced.into_iter().zip(&marks).zip(found) {
+            let there = there.map(There::read);
+            let stamp = there.as_ref().and_then(|there| there.stamp.clone());
+            let (Some(there), Some(stamp)) = (there, stamp) else {
+                if one.draft.is_some() {
+                    rest.push(by_id(one.kept()?));
+                }
+                continue;
+            };
+            let step = self.by_stamp(one, mark, &there, &stamp)?;
+            if let Some(Work::Adopt { placement, .. }) = &step.work
+                && let Some(content) = placement.digests.content_hash
+            {
+                contents.push(SpoolEntry::Put {
+                    key: content.to_hex(),
+                    asset: there.kept(),
+                });
+            }
+            steps.push(step);
+        }
+        self.by_content.apply(contents).await?;
+        self.rest.apply(rest).await?;
+        self.adopt(steps).await
+    }
+
+    fn by_stamp(
+        &mut self,
+        one: Unplaced,
+        mark: &Correlation,
+        there: &There,
+        stamp: &Stamp,
+    ) -> Result<PlannedStep> {
+        let Unplaced { asset, draft } = one;
+        let is_same = stamp.is_of(mark);
+        let hashes = asset.content_hash.zip(there.asset.content_hash);
+        let found = Found {
+            revision: match is_same {
+                true => asset.revision.clone(),
+                false => Revision::new(CHANGED_SINCE),
+            },
+            digests: match is_same {
+                // What the sink has in its place by now may be something else, which an audit then tells.
+                true => Digests {
+                    size: asset.size,
+                    blake3: stamp.blake3(),
+                    content_hash: asset.content_hash.or(there.asset.content_hash),
+                },
+                false => Digests {
+                    size: there.asset.size,
+                    blake3: stamp.blake3(),
+                    content_hash: there.asset.content_hash,
+                },
+            },
+            draft_digest: match &draft {
+                Some(draft) => {
+                    let digest = draft.digest()?;
+                    match stamp.became(&digest) {
+                        true => digest,
+                        false => NOTHING_KNOWN,
+                    }
+                }
+                None => NOTHING_KNOWN,
+            },
+            evidence: match hashes {
+                Some((source, sink)) if is_same && source == sink => Evidence::E2,
+                _ => Evidence::E0,
+            },
+            linked: false,
+        };
+        self.rebuilt.by_stamp.add(asset.size);
+        self.rebuilt.changed += u64::from(!is_same);
+        let draft = draft.unwrap_or_else(|| as_it_is(&there.asset));
+        let reason = format!("{} carries its stamp", there.asset.id);
+        let placement = self.rebuild.placement(&asset, &draft, there, found);
+        Ok(adopting(reason, asset, draft, placement))
+    }
+
+    /// Looks for what carries no stamp.
+    async fn match_rest(&mut self) -> Result<()> {
+        let mut after: Option<SpoolOrder> = None;
+        loop {
+            let page = self.rest.page(after.as_ref(), BATCH).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(SpoolOrder::of(last));
+            let mut steps = Vec::new();
+            for asset in page {
+                let one = Unplaced::read(asset)?;
+                let Some(draft) = one.draft else { continue };
+                let step = match self.in_its_place(&one.asset, &draft).await? {
+                    Some(step) => Some(step),
+                    None => self.linked(&one.asset, &draft).await?,
+                };
+                match step {
+                    Some(step) => steps.push(step),
+                    None => self.rebuilt.missing.add(one.asset.size),
+                }
+            }
+            self.adopt(steps).await?;
+        }
+    }
+
+    /// A file whose bytes are where they belong, if they are and that can be proved.
+    async fn in_its_place(&mut self, asset: &Asset, draft: &Draft) -> Result<Option<PlannedStep>> {
+        let place = draft.collection.join(&draft.file_name).key();
+        let found = self.by_place.get(&[place]).await?;
+        let Some(there) = found.into_iter().next().flatten().map(There::read) else {
+            return Ok(None);
+        };
+        if there.asset.size != asset.size {
+            return Ok(None);
+        }
+        let Some(digests) = self.same_bytes(asset, &there.asset).await? else {
+            return Ok(None);
+        };
+        self.rebuilt.by_place.add(asset.size);
+        let found = Found {
+            revision: asset.revision.clone(),
+            digests,
+            // It is where it belongs under its name, which is all that a sink without metadata can show.
+            draft_digest: match self.rebuild.ingest.sink.capabilities().metadata {
+                true => NOTHING_KNOWN,
+                false => draft.digest()?,
+            },
+            evidence: Evidence::E2,
+            linked: false,
+        };
+        let reason = format!("its bytes are where it belongs, as {}", there.asset.id);
+        let placement = self.rebuild.placement(asset, draft, &there, found);
+        Ok(Some(adopting(
+            reason,
+            asset.clone(),
+            draft.clone(),
+            placement,
+        )))
+    }
+
+    /// The digests of two files that have the same bytes. `None` where they have not, or nobody can tell.
+    async fn same_bytes(&mut self, asset: &Asset, there: &Asset) -> Result<Option<Digests>> {
+        let (source, sink) = (&self.rebuild.ingest.source, &self.rebuild.sink_reader);
+        let ours = match source.capabilities().digests_in_place {
+            true => one_of(source.digests(std::slice::from_ref(asset)).await?),
+            false => None,
+        };
+        let theirs = match sink.capabilities().digests_in_place {
+            true => one_of(sink.digests(std::slice::from_ref(there)).await?),
+            false => None,
+        };
+        if let (Some(ours), Some(theirs)) = (&ours, &theirs) {
+            return Ok((ours.blake3 == theirs.blake3).then_some(*ours));
+        }
+        let hash_of = |digests: &Option<Digests>, stated| {
+            digests
+                .as_ref()
+                .and_then(|digests| digests.content_hash)
+                .or(stated)
+        };
+        let our_hash = hash_of(&ours, asset.content_hash);
+        let their_hash = hash_of(&theirs, there.content_hash);
+        let Some(hash) = our_hash.filter(|hash| Some(*hash) == their_hash) else {
+            return Ok(None);
+        };
+        if let Some(known) = ours.or(theirs) {
+            return Ok(Some(known));
+        }
+        // It is a copy of something that carries a stamp, and has its digest.
+        let twin = self.by_content.get(&[hash.to_hex()]).await?;
+        let twin = twin.into_iter().next().flatten().map(There::read);
+        let stamp = twin.and_then(|twin| twin.stamp);
+        Ok(stamp.map(|stamp| Digests {
+            size: asset.size,
+            blake3: stamp.blake3(),
+            content_hash: Some(hash),
+        }))
+    }
+
+    /// A file that is linked to another one's asset, if it is.
+    async fn linked(&mut self, asset: &Asset, draft: &Draft) -> Result<Option<PlannedStep>> {
+        let links = self.rebuild.ingest.sink.capabilities().reuse == Some(Reuse::Link);
+        let (Some(hash), true) = (asset.content_hash, links) else {
+            return Ok(None);
+        };
+        let twin = self.by_content.get(&[hash.to_hex()]).await?;
+        let twin = twin.into_iter().next().flatten().map(There::read);
+        let Some((there, stamp)) = twin.and_then(|there| {
+            let stamp = there.stamp.clone()?;
+            there.is_in(&draft.collection).then_some((there, stamp))
+        }) else {
+            return Ok(None);
+        };
+        self.rebuilt.by_link.add(asset.size);
+        let found = Found {
+            revision: asset.revision.clone(),
+            digests: Digests {
+                size: asset.size,
+                blake3: stamp.blake3(),
+                content_hash: Some(hash),
+            },
+            draft_digest: draft.digest()?,
+            evidence: Evidence::E0,
+            linked: true,
+        };
+        let reason = format!("it is linked to {}, which has its bytes", there.asset.id);
+        let placement = self.rebuild.placement(asset, draft, &there, found);
+        Ok(Some(adopting(
+            reason,
+            asset.clone(),
+            draft.clone(),
+            placement,
+        )))
+    }
+
+    async fn adopt(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        steps.iter().for_each(|step| self.summary.count(step));
+        self.writer.steps(steps).await
+    }
+}
+
+fn one_of(digests: Vec<Option<Digests>>) -> Option<Digests> {
+    digests.into_iter().next().flatten()
+}
+
+fn adopting(reason: String, asset: Asset, draft: Draft, placement: Placement) -> PlannedStep {
+    PlannedStep {
+        action: Action::Adopt,
+        reason,
+        asset: asset.clone(),
+        work: Some(Work::Adopt {
+            placement: Box::new(placement),
+            asset,
+            draft,
+        }),
+    }
+}
+
+/// An asset as a draft, as far as its place tells.
+fn as_it_is(there: &Asset) -> Draft {
+    let name = there.path.name().to_owned();
+    Draft {
+        name: name.clone(),
+        file_name: name,
+        collection: there.path.parent(),
+        asset_type: None,
+        fields: Vec::new(),
+        availability: None,
+    }
+}
+
+/// Ids that are numbers grow with time; others sort somehow, and always the same way.
+fn age(id: &AssetId) -> (usize, &str) {
+    (id.as_str().len(), id.as_str())
+}
