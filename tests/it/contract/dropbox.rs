@@ -196,6 +196,7 @@ async fn connect(fixture: &Fixture, script: Arc<Scripted>) -> Result<Arc<Dropbox
         },
         // The other fixtures' session takes its chunks in order.
         concurrent_sessions: fixture.group() == "concurrent",
+        stamps: fixture.group() == "stamps",
         tries: 3,
         patience: Duration::from_secs(60),
         jitter: Jitter::seeded(1),
@@ -237,6 +238,16 @@ async fn operate(fixture: &Fixture, script: Arc<Scripted>) -> Result<Value> {
             Ok(json!({ "read": String::from_utf8(read).unwrap() }))
         }
         "tags_get" => endpoint.tags(&[asset]).await.map(|tags| json!(tags)),
+        "stamps" => match fixture.name.as_str() {
+            "stamps/add" | "stamps/no_room" | "stamps/upload" => place(&endpoint, "A", 4096).await,
+            _ => {
+                let listed = endpoint.stamped(&campaign(), None).await?;
+                let stamps = listed.stamps.iter();
+                Ok(stamps
+                    .map(|(id, stamp)| json!([id, stamp.to_string()]))
+                    .collect())
+            }
+        },
         "upload" => place(&endpoint, "A", 4096).await,
         "upload_session_start"
         | "upload_session_append"

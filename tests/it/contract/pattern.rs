@@ -52,6 +52,11 @@ const PLACEHOLDERS: &[(&str, &str, &str)] = &[
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
         r#""2026-03-01T08:31:12Z""#,
     ),
+    (
+        "template",
+        r"ptid:\S{10,}",
+        r#""ptid:1a5n2i6d3OYEAAAAAAAAAYa""#,
+    ),
     ("home", r"\d+", r#""41""#),
     ("root", r"\d+", r#""77""#),
     ("token", r"sl\.\S{100,}", r#""sl.uExampleAccessToken""#),
