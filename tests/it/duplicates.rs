@@ -107,16 +107,22 @@ impl Flow {
 
     /// Runs to the end. Every step must be done.
     pub(crate) async fn run(&self) -> Report {
+        let report = self.run_to_the_end().await;
+        let steps = self.ledger.steps(report.run, None, 10_000).await.unwrap();
+        for step in steps {
+            assert_eq!(step.state, StepState::Done, "{step:?}");
+        }
+        report
+    }
+
+    /// Runs to the end.
+    pub(crate) async fn run_to_the_end(&self) -> Report {
         let plan = self.plan().await;
         let run = self.runner.record(&plan).await.unwrap();
         let never = CancellationToken::new();
         let worked = tokio::time::timeout(Duration::from_secs(90), self.runner.work(run, &never));
         let outcome = worked.await.expect("it ends").unwrap();
         assert_eq!(outcome, RunOutcome::Finished);
-        let steps = self.ledger.steps(run, None, 10_000).await.unwrap();
-        for step in steps {
-            assert_eq!(step.state, StepState::Done, "{step:?}");
-        }
         assert!(self.runner.engine.gauges().at_rest());
         let report = Report::of(self.ledger.as_ref(), Some(run), None).await;
         report.unwrap()
@@ -313,4 +319,70 @@ async fn a_second_copy_of_a_tree_is_linked_in_celum_without_a_byte() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_are_made_once_on_a_bad_day_too() {
     a_second_tree_to_celum(2, "p=0.02,do=503;p=0.02,do=reset-after").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_brought_to_celum_by_other_ways_is_left_out_by_its_checksum() {
+    let sandbox = support::start(sandbox_options(5)).await;
+    let folder = tempfile::tempdir().unwrap();
+    // More than one search takes, and one that two assets have.
+    for n in 0..130 {
+        let bytes = noise(2_000 + n * 37, n as u64);
+        write(folder.path(), &format!("In/shot {n}.tif"), &bytes);
+    }
+    write(folder.path(), "In/again/shot 0.tif", &noise(2_000, 0));
+    let options = |flow: &str, duplicates| IngestOptions {
+        flow: flow.to_owned(),
+        root: AssetPath::new("/In"),
+        asset_type: Some("campaignAsset".to_owned()),
+        set: BTreeMap::from([
+            ("campaignId".to_owned(), Value::Text("CMP-2041".to_owned())),
+            ("approval".to_owned(), Value::Text("Approved".to_owned())),
+        ]),
+        duplicates: Some(duplicates),
+        ..everything("/Brand Library/Inbox/Harvest")
+    };
+    // Others, of whom this ledger knows nothing, brought them.
+    let sink = support::celum(&sandbox, tenant_profile()).await;
+    let by_others = options("theirs", Duplicates::Place);
+    let theirs = Flow::new(nas(folder.path()), Arc::clone(&sink) as _, by_others).await;
+    theirs.run().await;
+    assert_eq!(sandbox.celum().asset_count(), 131);
+    write(folder.path(), "In/shot 7.tif", &noise(2_000 + 7 * 37, 999));
+    write(folder.path(), "In/new.tif", &noise(5_000, 1_000));
+    // A process of its own finds out anew how the tenant computes checksums.
+    let sink = support::celum(&sandbox, tenant_profile()).await;
+    let ours = Flow::new(nas(folder.path()), sink, options("ours", Duplicates::Skip)).await;
+    let plan = ours.plan().await;
+    let mut coming: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Create)
+        .map(|step| step.asset.path.as_str())
+        .collect();
+    coming.sort_unstable();
+    assert_eq!(coming, ["/In/new.tif", "/In/shot 7.tif"]);
+    let reasons = plan.reasons();
+    let left_out = (
+        Action::Skip,
+        "a duplicate of what others brought to dam".to_owned(),
+        129,
+    );
+    assert!(reasons.contains(&left_out), "{reasons:?}");
+    let before = sandbox.celum().assets();
+    let report = ours.run_to_the_end().await;
+    assert_eq!(report.total(StepState::Done).steps, 2);
+    let after = sandbox.celum().assets();
+    assert_eq!(after.len(), 133);
+    // What is theirs stays as it was.
+    for asset in before {
+        assert!(
+            after
+                .iter()
+                .any(|now| now.id == asset.id && now.parents == asset.parents)
+        );
+    }
+    // Looked at again, nothing comes.
+    assert!(ours.plan().await.is_empty());
+    sandbox.shutdown().await;
 }

@@ -4,19 +4,23 @@
 //! bytes that are known here equals one of the candidates: of one small asset that is downloaded once,
 //! or of the first small content that is uploaded.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use tokio::sync::OnceCell;
-use windlass_core::{Error, Kind, Result};
+use windlass_core::{AssetId, Error, Kind, Result};
 
 use crate::endpoint::Shared;
-use crate::filter::{Filter, Order};
+use crate::filter::{Filter, Operator, Order};
 use crate::profile::{Checksum, ChecksumRule};
 use crate::wire;
 
 /// The largest asset that calibration downloads, and the largest upload that is kept to learn from.
 pub(crate) const LEARN_BYTES_MAX: u64 = 1 << 20;
+
+/// How many checksums one search asks for: a few more than a page would be, if all of them are found.
+const CHECKSUMS_A_SEARCH: usize = 100;
 
 /// What is known of the tenant's checksums.
 #[derive(Debug)]
@@ -89,6 +93,63 @@ impl Shared {
         };
         self.calibration.tried.get_or_init(attempt).await;
         self.calibration.known()
+    }
+
+    /// Assets whose current version has each content. Whoever put them there, their bytes are the same.
+    pub(crate) async fn recognise(
+        &self,
+        contents: &[(u64, Vec<u8>)],
+    ) -> Result<Vec<Option<AssetId>>> {
+        let Some(rule) = self.calibration.known() else {
+            return Ok(vec![None; contents.len()]);
+        };
+        let mut known = Vec::with_capacity(contents.len());
+        for contents in contents.chunks(CHECKSUMS_A_SEARCH) {
+            let stated = contents.iter().map(|(_, sum)| rule.encoding.write(sum));
+            let stated: Vec<String> = stated.collect();
+            let found = self.with_checksums(&stated).await?;
+            let of = |((size, _), stated): (&(u64, Vec<u8>), &String)| {
+                let asset = found.get(&(stated.as_str(), *size))?;
+                Some(AssetId::new(asset.to_string()))
+            };
+            known.extend(contents.iter().zip(&stated).map(of));
+        }
+        Ok(known)
+    }
+
+    /// The oldest asset of each checksum and size.
+    async fn with_checksums<'s>(
+        &self,
+        stated: &'s [String],
+    ) -> Result<BTreeMap<(&'s str, u64), i64>> {
+        let mut found = BTreeMap::new();
+        let mut last = 0;
+        loop {
+            let filter = Filter::Logical {
+                operator: Operator::And,
+                filters: vec![
+                    Filter::Checksum {
+                        values: stated.to_vec(),
+                    },
+                    Filter::IdRange { from: last },
+                ],
+            };
+            let page = self.api.search(&filter, Order::Asc).await?;
+            let before = last;
+            for asset in &page.content {
+                last = last.max(asset.id);
+                let version = &asset.current_version;
+                let theirs = version.file_checksum.as_deref();
+                if let Some(ours) = stated.iter().find(|ours| theirs == Some(ours.as_str())) {
+                    let key = (ours.as_str(), version.filesize);
+                    found.entry(key).or_insert(asset.id);
+                }
+            }
+            // The next page begins with the last one again; one that brought nothing new is the end.
+            if !page.has_next || last == before || found.len() == stated.len() {
+                return Ok(found);
+            }
+        }
     }
 
     /// The current original of an asset; `None` when it cannot be read or is not small.

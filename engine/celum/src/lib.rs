@@ -32,9 +32,8 @@ mod wire;
 
 pub use endpoint::CelumEndpoint;
 pub use options::{CelumOptions, Credential};
-pub use profile::{
-    Algorithm, CelumProfile, Checksum, ChecksumRule, Encoding, UploadAuth, UploadMode,
-};
+pub use profile::{CelumProfile, Checksum, ChecksumRule, Encoding, UploadAuth, UploadMode};
+pub use windlass_core::digest::ChecksumAlgorithm as Algorithm;
 
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,8 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
-use sha1::Sha1;
-use sha2::{Sha256, Sha512};
+use windlass_core::digest::{ChecksumAlgorithm as Algorithm, ChecksumHasher};
 use windlass_core::{Error, Kind, Result};
 
 use crate::vocabulary::nearest;
@@ -217,17 +215,6 @@ pub struct Checksum {
     pub encoding: Encoding,
 }
 
-/// A digest that a tenant may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "each is the digest of its name")]
-pub enum Algorithm {
-    Md5,
-    Sha1,
-    Sha256,
-    Sha512,
-}
-
 /// How a digest is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -238,6 +225,17 @@ pub enum Encoding {
     HexUpper,
     /// Base64 with padding.
     Base64,
+}
+
+impl Encoding {
+    /// A digest so written.
+    pub(crate) fn write(self, digest: &[u8]) -> String {
+        match self {
+            Encoding::HexLower => hex::encode(digest),
+            Encoding::HexUpper => hex::encode_upper(digest),
+            Encoding::Base64 => BASE64_STANDARD.encode(digest),
+        }
+    }
 }
 
 impl Checksum {
@@ -260,56 +258,13 @@ impl Checksum {
 
     /// The checksum of bytes that are all here.
     pub fn of(self, bytes: &[u8]) -> String {
-        let mut running = Running::new(self.algorithm);
+        let mut running = ChecksumHasher::new(self.algorithm);
         running.update(bytes);
-        running.finish(self.encoding)
+        self.encoding.write(&running.finalize())
     }
 
     /// The rule under which these bytes have this checksum.
     pub fn recognise(bytes: &[u8], stated: &str) -> Option<Checksum> {
         Checksum::candidates().find(|candidate| candidate.of(bytes) == stated)
-    }
-}
-
-/// A checksum over bytes that arrive in order.
-#[derive(Clone, Debug)]
-pub(crate) enum Running {
-    Md5(Md5),
-    Sha1(Sha1),
-    Sha256(Sha256),
-    Sha512(Sha512),
-}
-
-impl Running {
-    pub(crate) fn new(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Md5 => Running::Md5(Md5::new()),
-            Algorithm::Sha1 => Running::Sha1(Sha1::new()),
-            Algorithm::Sha256 => Running::Sha256(Sha256::new()),
-            Algorithm::Sha512 => Running::Sha512(Sha512::new()),
-        }
-    }
-
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Running::Md5(digest) => digest.update(bytes),
-            Running::Sha1(digest) => digest.update(bytes),
-            Running::Sha256(digest) => digest.update(bytes),
-            Running::Sha512(digest) => digest.update(bytes),
-        }
-    }
-
-    pub(crate) fn finish(self, encoding: Encoding) -> String {
-        let bytes = match self {
-            Running::Md5(digest) => digest.finalize().to_vec(),
-            Running::Sha1(digest) => digest.finalize().to_vec(),
-            Running::Sha256(digest) => digest.finalize().to_vec(),
-            Running::Sha512(digest) => digest.finalize().to_vec(),
-        };
-        match encoding {
-            Encoding::HexLower => hex::encode(bytes),
-            Encoding::HexUpper => hex::encode_upper(bytes),
-            Encoding::Base64 => BASE64_STANDARD.encode(bytes),
-        }
     }
 }

@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
+use windlass_core::digest::ChecksumHasher;
 use windlass_core::{Chunk, Digests, Error, Kind, Placed, Ranges, Result, UploadSession};
 
 use crate::body::{Feed, body};
 use crate::calibration::LEARN_BYTES_MAX;
 use crate::client::Got;
 use crate::endpoint::Shared;
-use crate::profile::{Checksum, Running};
+use crate::profile::Checksum;
 use crate::sink::{Commit, Sent};
 
 /// Chunks below this are hashed on the spot: the way to another thread would take longer.
@@ -46,7 +47,7 @@ struct Sending {
     feed: Feed,
     request: AbortOnDropHandle<Result<Got<()>>>,
     sent: u64,
-    checksum: Option<(Checksum, Running)>,
+    checksum: Option<(Checksum, ChecksumHasher)>,
     kept: Option<Vec<u8>>,
 }
 
@@ -82,7 +83,7 @@ impl CelumSession {
             request: AbortOnDropHandle::new(request),
             sent: 0,
             kept: (checksum.is_none() && self.size <= LEARN_BYTES_MAX).then(Vec::new),
-            checksum: checksum.map(|rule| (rule, Running::new(rule.algorithm))),
+            checksum: checksum.map(|rule| (rule, ChecksumHasher::new(rule.algorithm))),
         }))
     }
 
@@ -135,7 +136,7 @@ impl CelumSession {
         drop(feed);
         outcome(&mut request).await?;
         self.acknowledged.store(self.size, Ordering::Release);
-        let checksum = checksum.map(|(rule, running)| running.finish(rule.encoding));
+        let checksum = checksum.map(|(rule, running)| rule.encoding.write(&running.finalize()));
         Ok(Sent {
             handle,
             checksum,
@@ -192,9 +193,9 @@ impl UploadSession for CelumSession {
 
 /// Takes a chunk into the running checksum, away from the network's thread where it is worth the trip.
 async fn hash(
-    checksum: Option<(Checksum, Running)>,
+    checksum: Option<(Checksum, ChecksumHasher)>,
     chunk: Bytes,
-) -> Result<Option<(Checksum, Running)>> {
+) -> Result<Option<(Checksum, ChecksumHasher)>> {
     let Some((rule, mut running)) = checksum else {
         return Ok(None);
     };

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use windlass_core::digest::ChecksumAlgorithm;
 use windlass_core::{
     AssetId, AssetPath, Calls, Correlation, Destination, Digests, Draft, Error, Evidence, Expected,
     Fault, Kind, Load, Placed, Result, Revision, Sink, Status, UploadSession,
@@ -110,6 +111,15 @@ impl Sink for CelumEndpoint {
             return Ok(None);
         };
         self.shared.link(held, &draft.collection, digests).await
+    }
+
+    async fn recognises(&self) -> Result<Option<ChecksumAlgorithm>> {
+        let rule = self.shared.calibrate_once().await;
+        Ok(rule.map(|rule| rule.algorithm))
+    }
+
+    async fn recognise(&self, contents: &[(u64, Vec<u8>)]) -> Result<Vec<Option<AssetId>>> {
+        self.shared.recognise(contents).await
     }
 
     async fn unlink(&self, asset: &AssetId, collection: &AssetPath) -> Result<bool> {

@@ -12,8 +12,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
+mod checksum;
 mod pair;
 
+pub use checksum::{ChecksumAlgorithm, ChecksumHasher};
 use pair::{Lane, update_both};
 
 /// The unit of the content hash: 4 MiB. Fixed by Dropbox; appends to concurrent sessions align to it.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, AssetId, AssetPath, ChangePage, Cursor, Revision};
-use crate::digest::{ContentHash, Digests};
+use crate::digest::{ChecksumAlgorithm, ContentHash, Digests};
 use crate::error::Result;
 use crate::metadata::{Correlation, Destination, Draft, Fault};
 use crate::stamp::Stamp;
@@ -231,6 +231,17 @@ pub trait Source: Endpoint {
         Ok(vec![None; assets.len()])
     }
 
+    /// A checksum of each asset's revision, in the same order, by which a sink recognises contents ([`Sink::recognises`]);
+    /// for sources whose sheet says `digests_in_place`. `None` as in [`Source::digests`].
+    async fn checksums(
+        &self,
+        assets: &[Asset],
+        algorithm: ChecksumAlgorithm,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let _ = algorithm;
+        Ok(vec![None; assets.len()])
+    }
+
     /// About how many calls it takes to read this, where nothing has to be repeated.
     fn calls_to_read(&self, load: &Load) -> Calls {
         let _ = load;
@@ -362,6 +373,16 @@ pub trait Sink: Endpoint {
     ) -> Result<Option<Placed>> {
         let (_, _, _, _) = (held, destination, correlation, digests);
         Ok(None)
+    }
+
+    /// The checksum by which it knows contents that nobody here placed; `None` where it knows none, or nobody knows which.
+    async fn recognises(&self) -> Result<Option<ChecksumAlgorithm>> {
+        Ok(None)
+    }
+
+    /// An asset that has each content now, by size and that checksum, in the same order. Lists may lag behind.
+    async fn recognise(&self, contents: &[(u64, Vec<u8>)]) -> Result<Vec<Option<AssetId>>> {
+        Ok(vec![None; contents.len()])
     }
 
     /// Takes a linked asset out of a collection, if it is in another one as well. Answers whether it is out of it.

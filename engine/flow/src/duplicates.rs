@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use windlass_core::{Asset, Capabilities, ContentHash, Placement, Result, Reuse};
+use windlass_core::{Asset, AssetId, Capabilities, ContentHash, Placement, Result, Reuse};
 
 use crate::discover::Sorted;
 use crate::flows::ingest::Ingest;
@@ -37,6 +37,8 @@ impl Duplicates {
 pub(crate) enum Twin {
     /// At the sink.
     Placed(Box<Placement>),
+    /// At the sink, in an asset that nobody here placed.
+    Recognised(AssetId),
     /// In a file of the same plan.
     Planned,
 }
@@ -165,9 +167,6 @@ impl Ingest {
             Some((at, (asset.size, hash)))
         });
         let (places, contents): (Vec<usize>, Vec<(u64, ContentHash)>) = hashed.unzip();
-        if contents.is_empty() {
-            return Ok(twins);
-        }
         let held = self.ledger.holding(self.sink.name(), &contents).await?;
         let hashes: Vec<ContentHash> = contents.iter().map(|(_, hash)| *hash).collect();
         let seen = undecided.seen(&hashes).await?;
@@ -177,7 +176,38 @@ impl Ingest {
                 None => seen.then_some(Twin::Planned),
             };
         }
+        self.recognise(&assets, &mut twins).await?;
         Ok(twins)
+    }
+
+    /// Finds contents that people brought to the sink by other ways, by the checksum that the sink knows them by. Only where
+    /// duplicates are left out: what nobody here placed is not linked anywhere either, and its metadata is not ours.
+    async fn recognise(&self, assets: &[&mut Asset], twins: &mut [Option<Twin>]) -> Result<()> {
+        let in_place = self.source.capabilities().digests_in_place;
+        if self.duplicates() != Duplicates::Skip || !in_place {
+            return Ok(());
+        }
+        let alone = |at: &usize| twins[*at].is_none() && assets[*at].size > 0;
+        let places: Vec<usize> = (0..assets.len()).filter(alone).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let Some(algorithm) = self.sink.recognises().await? else {
+            return Ok(());
+        };
+        let unknown: Vec<Asset> = places.iter().map(|at| (*assets[*at]).clone()).collect();
+        let sums = self.source.checksums(&unknown, algorithm).await?;
+        let summed = places.iter().zip(&unknown).zip(sums);
+        let (places, contents): (Vec<usize>, Vec<(u64, Vec<u8>)>) = summed
+            .filter_map(|((at, asset), sum)| Some((*at, (asset.size, sum?))))
+            .unzip();
+        for (at, asset) in places
+            .into_iter()
+            .zip(self.sink.recognise(&contents).await?)
+        {
+            twins[at] = asset.map(Twin::Recognised);
+        }
+        Ok(())
     }
 
     /// Looks at the ends of large files whose size others have, before any of them is hashed: uncompressed pictures of one

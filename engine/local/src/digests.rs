@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use windlass_core::digest::{ChecksumAlgorithm, ChecksumHasher};
 use windlass_core::{Asset, Blake3, Digests, Error, Kind, Result};
 
-use crate::content::{PIECE_BYTES, Unhashed, hash_parallel, hash_sized};
+use crate::content::{PIECE_BYTES, Unhashed, hash_parallel, hash_sized, read};
 use crate::endpoint::{LocalEndpoint, blocking};
 use crate::paths::check;
 use crate::root::Root;
@@ -38,6 +39,16 @@ impl LocalEndpoint {
     pub(crate) async fn fingerprints_of(&self, assets: &[Asset]) -> Result<Vec<Option<u64>>> {
         let (work, _stop) = self.work_on(assets);
         blocking(move || Ok(work.each(|asset, _| work.fingerprint(asset)))).await
+    }
+
+    /// A checksum of each file that is as it was listed, in the same order. Cancel by dropping.
+    pub(crate) async fn checksums_of(
+        &self,
+        assets: &[Asset],
+        algorithm: ChecksumAlgorithm,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let (work, _stop) = self.work_on(assets);
+        blocking(move || Ok(work.checksums(algorithm))).await
     }
 
     fn work_on(&self, assets: &[Asset]) -> (Work, StopOnDrop) {
@@ -85,6 +96,34 @@ impl Work {
             }
         }
         Ok(digests)
+    }
+
+    /// Each by one thread: these digests are chains.
+    fn checksums(&self, algorithm: ChecksumAlgorithm) -> Vec<Option<Vec<u8>>> {
+        self.each(|asset, buffer| {
+            buffer.resize(PIECE_BYTES, 0);
+            self.digest(asset, |file, size| {
+                let mut hasher = ChecksumHasher::new(algorithm);
+                let mut at = 0;
+                while at < size {
+                    if !self.goes_on() {
+                        return Err(Unhashed::Stopped);
+                    }
+                    let room = buffer
+                        .len()
+                        .min(usize::try_from(size - at).unwrap_or(usize::MAX));
+                    match read(file, at, &mut buffer[..room])? {
+                        // It shrank: it is not as it was listed.
+                        0 => return Err(Unhashed::Stopped),
+                        n => {
+                            hasher.update(&buffer[..n]);
+                            at += n as u64;
+                        }
+                    }
+                }
+                Ok(hasher.finalize())
+            })
+        })
     }
 
     /// Does something with each file, on as many threads as the machine has; each has a buffer of its own.
@@ -150,11 +189,11 @@ impl Work {
     }
 
     /// `None` for whatever reason: who moves the file finds it again and says it.
-    fn digest(
+    fn digest<T>(
         &self,
         asset: &Asset,
-        hash: impl FnOnce(&std::fs::File, u64) -> std::result::Result<Digests, Unhashed>,
-    ) -> Option<Digests> {
+        hash: impl FnOnce(&std::fs::File, u64) -> std::result::Result<T, Unhashed>,
+    ) -> Option<T> {
         check(&asset.path).ok()?;
         let file = self.root.open_file(&asset.path).ok()?;
         let mut before = Stamp::of(&file).ok()?;

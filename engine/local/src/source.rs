@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
+use windlass_core::digest::ChecksumAlgorithm;
 use windlass_core::{
     Asset, AssetId, AssetPath, AssetStream, ChangePage, Cursor, Digests, Error, Kind, Result,
     Scope, Source, Status,
@@ -54,6 +55,14 @@ impl Source for LocalEndpoint {
 
     async fn fingerprints(&self, assets: &[Asset]) -> Result<Vec<Option<u64>>> {
         self.fingerprints_of(assets).await
+    }
+
+    async fn checksums(
+        &self,
+        assets: &[Asset],
+        algorithm: ChecksumAlgorithm,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        self.checksums_of(assets, algorithm).await
     }
 
     /// Always on a blocking thread, however small the range: a share may take a second to answer, and the runtime's

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::support::noise;
 use bytes::Bytes;
+use windlass_core::digest::{ChecksumAlgorithm, ChecksumHasher};
 use windlass_core::{
     Asset, AssetPath, Blake3, Change, Chunk, ContentHash, Correlation, Destination, Digests, Draft,
     Expected, Kind, Placed, Result, Reuse, Revision, Scope, Sink, Source,
@@ -427,6 +428,21 @@ async fn digests_in_place_are_those_of_the_bytes(subject: &Subject) {
     let computed = subject.source.digests(&assets).await.unwrap();
     let expected = contents.iter().map(|bytes| Some(digests(bytes)));
     assert_eq!(computed, expected.chain([None]).collect::<Vec<_>>());
+    // So are the checksums that others know contents by.
+    for algorithm in [
+        ChecksumAlgorithm::Md5,
+        ChecksumAlgorithm::Sha1,
+        ChecksumAlgorithm::Sha256,
+        ChecksumAlgorithm::Sha512,
+    ] {
+        let computed = subject.source.checksums(&assets, algorithm).await.unwrap();
+        let expected = contents.iter().map(|bytes| {
+            let mut hasher = ChecksumHasher::new(algorithm);
+            hasher.update(bytes);
+            Some(hasher.finalize())
+        });
+        assert_eq!(computed, expected.chain([None]).collect::<Vec<_>>());
+    }
 }
 
 async fn a_listing_names_every_asset_once(subject: &Subject) {

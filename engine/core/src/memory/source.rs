@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::endpoint::{Disturbance, MemoryEndpoint, Operation};
 use super::store::Store;
 use crate::asset::{Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Readable};
-use crate::digest::{Blake3, ContentHash, Digests};
+use crate::digest::{Blake3, ChecksumAlgorithm, ChecksumHasher, ContentHash, Digests};
 use crate::error::{Error, Kind, Result, Status};
 use crate::ports::{AssetStream, Endpoint, Scope, Source};
 
@@ -71,6 +71,24 @@ impl Source for MemoryEndpoint {
             })
         };
         Ok(assets.iter().map(digests).collect())
+    }
+
+    async fn checksums(
+        &self,
+        assets: &[Asset],
+        algorithm: ChecksumAlgorithm,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let store = self.enter(Operation::Digests)?;
+        let checksum = |asset: &Asset| {
+            let file = store.file(&asset.id)?;
+            let is_same = file.asset.revision == asset.revision;
+            is_same.then(|| {
+                let mut hasher = ChecksumHasher::new(algorithm);
+                hasher.update(&file.bytes);
+                hasher.finalize()
+            })
+        };
+        Ok(assets.iter().map(checksum).collect())
     }
 
     /// Of the first byte and the last one, so that tests can make it agree where contents do not.

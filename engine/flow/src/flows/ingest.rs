@@ -577,6 +577,10 @@ impl Ingest {
                 "its bytes are at {sink} already, as {}",
                 placement.placed.asset
             )),
+            // Only looked for where it is left out.
+            Some(Twin::Recognised(asset)) => {
+                Some(format!("its bytes are at {sink} already, as {asset}"))
+            }
             Some(Twin::Planned) => Some("another file of this plan has the same bytes".to_owned()),
         };
         let reuse = self.sink.capabilities().reuse;
@@ -584,6 +588,9 @@ impl Ingest {
             (Some(_), Duplicates::Skip, _) => {
                 let reason = match twin {
                     Some(Twin::Planned) => "a duplicate of another file of this plan".to_owned(),
+                    Some(Twin::Recognised(_)) => {
+                        format!("a duplicate of what others brought to {sink}")
+                    }
                     _ => format!("a duplicate of what is at {sink} already"),
                 };
                 return no_work(Action::Skip, reason, asset);
