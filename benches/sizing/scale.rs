@@ -6,6 +6,9 @@
 //! down.
 //!
 //! `cargo bench -p windlass-benches --bench scale [-- ASSETS]`
+//!
+//! One job alone, with its ledger on a PostgreSQL server whose schemas `empty` and `full` are there: the program that cargo
+//! built with `JOB FOLDER ASSETS URL`, `fill` first.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
@@ -24,14 +27,14 @@ use windlass_core::{
     Action, Asset, AssetId, AssetPath, AssetStream, Blake3, Capabilities, Change, ChangePage,
     CheckItem, ContentHash, Cursor, Digests, Draft, Endpoint, Error, Evidence, HeldBack, Kind,
     Ledger, NewStep, Outcome, Placed, Placement, Readable, Result, Revision, RunId, RunState,
-    Scope, Source, StepReport, StepState, SystemClock, WorkerId,
+    Scope, Secret, Source, StepReport, StepState, SystemClock, WorkerId,
 };
 use windlass_flow::{
     AuditWriter, AuditedFile, Comparison, CustodyHeader, Forecast, Ingest, IngestOptions,
     PlanFileReader, PlanFileWriter, PlanHeader, PlanWriter, PlannedStep, Recorder, Report,
     Selection, Silent, Standing, Verify, export_custody, verify_custody,
 };
-use windlass_ledger::{LedgerOptions, SqlLedger};
+use windlass_ledger::{LedgerOptions, Place, SqlLedger};
 
 /// Assets a page, as a service lists them.
 const PAGE: u64 = 2_000;
@@ -277,14 +280,22 @@ const JOBS: &[(&str, &str)] = &[
     ("check", "prove that export"),
 ];
 
-/// Does one job on the ledgers and files of a folder.
-async fn work(job: &str, folder: &Path, assets: u64) -> Result<()> {
+/// Does one job on the ledgers and files of a folder, or on those of a server.
+async fn work(job: &str, folder: &Path, assets: u64, server: Option<&str>) -> Result<()> {
     let (plan, export) = (folder.join("all.plan"), folder.join("all.custody"));
-    let file = match job {
-        "plan" | "show" | "against" | "record" => "empty.db",
-        _ => "full.db",
+    let name = match job {
+        "plan" | "show" | "against" | "record" => "empty",
+        _ => "full",
     };
-    let ledger = SqlLedger::open(folder.join(file), LedgerOptions::default()).await?;
+    let file = folder.join(format!("{name}.db"));
+    let place = match server {
+        None => Place::of_file(&file)?,
+        Some(url) => {
+            let url = format!("{url}?options[search_path]={name}");
+            Place::of_server(&Secret::new(url), &file)?
+        }
+    };
+    let ledger = SqlLedger::open_at(place, LedgerOptions::default()).await?;
     let ingest = ingest(&ledger, assets);
     match job {
         "fill" => {
@@ -392,11 +403,12 @@ fn main() {
         .skip(1)
         .filter(|a| a != "--bench")
         .collect();
-    if let [job, folder, assets] = arguments.as_slice() {
+    if let [job, folder, assets, server @ ..] = arguments.as_slice() {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let assets = assets.parse().expect("a number");
+        let server = server.first().map(String::as_str);
         let began = Instant::now();
-        let outcome = runtime.block_on(work(job, Path::new(folder), assets));
+        let outcome = runtime.block_on(work(job, Path::new(folder), assets, server));
         outcome.expect("the job");
         let seconds = began.elapsed().as_secs_f64();
         return println!("{seconds:.3} {:.1}", peak_kib() as f64 / 1024.0);

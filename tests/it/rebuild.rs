@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use windlass_celum::CelumProfile;
-use windlass_core::{Action, AssetPath, Ledger, RunState, Source, Value};
+use windlass_core::{Action, AssetPath, Correlation, Ledger, Placement, RunState, Source, Value};
 use windlass_flow::{
     AuditedFile, Duplicates, IngestOptions, PlannedStep, Rebuild, Rebuilt, Recorder, RunOutcome,
     Standing, Verify,
@@ -24,7 +25,8 @@ async fn rebuild(flow: &Flow, sink_reader: Arc<dyn Source>) -> Rebuilt {
     let rebuild = Rebuild {
         ingest: &flow.ingest,
         sink_reader,
-        within: flow.ingest.options.collection.clone(),
+        within: Rebuild::within(&flow.ingest),
+        engine: &flow.runner.engine,
     };
     let (summary, rebuilt) = rebuild.decide(&mut recorder).await.unwrap();
     let run = recorder.complete(&summary).await.unwrap();
@@ -242,8 +244,14 @@ async fn a_lost_ledger_of_dropbox_is_made_again_whatever_people_renamed() {
         .rename("/Out/0/shot 0.tif", "/Out/finals/cover.tif")
         .unwrap();
     sandbox.dropbox().rename("/Out/1", "/Out/one").unwrap();
+    sandbox
+        .dropbox()
+        .rename("/Out/3/shot 3.tif", "/Elsewhere/kept.tif")
+        .unwrap();
     put(&sandbox, "/Out/notes of people.txt", b"not ours");
+    // Edited by somebody: one has another size now, one has not.
     put(&sandbox, "/Out/2/shot 2.tif", b"edited by somebody");
+    put(&sandbox, "/Out/2/shot 6.tif", &noise(1_000 + 6 * 37, 600));
     let flow = flow.with_lost_ledger().await;
     let rebuilt = rebuild(&flow, Arc::clone(&sink) as _).await;
     assert_eq!((rebuilt.by_stamp.files, rebuilt.by_place.files), (41, 2));
@@ -251,6 +259,7 @@ async fn a_lost_ledger_of_dropbox_is_made_again_whatever_people_renamed() {
         (rebuilt.at_sink, rebuilt.missing.files, rebuilt.copies),
         (44, 0, 0)
     );
+    assert_eq!(rebuilt.touched, 2);
     let plan = flow.plan().await;
     assert!(plan.is_empty(), "{:?}", plan.steps);
     // The audit tells what people did since, as it would have with the old ledger.
@@ -258,13 +267,144 @@ async fn a_lost_ledger_of_dropbox_is_made_again_whatever_people_renamed() {
     assert_eq!(
         found,
         BTreeMap::from([
-            (Standing::Same, 42),
+            (Standing::Same, 41),
             (Standing::Extra, 1),
-            (Standing::Differs, 1)
+            (Standing::Differs, 2)
         ])
     );
     assert_eq!(uploads(&sandbox), sent);
     sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_twin_that_was_never_placed_is_not_taken_for_a_link() {
+    let sandbox = support::start(sandbox_options(7)).await;
+    put(&sandbox, "/In/first.tif", &noise(2_000, 1));
+    let source = support::dropbox(&sandbox).await;
+    let sink = support::celum(&sandbox, marked()).await;
+    // A flow that makes an asset of each file, whatever its bytes.
+    let flow = Flow::new(source, Arc::clone(&sink) as _, into_celum(None)).await;
+    flow.run().await;
+    put(&sandbox, "/In/second.tif", &noise(2_000, 1));
+    let flow = flow.with_lost_ledger().await;
+    let rebuilt = rebuild(&flow, Arc::clone(&sink) as _).await;
+    assert_eq!((rebuilt.by_stamp.files, rebuilt.by_link.files), (1, 0));
+    assert_eq!(rebuilt.missing.files, 1);
+    flow.run().await;
+    assert_eq!(names(&sandbox).len(), 2);
+    sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_left_a_shared_asset_does_not_get_it_back() {
+    let sandbox = support::start(sandbox_options(8)).await;
+    put(&sandbox, "/In/a/first.tif", &noise(2_000, 1));
+    put(&sandbox, "/In/b/second.tif", &noise(2_000, 1));
+    let source = support::dropbox(&sandbox).await;
+    let sink = support::celum(&sandbox, marked()).await;
+    let options = into_celum(Some(Duplicates::Reuse));
+    let flow = Flow::new(source, Arc::clone(&sink) as _, options).await;
+    flow.run().await;
+    // The first one changes: it becomes an asset of its own, and the shared one stays for the second.
+    put(&sandbox, "/In/a/first.tif", &noise(3_000, 2));
+    flow.run().await;
+    let before = sandbox.celum().assets();
+    assert_eq!(before.len(), 2);
+    let flow = flow.with_lost_ledger().await;
+    let rebuilt = rebuild(&flow, Arc::clone(&sink) as _).await;
+    assert_eq!((rebuilt.by_stamp.files, rebuilt.copies), (1, 0));
+    flow.run().await;
+    for asset in &before {
+        let after = sandbox.celum().assets();
+        let now = after.iter().find(|now| now.id == asset.id).unwrap();
+        assert_eq!(now.size, asset.size, "{} has other bytes", asset.id);
+    }
+    let plan = flow.plan().await;
+    assert!(plan.is_empty(), "{:?}", plan.steps);
+    sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_alone_are_known_by_reading_the_files() {
+    let sandbox = support::start(sandbox_options(9)).await;
+    for n in 0..5 {
+        put(
+            &sandbox,
+            &format!("/In/shot {n}.tif"),
+            &noise(2_000 + n, n as u64),
+        );
+    }
+    let source = support::dropbox(&sandbox).await;
+    let sink = support::celum(&sandbox, marked()).await;
+    let flow = Flow::new(source, Arc::clone(&sink) as _, into_celum(None)).await;
+    flow.run().await;
+    // As older versions left them, which knew no more than a mark.
+    let placed = flow
+        .ledger
+        .placements_after("everything", "studio", None, 99)
+        .await
+        .unwrap();
+    for placement in &placed {
+        let mark = Correlation::derive(
+            "everything",
+            "studio",
+            placement.source_asset.as_str(),
+            placement.source_revision.as_str(),
+        );
+        set_field(&sandbox, placement.placed.asset.as_str(), mark.as_str()).await;
+    }
+    let flow = flow.with_lost_ledger().await;
+    let rebuilt = rebuild(&flow, Arc::clone(&sink) as _).await;
+    assert_eq!((rebuilt.by_stamp.files, rebuilt.read.files), (5, 5));
+    let again = flow
+        .ledger
+        .placements_after("everything", "studio", None, 99)
+        .await
+        .unwrap();
+    let digests = |placements: &[Placement]| -> Vec<_> {
+        placements
+            .iter()
+            .map(|one| (one.source_asset.clone(), one.digests))
+            .collect()
+    };
+    assert_eq!(digests(&again), digests(&placed));
+    // What they became is not known, so it is made sure of; nothing comes twice.
+    let totals = flow.plan().await.totals();
+    assert_eq!(
+        totals.get(&Action::UpdateMetadata).map(|sums| sums.0),
+        Some(5)
+    );
+    assert_eq!(totals.get(&Action::Create), None);
+    sandbox.shutdown().await;
+}
+
+/// Somebody writes into the correlation field of an asset.
+async fn set_field(sandbox: &Sandbox, asset: &str, text: &str) {
+    let field = sandbox.celum().field_id("windlassCorrelation").unwrap();
+    let at = sandbox.endpoints();
+    let url = format!("{}/assets/{asset}", at.celum_api_root);
+    let value = serde_json::json!({ "op": "SET", "value": text });
+    let values = serde_json::json!([{ "id": field, "type": "TEXT", "value": value }]);
+    let body = serde_json::json!({ "informationFieldValues": values }).to_string();
+    let request = windlass_http::Request {
+        method: http::Method::PATCH,
+        url: url.parse().unwrap(),
+        headers: [
+            ("x-api-key", at.celum_api_key.as_str()),
+            ("content-type", "application/json"),
+        ]
+        .into_iter()
+        .map(|(name, value)| {
+            let name = http::HeaderName::from_static(name);
+            (name, http::HeaderValue::from_str(value).unwrap())
+        })
+        .collect(),
+        body: windlass_http::Body::Bytes(body.into()),
+        answer_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(10),
+    };
+    let answer = support::network().send(request).await.unwrap();
+    assert!(answer.status.is_success(), "{}", answer.status);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -252,7 +252,8 @@ impl World {
         let rebuild = Rebuild {
             ingest: &flow.ingest,
             sink_reader: Arc::clone(&flow.sink_reader),
-            within: flow.ingest.options.collection.clone(),
+            within: Rebuild::within(&flow.ingest),
+            engine: &flow.runner.engine,
         };
         let (summary, rebuilt) = rebuild.decide(&mut recorder).await?;
         let run = recorder.complete(&summary).await?;

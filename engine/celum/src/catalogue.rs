@@ -70,14 +70,17 @@ impl Catalogue {
             .find(|sheet| sheet.fields.contains_key(field))
     }
 
-    /// The ids of the text fields of a name: types may each have one of their own.
-    pub(crate) fn text_fields(&self, name: &str) -> BTreeSet<i64> {
+    /// The fields of a name: types may each have one of their own.
+    pub(crate) fn fields_of(&self, name: &str) -> Vec<&Field> {
         let named = self.types.iter().filter_map(|sheet| sheet.fields.get(name));
-        named
-            .map(|entry| &entry.field)
-            .filter(|field| field.kind == FieldKind::Text)
-            .map(|field| field.id)
-            .collect()
+        named.map(|entry| &entry.field).collect()
+    }
+
+    /// The ids of those that are text fields.
+    pub(crate) fn text_fields(&self, name: &str) -> BTreeSet<i64> {
+        let named = self.fields_of(name).into_iter();
+        let texts = named.filter(|field| field.kind == FieldKind::Text);
+        texts.map(|field| field.id).collect()
     }
 
     /// The technical name of a field.

@@ -1,5 +1,6 @@
 //! Changing what is there: metadata by difference, one concern a call, and careful removal.
 
+use regex::Regex;
 use serde_json::json;
 use windlass_core::{
     AssetPath, Correlation, Digests, Draft, Error, Fault, Kind, Placed, Result, Stamp,
@@ -9,7 +10,7 @@ use crate::changes::changes;
 use crate::client::Got;
 use crate::endpoint::Shared;
 use crate::errors::Refusal;
-use crate::resolve::{NewKeywords, Resolved, Resolver};
+use crate::resolve::{NewKeywords, Resolved, Resolver, check_text};
 use crate::sink::{id_of, placed};
 use crate::tree::{Known, Reached, why_missing};
 use crate::wire::{self, FieldKind, StatedAvailability};
@@ -155,8 +156,7 @@ impl Shared {
         Ok(field.map(|field| text_of(&field, correlation.as_str())))
     }
 
-    /// What an asset of ours gets in its correlation field: a stamp, which begins with the mark, or the mark alone where the
-    /// field is too short for one.
+    /// What an asset of ours gets in its correlation field: as much of a stamp as the field takes, at least the mark.
     pub(crate) async fn stamp(
         &self,
         draft: &Draft,
@@ -166,12 +166,21 @@ impl Shared {
         let Some(field) = self.mark_field(draft).await? else {
             return Ok(None);
         };
-        let stamp = Stamp::new(correlation, digests, draft)?;
-        let text = match stamp.filter(|_| field.max_length.is_none_or(|max| max >= Stamp::UNITS)) {
-            Some(stamp) => stamp.to_string(),
-            None => correlation.as_str().to_owned(),
-        };
-        Ok(Some(text_of(&field, &text)))
+        let texts = Stamp::new(correlation, digests, draft)?.texts();
+        let text = texts.iter().find(|text| takes(&field, text));
+        // A tenant that does not even take the mark says so.
+        let text = text.map_or(correlation.as_str(), String::as_str);
+        Ok(Some(text_of(&field, text)))
+    }
+
+    /// Writes into the correlation field of an asset, where it says something else.
+    pub(crate) async fn mark_as(&self, asset: &wire::Asset, mark: &wire::FieldEntry) -> Result<()> {
+        let changed = changes(std::slice::from_ref(mark), |id| asset.value(id).cloned());
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let body = json!({ "informationFieldValues": changed });
+        self.patch(asset.id, &body, "marking the asset").await
     }
 
     /// What an asset gets that becomes something else: the same stamp with that, if it has one.
@@ -215,7 +224,7 @@ impl Shared {
                 .await?;
         }
         let stamp = match made_of {
-            Some((correlation, digests)) => self.stamp(draft, correlation, digests).await?,
+            Some(_) => None,
             None => self.restamp(&now, draft).await?,
         };
         let values: Vec<_> = values.into_iter().chain(stamp).collect();
@@ -236,6 +245,12 @@ impl Shared {
             if now.availability != Some(StatedAvailability::Known(wanted)) {
                 self.patch(asset, &body, "setting its availability").await?;
             }
+        }
+        // Last: a stamp must not say of bytes that they are here which are taken back because something else was refused.
+        if let Some((correlation, digests)) = made_of
+            && let Some(stamp) = self.stamp(draft, correlation, digests).await?
+        {
+            self.mark_as(&now, &stamp).await?;
         }
         Ok(())
     }
@@ -365,4 +380,13 @@ fn text_of(field: &wire::Field, text: &str) -> wire::FieldEntry {
 /// The stamp that an asset carries in a field.
 pub(crate) fn stamp_of(asset: &wire::Asset, field: i64) -> Option<Stamp> {
     asset.value(field)?.as_str()?.parse().ok()
+}
+
+/// Whether a field takes a text. A pattern that cannot be read here may refuse anything but what it always took.
+fn takes(field: &wire::Field, text: &str) -> bool {
+    let readable = field
+        .validation_pattern
+        .as_ref()
+        .is_none_or(|pattern| Regex::new(pattern).is_ok());
+    readable && check_text(field, text).is_ok()
 }

@@ -177,8 +177,15 @@ impl Shared {
             return Ok((true, text.to_owned()));
         };
         let catalogue = self.catalogue().await?;
-        let found = catalogue.type_with(name).map(|sheet| &sheet.fields[name]);
-        Ok(match found.map(|entry| &entry.field) {
+        let found = catalogue.fields_of(name);
+        // Types may each have one of their own: the one that takes least decides.
+        let poorest = found.into_iter().min_by_key(|field| {
+            (
+                field.kind == FieldKind::Text,
+                field.max_length.unwrap_or(usize::MAX),
+            )
+        });
+        Ok(match poorest {
             None => (false, format!("no asset type has a field {name:?}")),
             Some(field) if field.kind != FieldKind::Text => {
                 (false, format!("the field {name:?} is not a text field"))
@@ -187,13 +194,18 @@ impl Shared {
                 false,
                 format!("the field {name:?} is shorter than {MARK_UNITS} characters"),
             ),
-            Some(field) if field.max_length.is_some_and(|max| max < Stamp::UNITS) => (
-                true,
-                format!(
-                    "{name} is there, but shorter than {} characters: a lost ledger could not be made again from what it says",
-                    Stamp::UNITS
-                ),
-            ),
+            Some(field)
+                if field.validation_pattern.is_some()
+                    || field.max_length.is_some_and(|max| max < Stamp::UNITS) =>
+            {
+                (
+                    true,
+                    format!(
+                        "{name} is there, but not for any {} characters: a lost ledger can be made again from it only by reading files",
+                        Stamp::UNITS
+                    ),
+                )
+            }
             Some(_) => (true, format!("{name} is there")),
         })
     }

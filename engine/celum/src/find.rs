@@ -110,7 +110,16 @@ impl Shared {
             let found = match destination {
                 Destination::New { .. } => self.look(&mut wanted).await?,
                 Destination::Version { asset, .. } => {
-                    self.look_at_versions(id_of(asset)?, &mut wanted).await?
+                    let asset = id_of(asset)?;
+                    let found = self.look_at_versions(asset, &mut wanted).await?;
+                    if let (Some(_), Some(mark)) = (&found, &wanted.mark) {
+                        let asset = self.reread(asset).await?;
+                        // It got the version and not the mark, which must not go on saying that it has the old bytes.
+                        if !wanted.marks(&asset) {
+                            self.mark_as(&asset, mark).await?;
+                        }
+                    }
+                    found
                 }
             };
             let now = Instant::now();

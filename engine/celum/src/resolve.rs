@@ -52,7 +52,7 @@ pub(crate) struct Resolver<'a> {
 }
 
 /// What is wrong, and what to do about it.
-type Refused = (String, Option<String>);
+pub(crate) type Refused = (String, Option<String>);
 
 impl Resolver<'_> {
     /// Resolves a draft as far as it can be, and says what the tenant would refuse.
@@ -338,7 +338,7 @@ fn wanted(kind: FieldKind) -> &'static str {
     }
 }
 
-fn check_text(field: &Field, text: &str) -> Result<(), Refused> {
+pub(crate) fn check_text(field: &Field, text: &str) -> Result<(), Refused> {
     let length = text.encode_utf16().count();
     if let Some(min) = field.min_length.filter(|min| length < *min) {
         return Err((

@@ -232,6 +232,11 @@ impl CelumEndpoint {
         let mut listed = last;
         let mut changes = Vec::new();
         let (mut stamps, mut collections) = (BTreeMap::new(), BTreeMap::new());
+        let mut touched = BTreeSet::new();
+        let me = match fields.is_empty() {
+            true => None,
+            false => Some(self.shared.me().await?),
+        };
         for asset in page.content.iter().filter(|asset| asset.id > last) {
             if asset.id < listed {
                 return Err(Error::new(
@@ -247,6 +252,11 @@ impl CelumEndpoint {
             let shown = self.shared.shown(asset, &scope.root);
             if let Some(stamp) = fields.iter().find_map(|field| stamp_of(asset, *field)) {
                 stamps.insert(shown.id.clone(), stamp);
+            }
+            // Tenants may hide who made what.
+            let made_by = asset.current_version.creation.user_id;
+            if me.is_some() && made_by.is_some() && made_by != me {
+                touched.insert(shown.id.clone());
             }
             if asset.parent_paths.len() > 1 {
                 let paths = asset.parent_paths.iter();
@@ -269,6 +279,7 @@ impl CelumEndpoint {
             },
             stamps,
             collections,
+            touched,
         })
     }
 }

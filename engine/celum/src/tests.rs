@@ -398,6 +398,6 @@ pub(crate) fn digests(bytes: &[u8]) -> Digests {
 
 /// What an asset of ours carries that was made of these bytes.
 pub(crate) fn stamp(bytes: &[u8], draft: &Draft) -> String {
-    let stamp = Stamp::new(&mark(), &digests(bytes), draft).unwrap();
+    let stamp = Stamp::new(&mark(), &digests(bytes), draft);
     stamp.unwrap().to_string()
 }

@@ -334,9 +334,22 @@ pub(crate) fn rebuilt(flow: &str, rebuilt: &Rebuilt) -> String {
             files(rebuilt.changed)
         ));
     }
+    if rebuilt.touched > 0 {
+        more.push(format!(
+            "{} with other bytes at the sink since: `windlass verify {flow}` tells which",
+            files(rebuilt.touched)
+        ));
+    }
+    if rebuilt.read.files > 0 {
+        more.push(format!(
+            "{} read at the source, {}, because their stamps do not say of which bytes they are",
+            files(rebuilt.read.files),
+            ByteSize(rebuilt.read.bytes)
+        ));
+    }
     if rebuilt.of_others > 0 {
         more.push(format!(
-            "{} at the sink of other flows, or whose source is gone",
+            "{} stamped for other flows, or for files that are gone or something else now",
             files(rebuilt.of_others)
         ));
     }
@@ -346,6 +359,12 @@ pub(crate) fn rebuilt(flow: &str, rebuilt: &Rebuilt) -> String {
             "{} copied by people from what was placed, and left alone: {}",
             files(rebuilt.copies),
             named.join(", ")
+        ));
+    }
+    if rebuilt.missing.files > 0 {
+        more.push(format!(
+            "a run would place {}: if they are at the sink all the same, nothing there says so",
+            files(rebuilt.missing.files)
         ));
     }
     if !more.is_empty() {

@@ -178,6 +178,8 @@ pub struct StampedPage {
     pub stamps: BTreeMap<AssetId, Stamp>,
     /// Every collection of those that are in several.
     pub collections: BTreeMap<AssetId, Vec<AssetPath>>,
+    /// Those whose bytes are known to be somebody else's by now.
+    pub touched: BTreeSet<AssetId>,
 }
 
 /// An endpoint that assets are read from.
@@ -196,6 +198,7 @@ pub trait Source: Endpoint {
             page: self.changes(scope, cursor).await?,
             stamps: BTreeMap::new(),
             collections: BTreeMap::new(),
+            touched: BTreeSet::new(),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::digest::{Blake3, Digests};
+use crate::digest::{Blake3, ContentHash, Digests};
 use crate::error::Result;
 use crate::metadata::{Correlation, Draft};
 
@@ -11,45 +11,81 @@ use crate::metadata::{Correlation, Draft};
 const DRAFT_DIGITS: usize = 16;
 
 /// A stamp: which revision of which source asset a file was made of, by which flow, of which bytes, and what it was to
-/// become. As text it is one line of four words, [`Stamp::UNITS`] long, beginning with the mark that [`Correlation`] is.
+/// become. As text it is one line of words, of ASCII, that begins with the mark that [`Correlation`] is; where there is
+/// not room for all of it, the end is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     mark: String,
+    made: Option<Made>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Made {
     origin: String,
     blake3: Blake3,
     draft: String,
+    content: Option<ContentHash>,
 }
 
 impl Stamp {
-    /// The length of its text in characters, all of them ASCII.
+    /// The length of its text in characters without the content hash, which not every sink needs.
     pub const UNITS: usize = 32 + 1 + 32 + 1 + 64 + 1 + DRAFT_DIGITS;
 
-    /// The stamp of bytes that become what a draft says. `None` for a mark that an older version derived, which does
-    /// not know its asset.
+    /// The stamp of bytes that become what a draft says. Of a mark that an older version derived, which does not know
+    /// its asset, it is the mark alone.
     ///
     /// Errors: those of [`Draft::digest`].
-    pub fn new(
-        correlation: &Correlation,
-        digests: &Digests,
-        draft: &Draft,
-    ) -> Result<Option<Stamp>> {
-        let Some(origin) = correlation.origin() else {
-            return Ok(None);
+    pub fn new(correlation: &Correlation, digests: &Digests, draft: &Draft) -> Result<Stamp> {
+        let made = match correlation.origin() {
+            None => None,
+            Some(origin) => Some(Made {
+                origin: origin.to_owned(),
+                blake3: digests.blake3,
+                draft: short(&draft.digest()?),
+                content: digests.content_hash,
+            }),
         };
-        Ok(Some(Stamp {
+        let mark = correlation.as_str().to_owned();
+        Ok(Stamp { mark, made })
+    }
+
+    /// The mark alone, of bytes about which nothing else is known.
+    pub fn bare(correlation: &Correlation) -> Stamp {
+        Stamp {
             mark: correlation.as_str().to_owned(),
-            origin: origin.to_owned(),
-            blake3: digests.blake3,
-            draft: short(&draft.digest()?),
-        }))
+            made: None,
+        }
     }
 
     /// The same file, of which something else was made meanwhile. Errors: those of [`Draft::digest`].
-    pub fn with_draft(self, draft: &Draft) -> Result<Stamp> {
-        Ok(Stamp {
-            draft: short(&draft.digest()?),
-            ..self
-        })
+    pub fn with_draft(mut self, draft: &Draft) -> Result<Stamp> {
+        if let Some(made) = &mut self.made {
+            made.draft = short(&draft.digest()?);
+        }
+        Ok(self)
+    }
+
+    /// Its texts, from the whole of it to the mark alone.
+    pub fn texts(&self) -> Vec<String> {
+        let mut texts = vec![self.to_string()];
+        if self
+            .made
+            .as_ref()
+            .is_some_and(|made| made.content.is_some())
+        {
+            let mut shorter = self.clone();
+            shorter.made.iter_mut().for_each(|made| made.content = None);
+            texts.push(shorter.to_string());
+        }
+        if self.made.is_some() {
+            texts.push(self.mark.clone());
+        }
+        texts
+    }
+
+    /// The mark.
+    pub fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// Whether it is that of a revision, and not only of its asset.
@@ -58,18 +94,24 @@ impl Stamp {
     }
 
     /// What names the source asset in its flow; see [`Correlation::origin`].
-    pub fn origin(&self) -> &str {
-        &self.origin
+    pub fn origin(&self) -> Option<&str> {
+        self.made.as_ref().map(|made| made.origin.as_str())
     }
 
     /// The digest of the bytes.
-    pub fn blake3(&self) -> Blake3 {
-        self.blake3
+    pub fn blake3(&self) -> Option<Blake3> {
+        self.made.as_ref().map(|made| made.blake3)
+    }
+
+    /// The block hash of the same bytes.
+    pub fn content_hash(&self) -> Option<ContentHash> {
+        self.made.as_ref()?.content
     }
 
     /// Whether the file became what a draft of this digest says.
     pub fn became(&self, draft: &Blake3) -> bool {
-        self.draft == short(draft)
+        let made = self.made.as_ref();
+        made.is_some_and(|made| made.draft == short(draft))
     }
 }
 
@@ -79,13 +121,21 @@ fn short(digest: &Blake3) -> String {
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stamp {
-            mark,
+        f.write_str(&self.mark)?;
+        let Some(made) = &self.made else {
+            return Ok(());
+        };
+        let Made {
             origin,
             blake3,
             draft,
-        } = self;
-        write!(f, "{mark} {origin} {blake3} {draft}")
+            content,
+        } = made;
+        write!(f, " {origin} {blake3} {draft}")?;
+        match content {
+            Some(content) => write!(f, " {content}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -97,26 +147,30 @@ impl FromStr for Stamp {
     type Err = NoStamp;
 
     fn from_str(text: &str) -> std::result::Result<Self, NoStamp> {
-        let is_hex = |word: &str, digits: usize| {
-            word.len() == digits && word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        let hex = |word: &str, digits: usize| {
+            let all = word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            (word.len() == digits && all)
+                .then(|| word.to_owned())
+                .ok_or(NoStamp)
         };
-        let words: Vec<&str> = text.split(' ').collect();
-        match words.as_slice() {
-            [mark, origin, blake3, draft]
-                if is_hex(mark, 32)
-                    && is_hex(origin, 32)
-                    && is_hex(blake3, 64)
-                    && is_hex(draft, DRAFT_DIGITS) =>
-            {
-                Ok(Stamp {
-                    mark: (*mark).to_owned(),
-                    origin: (*origin).to_owned(),
-                    blake3: blake3.parse().map_err(|_| NoStamp)?,
-                    draft: (*draft).to_owned(),
-                })
-            }
-            _ => Err(NoStamp),
-        }
+        let mut words = text.split(' ');
+        let mark = hex(words.next().unwrap_or_default(), 32)?;
+        let rest: Vec<&str> = words.collect();
+        let made = match rest.as_slice() {
+            [] => None,
+            [origin, blake3, draft, content @ ..] => Some(Made {
+                origin: hex(origin, 32)?,
+                blake3: hex(blake3, 64)?.parse().map_err(|_| NoStamp)?,
+                draft: hex(draft, DRAFT_DIGITS)?,
+                content: match content {
+                    [] => None,
+                    [content] => Some(hex(content, 64)?.parse().map_err(|_| NoStamp)?),
+                    _ => return Err(NoStamp),
+                },
+            }),
+            _ => return Err(NoStamp),
+        };
+        Ok(Stamp { mark, made })
     }
 }
 
@@ -140,28 +194,51 @@ mod tests {
         Digests {
             size: 5,
             blake3: Blake3::of(b"bytes"),
-            content_hash: None,
+            content_hash: Some(ContentHash::of(b"bytes")),
         }
     }
 
+    fn mark() -> Correlation {
+        Correlation::derive("ingest", "agency", "id:1", "rev-1")
+    }
+
+    fn stamp() -> Stamp {
+        Stamp::new(&mark(), &digests(), &draft("a.tif")).unwrap()
+    }
+
     #[test]
-    fn a_stamp_is_a_line_of_known_length_and_comes_back() {
-        let mark = Correlation::derive("ingest", "agency", "id:1", "rev-1");
-        let stamp = Stamp::new(&mark, &digests(), &draft("a.tif"))
-            .unwrap()
-            .unwrap();
-        let text = stamp.to_string();
-        assert_eq!(text.len(), Stamp::UNITS);
-        assert!(text.starts_with(mark.as_str()));
-        assert_eq!(text.parse(), Ok(stamp.clone()));
-        assert_eq!(stamp.blake3(), Blake3::of(b"bytes"));
+    fn every_text_of_a_stamp_comes_back_as_what_it_says() {
+        let texts = stamp().texts();
+        let lengths: Vec<usize> = texts.iter().map(String::len).collect();
+        assert_eq!(lengths, [Stamp::UNITS + 65, Stamp::UNITS, 32]);
+        let read: Vec<Stamp> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(read[0], stamp());
+        assert_eq!(read[2], Stamp::bare(&mark()));
+        for (stamp, text) in read.iter().zip(&texts) {
+            assert!(stamp.is_of(&mark()) && text.starts_with(mark().as_str()));
+            assert_eq!(&stamp.to_string(), text);
+        }
+        let known: Vec<_> = read
+            .iter()
+            .map(|one| (one.blake3(), one.content_hash()))
+            .collect();
+        let (blake3, content) = (Blake3::of(b"bytes"), ContentHash::of(b"bytes"));
+        assert_eq!(
+            known,
+            [
+                (Some(blake3), Some(content)),
+                (Some(blake3), None),
+                (None, None)
+            ]
+        );
+        let text = &texts[0];
         for other in [
             "",
             "x",
-            mark.as_str(),
             &text.to_uppercase(),
             &format!("{text} "),
             &text[1..],
+            &text[..40],
         ] {
             assert_eq!(other.parse::<Stamp>(), Err(NoStamp), "{other:?}");
         }
@@ -169,40 +246,40 @@ mod tests {
 
     #[test]
     fn a_stamp_knows_its_asset_by_any_revision_and_its_own_by_name() {
-        let first = Correlation::derive("ingest", "agency", "id:1", "rev-1");
         let second = Correlation::derive("ingest", "agency", "id:1", "rev-2");
-        let stamp = Stamp::new(&first, &digests(), &draft("a.tif"))
-            .unwrap()
-            .unwrap();
-        assert_eq!(Some(stamp.origin()), second.origin());
-        assert!(stamp.is_of(&first) && !stamp.is_of(&second));
+        let stamp = stamp();
+        assert_eq!(stamp.origin(), second.origin());
+        assert!(stamp.is_of(&mark()) && !stamp.is_of(&second));
         for (flow, source, asset) in [
             ("other", "agency", "id:1"),
             ("ingest", "b", "id:1"),
             ("ingest", "agency", "id:2"),
         ] {
             let another = Correlation::derive(flow, source, asset, "rev-1");
-            assert_ne!(Some(stamp.origin()), another.origin());
+            assert_ne!(stamp.origin(), another.origin());
         }
     }
 
     #[test]
     fn a_stamp_tells_what_its_file_became() {
-        let mark = Correlation::derive("ingest", "agency", "id:1", "rev-1");
-        let stamp = Stamp::new(&mark, &digests(), &draft("a.tif"))
-            .unwrap()
-            .unwrap();
-        assert!(stamp.became(&draft("a.tif").digest().unwrap()));
-        assert!(!stamp.became(&draft("b.tif").digest().unwrap()));
-        let renamed = stamp.with_draft(&draft("b.tif")).unwrap();
-        assert!(renamed.became(&draft("b.tif").digest().unwrap()));
+        let stamp = stamp();
+        let digest = |name| draft(name).digest().unwrap();
+        assert!(stamp.became(&digest("a.tif")) && !stamp.became(&digest("b.tif")));
+        assert!(
+            stamp
+                .with_draft(&draft("b.tif"))
+                .unwrap()
+                .became(&digest("b.tif"))
+        );
+        assert!(!Stamp::bare(&mark()).became(&digest("a.tif")));
     }
 
     #[test]
-    fn a_mark_of_an_older_version_makes_no_stamp() {
-        let old: Correlation =
-            serde_json::from_str("\"0123456789abcdef0123456789abcdef\"").unwrap();
-        assert_eq!(old.as_str(), "0123456789abcdef0123456789abcdef");
-        assert_eq!(Stamp::new(&old, &digests(), &draft("a")).unwrap(), None);
+    fn a_mark_of_an_older_version_is_stamped_alone() {
+        let text = "0123456789abcdef0123456789abcdef";
+        let old: Correlation = serde_json::from_str(&format!("{text:?}")).unwrap();
+        assert_eq!(old.as_str(), text);
+        let stamp = Stamp::new(&old, &digests(), &draft("a")).unwrap();
+        assert_eq!(stamp.to_string(), text);
     }
 }

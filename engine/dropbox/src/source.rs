@@ -1,6 +1,6 @@
 //! Reading: listings by cursor, lookups by id, and ranges of a pinned revision.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -77,6 +77,7 @@ impl Source for DropboxEndpoint {
             stamps: page.entries.iter().filter_map(stamp).collect(),
             page: change_page(page, scope),
             collections: BTreeMap::new(),
+            touched: BTreeSet::new(),
         })
     }
 

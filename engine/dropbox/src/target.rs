@@ -35,9 +35,9 @@ pub(crate) struct Stamping {
 }
 
 impl Stamping {
-    fn property(&self, digests: &Digests) -> Result<Option<PropertyGroup>> {
+    fn property(&self, digests: &Digests) -> Result<PropertyGroup> {
         let stamp = Stamp::new(&self.correlation, digests, &self.draft)?;
-        Ok(stamp.map(|stamp| property(&self.template, &stamp)))
+        Ok(property(&self.template, &stamp))
     }
 }
 
@@ -51,7 +51,7 @@ impl Target {
     ) -> Result<Placed> {
         let mut commit = self.commit.clone();
         if let Some(stamping) = &self.stamping {
-            commit.property_groups.extend(stamping.property(digests)?);
+            commit.property_groups.push(stamping.property(digests)?);
         }
         let order = Order {
             work,

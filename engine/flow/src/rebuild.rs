@@ -14,12 +14,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, Blake3, Change, Correlation, Cursor, Digests, Draft, Error,
     Evidence, Kind, Placed, Placement, Result, Reuse, Revision, Scope, Source, Spool, SpoolEntry,
     SpoolOrder, Stamp, StampedPage,
 };
+use windlass_transfer::Engine;
 
+use crate::duplicates::Duplicates;
 use crate::flows::ingest::Ingest;
 use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Work};
 use crate::verify::{Sum, by_id, forget_below};
@@ -30,8 +33,12 @@ const BATCH: usize = 256;
 /// How many copies are named one by one.
 const COPIES_NAMED: usize = 20;
 
-/// The revision of a file that was changed since its stamp was made: none that a source has.
-const CHANGED_SINCE: &str = "";
+/// A revision that nothing has: of a source's file that changed since its stamp was made, and of an asset whose bytes are
+/// somebody else's by now.
+const NONE: &str = "";
+
+/// How the tags of an asset in scratch space tell that its bytes are somebody else's.
+const TOUCHED: &str = "touched";
 
 /// What became of a file when its rules could not say what it is to become: no draft has this digest.
 const NOTHING_KNOWN: Blake3 = Blake3([0; 32]);
@@ -51,9 +58,14 @@ pub struct Rebuilt {
     pub by_link: Sum,
     /// How many of those that are adopted changed at the source since they were placed: the next run follows.
     pub changed: u64,
+    /// How many of those that are adopted have other bytes at the sink by now: an audit tells which.
+    pub touched: u64,
+    /// Files that were read because their stamps do not say of which bytes they are.
+    pub read: Sum,
     /// Files that the flow takes and the sink does not have.
     pub missing: Sum,
-    /// Stamped assets that belong to other flows, or to files that are not at the source any more.
+    /// Stamped assets that belong to other flows, to files that are not at the source any more, or to what a file was before
+    /// it became an asset of its own.
     pub of_others: u64,
     /// Assets that carry the same stamp as another one: people copied what was placed. They are left alone.
     pub copies: u64,
@@ -81,14 +93,17 @@ pub struct Rebuild<'a> {
     pub sink_reader: Arc<dyn Source>,
     /// The part of the sink that is looked at; see [`Rebuild::within`].
     pub within: AssetPath,
+    /// Reads files of the source whose stamps do not say of which bytes they are.
+    pub engine: &'a Engine,
 }
 
 impl Rebuild<'_> {
-    /// Where a flow may have placed something: in its collection, or anywhere if rules of the customer's have a say.
+    /// Where something of a flow may be by now: anywhere, since stamps are known wherever people put their files. Folders have
+    /// no stamps, so there it is where the flow puts it, if rules of the customer's have no say.
     pub fn within(ingest: &Ingest) -> AssetPath {
-        match ingest.hooks {
-            Some(_) => AssetPath::new(""),
-            None => ingest.options.collection.clone(),
+        match (&ingest.hooks, ingest.sink.capabilities().digests_in_place) {
+            (None, true) => ingest.options.collection.clone(),
+            _ => AssetPath::new(""),
         }
     }
 
@@ -103,7 +118,9 @@ impl Rebuild<'_> {
         let summary = PlanSummary::new(self.ingest.options.flow.clone(), self.ingest.origin()?);
         let mut matcher = Matcher {
             rebuild: self,
+            by_mark: ledger.spool().await?,
             by_origin: ledger.spool().await?,
+            copies_by_place: ledger.spool().await?,
             by_place: ledger.spool().await?,
             by_content: ledger.spool().await?,
             rest: ledger.spool().await?,
@@ -122,7 +139,7 @@ impl Rebuild<'_> {
             stamped,
             ..
         } = matcher;
-        rebuilt.of_others = stamped - rebuilt.by_stamp.files;
+        rebuilt.of_others = stamped.saturating_sub(rebuilt.by_stamp.files);
         Ok((summary, rebuilt))
     }
 
@@ -142,6 +159,7 @@ impl Rebuild<'_> {
                 page,
                 mut stamps,
                 mut collections,
+                touched,
             } = listed;
             let mut put = Vec::new();
             let mut removed = Vec::new();
@@ -150,7 +168,13 @@ impl Rebuild<'_> {
                     Change::Asset(asset) => {
                         let stamp = stamps.remove(&asset.id);
                         let collections = collections.remove(&asset.id).unwrap_or_default();
-                        put.push(by_id(There::new(asset, stamp, &collections).kept()));
+                        let there = There {
+                            touched: touched.contains(&asset.id),
+                            collections: collections.iter().map(AssetPath::key).collect(),
+                            asset,
+                            stamp,
+                        };
+                        put.push(by_id(there.kept()));
                     }
                     // Listed from nothing, a removal is of what moved while it was listed.
                     Change::Removed(path) => removed.push(path),
@@ -189,9 +213,15 @@ impl Rebuild<'_> {
             sink: self.ingest.sink.name().to_owned(),
             placed: Placed {
                 asset: there.asset.id.clone(),
-                revision: there.asset.revision.clone(),
-                size: there.asset.size,
-                content_hash: there.asset.content_hash,
+                revision: match found.touched {
+                    true => Revision::new(NONE),
+                    false => there.asset.revision.clone(),
+                },
+                size: found.digests.size,
+                content_hash: match found.touched {
+                    true => None,
+                    false => there.asset.content_hash,
+                },
                 evidence: found.evidence,
             },
             digests: found.digests,
@@ -209,41 +239,47 @@ struct Found {
     draft_digest: Blake3,
     evidence: Evidence,
     linked: bool,
+    /// The asset has other bytes by now.
+    touched: bool,
 }
 
 /// An asset at the sink with what it says of itself. Scratch space keeps assets, so the rest travels in their tags.
 struct There {
     asset: Asset,
     stamp: Option<Stamp>,
+    /// Its bytes are known to be somebody else's.
+    touched: bool,
+    /// All that it is in, folded, or none where its path says it.
+    collections: Vec<String>,
 }
 
 impl There {
-    /// `collections` are all that it is in, or none where its path says it.
-    fn new(mut asset: Asset, stamp: Option<Stamp>, collections: &[AssetPath]) -> Self {
-        asset.tags = collections.iter().map(AssetPath::key).collect();
-        There { asset, stamp }
-    }
-
-    fn kept(mut self) -> Asset {
+    fn kept(self) -> Asset {
         let stamp = self.stamp.as_ref().map(Stamp::to_string);
-        self.asset.tags.insert(0, stamp.unwrap_or_default());
-        self.asset
+        let touched = if self.touched { TOUCHED } else { "" };
+        let mut tags = vec![stamp.unwrap_or_default(), touched.to_owned()];
+        tags.extend(self.collections);
+        Asset { tags, ..self.asset }
     }
 
     fn read(mut asset: Asset) -> Self {
-        let stamp = match asset.tags.is_empty() {
-            true => None,
-            false => asset.tags.remove(0).parse().ok(),
-        };
-        There { asset, stamp }
+        let mut tags = std::mem::take(&mut asset.tags).into_iter();
+        let stamp = tags.next().and_then(|text| text.parse().ok());
+        let touched = tags.next().is_some_and(|text| text == TOUCHED);
+        There {
+            asset,
+            stamp,
+            touched,
+            collections: tags.collect(),
+        }
     }
 
     /// Whether it shows in a collection.
     fn is_in(&self, collection: &AssetPath) -> bool {
         let key = collection.key();
-        match self.asset.tags.is_empty() {
+        match self.collections.is_empty() {
             true => self.asset.path.parent().key() == key,
-            false => self.asset.tags.contains(&key),
+            false => self.collections.contains(&key),
         }
     }
 }
@@ -275,15 +311,19 @@ impl Unplaced {
 
 struct Matcher<'a> {
     rebuild: &'a Rebuild<'a>,
-    /// What carries a stamp, by the asset that the stamp names.
+    /// What carries a stamp, by its mark.
+    by_mark: Box<dyn Spool>,
+    /// The last that was made of each source asset, by the name that stamps have for it.
     by_origin: Box<dyn Spool>,
+    /// Assets that carry the same mark as another one, with those, by folded path.
+    copies_by_place: Box<dyn Spool>,
     /// What carries none, by folded path.
     by_place: Box<dyn Spool>,
     /// What was adopted by its stamp, by content hash.
     by_content: Box<dyn Spool>,
     /// Files of the source that no stamp names.
     rest: Box<dyn Spool>,
-    /// How many assets carry a stamp, copies left out.
+    /// How many marks there are.
     stamped: u64,
     writer: &'a mut dyn PlanWriter,
     summary: PlanSummary,
@@ -335,11 +375,8 @@ impl Matcher<'_> {
             after = Some(SpoolOrder::of(last));
             for asset in page {
                 let there = There::read(asset);
-                match &there.stamp {
-                    Some(stamp) => {
-                        let origin = stamp.origin().to_owned();
-                        self.keep_stamped(origin, there).await?;
-                    }
+                match there.stamp.clone() {
+                    Some(stamp) => self.keep_stamped(&stamp, there).await?,
                     None => {
                         let key = there.asset.path.key();
                         let asset = there.kept();
@@ -352,27 +389,42 @@ impl Matcher<'_> {
         }
     }
 
-    /// Of several with one stamp the first that was made is the one that was placed: a copy came later.
-    async fn keep_stamped(&mut self, origin: String, there: There) -> Result<()> {
-        let known = self.by_origin.get(std::slice::from_ref(&origin)).await?;
-        let (kept, copy) = match known.into_iter().next().flatten().map(There::read) {
+    /// Of several with one mark the first that was made is the one that was placed: a copy came later. Of several marks of one
+    /// file the last is what it is now: before that it shared an asset with others, and left it to them.
+    async fn keep_stamped(&mut self, stamp: &Stamp, there: There) -> Result<()> {
+        let mark = stamp.mark().to_owned();
+        let known = one(&mut self.by_mark, &mark).await?;
+        let kept = match known {
             None => {
                 self.stamped += 1;
-                (there, None)
+                there.kept()
             }
-            Some(known) if age(&known.asset.id) <= age(&there.asset.id) => (known, Some(there)),
-            Some(known) => (there, Some(known)),
+            Some(known) => {
+                self.rebuilt.copies += 1;
+                let (first, copy) = match age(&known.asset.id) <= age(&there.asset.id) {
+                    true => (known, there),
+                    false => (there, known),
+                };
+                if self.rebuilt.copies_named.len() < COPIES_NAMED {
+                    self.rebuilt.copies_named.push(copy.asset.path.clone());
+                }
+                let (first, copy) = (first.kept(), copy.kept());
+                put(&mut self.copies_by_place, copy.path.key(), copy).await?;
+                put(&mut self.copies_by_place, first.path.key(), first.clone()).await?;
+                first
+            }
         };
-        if let Some(copy) = copy {
-            self.rebuilt.copies += 1;
-            if self.rebuilt.copies_named.len() < COPIES_NAMED {
-                self.rebuilt.copies_named.push(copy.asset.path);
+        if let Some(origin) = stamp.origin() {
+            let last = one(&mut self.by_origin, origin).await?;
+            let is_last = last.is_none_or(|last| {
+                let same = last.stamp.is_some_and(|stamp| stamp.mark() == mark);
+                same || age(&last.asset.id) < age(&kept.id)
+            });
+            if is_last {
+                put(&mut self.by_origin, origin.to_owned(), kept.clone()).await?;
             }
         }
-        let asset = kept.kept();
-        self.by_origin
-            .apply(vec![SpoolEntry::Put { key: origin, asset }])
-            .await
+        put(&mut self.by_mark, mark, kept).await
     }
 
     /// Adopts what carries the stamps of files, and keeps the others for later.
@@ -381,65 +433,126 @@ impl Matcher<'_> {
             .iter()
             .map(|one| self.rebuild.correlation(&one.asset))
             .collect();
+        let keys: Vec<String> = marks.iter().map(|mark| mark.as_str().to_owned()).collect();
+        let of_revision = self.by_mark.get(&keys).await?;
         let origins: Vec<String> = marks
             .iter()
             .map(|mark| mark.origin().unwrap_or_default().to_owned())
             .collect();
-        let found = self.by_origin.get(&origins).await?;
-        let (mut steps, mut rest, mut contents) = (Vec::new(), Vec::new(), Vec::new());
-        for ((one, mark), there) in unplaced.into_iter().zip(&marks).zip(found) {
-            let there = there.map(There::read);
-            let stamp = there.as_ref().and_then(|there| there.stamp.clone());
-            let (Some(there), Some(stamp)) = (there, stamp) else {
-                if one.draft.is_some() {
-                    rest.push(by_id(one.kept()?));
+        let of_asset = self.by_origin.get(&origins).await?;
+        let (mut steps, mut rest) = (Vec::new(), Vec::new());
+        let found = of_revision.into_iter().zip(of_asset);
+        for ((unplaced, mark), (of_revision, of_asset)) in
+            unplaced.into_iter().zip(&marks).zip(found)
+        {
+            let there = of_revision.or(of_asset).map(There::read);
+            let there = self.where_it_belongs(there, &unplaced).await?;
+            let Some((there, stamp)) = there.and_then(|there| {
+                let stamp = there.stamp.clone()?;
+                Some((there, stamp))
+            }) else {
+                if unplaced.draft.is_some() {
+                    rest.push(by_id(unplaced.kept()?));
                 }
                 continue;
             };
-            let step = self.by_stamp(one, mark, &there, &stamp)?;
+            let Some(blake3) = self.bytes_of(&unplaced.asset, mark, &stamp).await? else {
+                self.rebuilt.missing.add(unplaced.asset.size);
+                continue;
+            };
+            let (step, is_whole) = self.by_stamp(unplaced, mark, &there, (&stamp, blake3))?;
             if let Some(Work::Adopt { placement, .. }) = &step.work
-                && let Some(content) = placement.digests.content_hash
+                && let (Some(content), true) = (placement.digests.content_hash, is_whole)
             {
-                contents.push(SpoolEntry::Put {
-                    key: content.to_hex(),
-                    asset: there.kept(),
-                });
+                put(&mut self.by_content, content.to_hex(), there.kept()).await?;
             }
             steps.push(step);
         }
-        self.by_content.apply(contents).await?;
         self.rest.apply(rest).await?;
         self.adopt(steps).await
     }
 
+    /// Of several copies the one that is where the file belongs, if one is.
+    async fn where_it_belongs(
+        &mut self,
+        found: Option<There>,
+        unplaced: &Unplaced,
+    ) -> Result<Option<There>> {
+        let (Some(there), Some(draft), 1..) = (&found, &unplaced.draft, self.rebuilt.copies) else {
+            return Ok(found);
+        };
+        let place = draft.collection.join(&draft.file_name).key();
+        let in_place = one(&mut self.copies_by_place, &place).await?;
+        let mark = |there: &There| there.stamp.as_ref().map(|stamp| stamp.mark().to_owned());
+        let wanted = mark(there);
+        Ok(in_place
+            .filter(|in_place| mark(in_place) == wanted)
+            .or(found))
+    }
+
+    /// The digest of the bytes that a stamp is about; the file is read where the stamp does not say it. `None` where it
+    /// cannot be read, or is not of this revision.
+    async fn bytes_of(
+        &mut self,
+        asset: &Asset,
+        mark: &Correlation,
+        stamp: &Stamp,
+    ) -> Result<Option<Blake3>> {
+        if let Some(blake3) = stamp.blake3() {
+            return Ok(Some(blake3));
+        }
+        if !stamp.is_of(mark) {
+            return Ok(None);
+        }
+        let source = self.rebuild.ingest.source.as_ref();
+        let never = CancellationToken::new();
+        match self.rebuild.engine.digest(source, asset, &never).await {
+            Ok(digests) => {
+                self.rebuilt.read.add(digests.size);
+                Ok(Some(digests.blake3))
+            }
+            Err(error) => match error.kind() {
+                Kind::Restricted | Kind::SourceChanged | Kind::Integrity | Kind::NotFound => {
+                    Ok(None)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Adopts a file by its stamp; whether its asset has just the stamped bytes, as far as anybody can tell.
     fn by_stamp(
         &mut self,
         one: Unplaced,
         mark: &Correlation,
         there: &There,
-        stamp: &Stamp,
-    ) -> Result<PlannedStep> {
+        (stamp, blake3): (&Stamp, Blake3),
+    ) -> Result<(PlannedStep, bool)> {
         let Unplaced { asset, draft } = one;
         let is_same = stamp.is_of(mark);
-        let hashes = asset.content_hash.zip(there.asset.content_hash);
+        // Only what belongs to the stamped bytes stands beside their digest: the source's word is of the same revision, the
+        // sink's is of whatever it has by now.
+        let of_source = asset.content_hash.filter(|_| is_same);
+        let content = stamp.content_hash().or(of_source);
+        let hashes = content.zip(there.asset.content_hash);
+        let touched = there.touched
+            || hashes.is_some_and(|(ours, theirs)| ours != theirs)
+            || (is_same && there.asset.size != asset.size);
+        let digests = Digests {
+            size: match is_same {
+                true => asset.size,
+                false => there.asset.size,
+            },
+            blake3,
+            // Without its size it says nothing.
+            content_hash: content.filter(|_| is_same || !touched),
+        };
         let found = Found {
             revision: match is_same {
                 true => asset.revision.clone(),
-                false => Revision::new(CHANGED_SINCE),
+                false => Revision::new(NONE),
             },
-            digests: match is_same {
-                // What the sink has in its place by now may be something else, which an audit then tells.
-                true => Digests {
-                    size: asset.size,
-                    blake3: stamp.blake3(),
-                    content_hash: asset.content_hash.or(there.asset.content_hash),
-                },
-                false => Digests {
-                    size: there.asset.size,
-                    blake3: stamp.blake3(),
-                    content_hash: there.asset.content_hash,
-                },
-            },
+            digests,
             draft_digest: match &draft {
                 Some(draft) => {
                     let digest = draft.digest()?;
@@ -451,17 +564,19 @@ impl Matcher<'_> {
                 None => NOTHING_KNOWN,
             },
             evidence: match hashes {
-                Some((source, sink)) if is_same && source == sink => Evidence::E2,
+                Some(_) if !touched => Evidence::E2,
                 _ => Evidence::E0,
             },
             linked: false,
+            touched,
         };
         self.rebuilt.by_stamp.add(asset.size);
         self.rebuilt.changed += u64::from(!is_same);
+        self.rebuilt.touched += u64::from(touched);
         let draft = draft.unwrap_or_else(|| as_it_is(&there.asset));
         let reason = format!("{} carries its stamp", there.asset.id);
         let placement = self.rebuild.placement(&asset, &draft, there, found);
-        Ok(adopting(reason, asset, draft, placement))
+        Ok((adopting(reason, asset, draft, placement), !touched))
     }
 
     /// Looks for what carries no stamp.
@@ -493,8 +608,7 @@ impl Matcher<'_> {
     /// A file whose bytes are where they belong, if they are and that can be proved.
     async fn in_its_place(&mut self, asset: &Asset, draft: &Draft) -> Result<Option<PlannedStep>> {
         let place = draft.collection.join(&draft.file_name).key();
-        let found = self.by_place.get(&[place]).await?;
-        let Some(there) = found.into_iter().next().flatten().map(There::read) else {
+        let Some(there) = one(&mut self.by_place, &place).await? else {
             return Ok(None);
         };
         if there.asset.size != asset.size {
@@ -503,6 +617,19 @@ impl Matcher<'_> {
         let Some(digests) = self.same_bytes(asset, &there.asset).await? else {
             return Ok(None);
         };
+        // It stands for one file, and nobody else's.
+        let (ledger, sink) = (&self.rebuild.ingest.ledger, self.rebuild.ingest.sink.name());
+        let placed = ledger
+            .placed_as(sink, std::slice::from_ref(&there.asset.id))
+            .await?;
+        if placed.iter().any(|placements| !placements.is_empty()) {
+            return Ok(None);
+        }
+        let taken = SpoolEntry::Drop {
+            key: place,
+            id: there.asset.id.clone(),
+        };
+        self.by_place.apply(vec![taken]).await?;
         self.rebuilt.by_place.add(asset.size);
         let found = Found {
             revision: asset.revision.clone(),
@@ -514,6 +641,7 @@ impl Matcher<'_> {
             },
             evidence: Evidence::E2,
             linked: false,
+            touched: false,
         };
         let reason = format!("its bytes are where it belongs, as {}", there.asset.id);
         let placement = self.rebuild.placement(asset, draft, &there, found);
@@ -554,27 +682,27 @@ impl Matcher<'_> {
             return Ok(Some(known));
         }
         // It is a copy of something that carries a stamp, and has its digest.
-        let twin = self.by_content.get(&[hash.to_hex()]).await?;
-        let twin = twin.into_iter().next().flatten().map(There::read);
-        let stamp = twin.and_then(|twin| twin.stamp);
-        Ok(stamp.map(|stamp| Digests {
+        let twin = one(&mut self.by_content, &hash.to_hex()).await?;
+        let blake3 = twin.and_then(|twin| twin.stamp?.blake3());
+        Ok(blake3.map(|blake3| Digests {
             size: asset.size,
-            blake3: stamp.blake3(),
+            blake3,
             content_hash: Some(hash),
         }))
     }
 
     /// A file that is linked to another one's asset, if it is.
     async fn linked(&mut self, asset: &Asset, draft: &Draft) -> Result<Option<PlannedStep>> {
-        let links = self.rebuild.ingest.sink.capabilities().reuse == Some(Reuse::Link);
+        let ingest = self.rebuild.ingest;
+        let links = ingest.sink.capabilities().reuse == Some(Reuse::Link)
+            && ingest.duplicates() == Duplicates::Reuse;
         let (Some(hash), true) = (asset.content_hash, links) else {
             return Ok(None);
         };
-        let twin = self.by_content.get(&[hash.to_hex()]).await?;
-        let twin = twin.into_iter().next().flatten().map(There::read);
-        let Some((there, stamp)) = twin.and_then(|there| {
-            let stamp = there.stamp.clone()?;
-            there.is_in(&draft.collection).then_some((there, stamp))
+        let twin = one(&mut self.by_content, &hash.to_hex()).await?;
+        let Some((there, blake3)) = twin.and_then(|there| {
+            let blake3 = there.stamp.as_ref()?.blake3()?;
+            there.is_in(&draft.collection).then_some((there, blake3))
         }) else {
             return Ok(None);
         };
@@ -583,12 +711,13 @@ impl Matcher<'_> {
             revision: asset.revision.clone(),
             digests: Digests {
                 size: asset.size,
-                blake3: stamp.blake3(),
+                blake3,
                 content_hash: Some(hash),
             },
             draft_digest: draft.digest()?,
             evidence: Evidence::E0,
             linked: true,
+            touched: false,
         };
         let reason = format!("it is linked to {}, which has its bytes", there.asset.id);
         let placement = self.rebuild.placement(asset, draft, &there, found);
@@ -604,6 +733,16 @@ impl Matcher<'_> {
         steps.iter().for_each(|step| self.summary.count(step));
         self.writer.steps(steps).await
     }
+}
+
+/// What is kept under one key.
+async fn one(spool: &mut Box<dyn Spool>, key: &str) -> Result<Option<There>> {
+    let found = spool.get(&[key.to_owned()]).await?;
+    Ok(found.into_iter().next().flatten().map(There::read))
+}
+
+async fn put(spool: &mut Box<dyn Spool>, key: String, asset: Asset) -> Result<()> {
+    spool.apply(vec![SpoolEntry::Put { key, asset }]).await
 }
 
 fn one_of(digests: Vec<Option<Digests>>) -> Option<Digests> {

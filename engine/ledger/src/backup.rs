@@ -43,6 +43,14 @@ pub(crate) async fn backup(ledger: &SqlLedger, copy: &Path) -> Result<()> {
             // Only the process that made it needed it.
             remove(&with_ending(part, "-lock")).map_err(told)?;
             made?;
+            let log = std::fs::metadata(with_ending(part, "-wal"));
+            if log.is_ok_and(|log| log.len() > 0) {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    "another program reads the copy, so it is not complete yet",
+                )
+                .with_context("copy", part.display()));
+            }
         }
     }
     let (part, copy_to) = (part.to_owned(), copy.to_owned());

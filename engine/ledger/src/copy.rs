@@ -51,6 +51,18 @@ impl SqlLedger {
         from.rollback()
             .await
             .map_err(|error| explain(self.place(), "read", error))?;
+        if target.place.database() == Database::Sqlite {
+            // Into the file itself: what closing does by itself it does without a word if it fails.
+            let left = number(&mut to, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+            let left = left.map_err(|error| explain(&target.place, "written", error))?;
+            if left != 0 {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    "another program reads the copy, so it is not complete yet",
+                )
+                .with_context("copy", &target.place));
+            }
+        }
         to.close()
             .await
             .map_err(|error| explain(&target.place, "closed", error))?;

@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Database(sqlx::Error),
     /// Something else failed when part of it was written; the transaction is void.
     Broken(Error),
+    /// The server cannot be reached for as long as it is waited for; nothing was written.
+    Unreachable(Error),
     /// The server went away during the commit and cannot be asked what became of it.
     Undecided(Error),
 }
@@ -38,7 +40,7 @@ impl Failure {
     pub(crate) fn concerns_all(&self) -> bool {
         match self {
             Failure::Database(error) => is_lost(error),
-            Failure::Undecided(_) => true,
+            Failure::Unreachable(_) | Failure::Undecided(_) => true,
             Failure::Refused(_) | Failure::Broken(_) => false,
         }
     }
@@ -65,8 +67,8 @@ pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
         // The other side went away in the middle of a message.
         sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // Connection exceptions, and a server that shuts down, crashes or starts.
-            code.starts_with("08") || ["57P01", "57P02", "57P03"].contains(&&*code)
+            // Connection exceptions, a server that shuts down, crashes or starts, and one that ends idle sessions.
+            code.starts_with("08") || ["57P01", "57P02", "57P03", "57P05"].contains(&&*code)
         }),
         _ => false,
     }
@@ -172,6 +174,11 @@ fn of_postgres(code: &str) -> Option<Error> {
             "the ledger's database server has no room left on its disk",
         )
         .with_hint("free space there, then run again: everything that was recorded is kept"),
+        "54000" => Error::new(
+            Kind::InvalidInput,
+            "a path is longer than a ledger on a server can look up (about 2,500 bytes)",
+        )
+        .with_hint("shorten it, or keep the ledger in a file"),
         "53300" => Error::new(
             Kind::Unavailable,
             "the ledger's database server takes no more connections",

@@ -1,5 +1,6 @@
 //! Opening: the lock, a look at the place, its schema, and what a dead process left behind.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,12 @@ use crate::{postgres, sqlite};
 
 /// The newest schema this version knows. Also written by the last migration.
 pub(crate) const SCHEMA_VERSION: i64 = 4;
+
+/// How long connecting to a server may take.
+const CONNECTING_MAX: Duration = Duration::from_secs(15);
+
+/// A server that answers at all answers within this.
+const SHORTEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a pause between two tries to reach a server is at most.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -107,8 +114,13 @@ impl Target {
             }
             Place::Server(server) => {
                 let url = postgres::url(server).map_err(told)?;
-                let mut connection = url.connect().await.map_err(told)?;
-                postgres::set_up(&mut connection, Role::Write)
+                let connecting = async {
+                    let mut connection = url.connect().await?;
+                    postgres::set_up(&mut connection, Role::Write).await?;
+                    Ok(connection)
+                };
+                let mut connection = self
+                    .within(CONNECTING_MAX, connecting)
                     .await
                     .map_err(told)?;
                 postgres::lock(&self.place, &mut connection, self.options.lock_wait).await?;
@@ -159,6 +171,39 @@ impl Target {
             }
             Database::Postgres => postgres::begin(connection).await.map(Some),
         }
+    }
+
+    /// A statement of the writer, for as long as a server is waited for: one that vanished with its network never answers, and
+    /// the operating system notices after a quarter of an hour, or not at all.
+    pub(crate) async fn in_time<T>(
+        &self,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        self.within(self.options.server_wait.max(SHORTEST_WAIT), statement)
+            .await
+    }
+
+    /// The same for a read, which may count millions of rows.
+    pub(crate) async fn in_long_time<T>(
+        &self,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let limit = self.options.server_wait.max(SHORTEST_WAIT) * 10;
+        self.within(limit, statement).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        if self.place.database() == Database::Sqlite {
+            return statement.await;
+        }
+        let silent = || std::io::Error::new(ErrorKind::TimedOut, "the server does not answer");
+        tokio::time::timeout(limit, statement)
+            .await
+            .unwrap_or_else(|_| Err(silent().into()))
     }
 
     /// What begins a transaction that reads everything as it is at one moment.

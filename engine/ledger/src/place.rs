@@ -56,6 +56,13 @@ impl Place {
         }
         let text = text.strip_prefix("sqlite:").unwrap_or(text);
         let text = text.strip_prefix("//").unwrap_or(text);
+        if text.contains("://") {
+            // Not repeated: it may hold a password.
+            return Err(
+                Error::new(Kind::Config, "the ledger's file is a URL of another kind")
+                    .with_hint("name a file such as windlass.db"),
+            );
+        }
         Ok(Place::File(absolute(Path::new(text))?))
     }
 
@@ -76,6 +83,13 @@ impl Place {
         let Ok(parsed) = Url::parse(url.expose()) else {
             return refuse("the ledger's URL cannot be understood");
         };
+        if let Some((name, _)) = parsed.query_pairs().find(|(name, _)| !is_setting(name)) {
+            return Err(Error::new(
+                Kind::Config,
+                format!("the ledger's URL has a setting {name:?}, which is not known"),
+            )
+            .with_hint("known are sslmode, sslrootcert, sslcert, sslkey, user, password, host, port, dbname, options and application_name"));
+        }
         let shown = shown(&parsed);
         let which =
             Blake3::of(format!("{shown}?{}", parsed.query().unwrap_or_default()).as_bytes());
@@ -121,7 +135,30 @@ impl fmt::Display for Place {
 
 /// Whether a text is the URL of a server rather than the path of a file.
 pub fn is_server(text: &str) -> bool {
-    text.starts_with("postgres:") || text.starts_with("postgresql:")
+    let scheme = text.split(':').next().unwrap_or_default();
+    text.contains(':')
+        && ["postgres", "postgresql"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
+/// What the driver knows; others it would tell with their values.
+fn is_setting(name: &str) -> bool {
+    let known = [
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "user",
+        "password",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "options",
+        "application_name",
+    ];
+    known.contains(&name) || name.starts_with("options[")
 }
 
 /// A URL without what may be a secret.
@@ -201,10 +238,19 @@ mod tests {
         for text in [
             "mysql://anna:geheim@db/w",
             "postgres://anna:geheim@[db/w",
+            "postgres://anna@db/w?passwort=geheim",
             "geheim",
         ] {
             let error = Place::of_server(&Secret::new(text), &beside).unwrap_err();
             assert_eq!(error.kind(), Kind::Config);
+            assert!(!error.chain().to_string().contains("geheim"), "{text}");
+        }
+        for text in [
+            "postgres://anna:geheim@db/w",
+            "Postgres://anna:geheim@db/w",
+            "mysql://anna:geheim@db/w",
+        ] {
+            let error = Place::of_file(Path::new(text)).unwrap_err();
             assert!(!error.chain().to_string().contains("geheim"), "{text}");
         }
         let error = Place::of_file(Path::new("postgres://db/w")).unwrap_err();

@@ -33,6 +33,8 @@ pub(crate) fn url(server: &Server) -> Result<AnyConnectOptions, sqlx::Error> {
 pub(crate) const SET_UP: &str = "SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write'); \
      SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+     SELECT set_config('idle_session_timeout', '0', false) \
+         WHERE CAST(current_setting('server_version_num') AS INTEGER) >= 140000; \
      SET idle_in_transaction_session_timeout = 0; SET random_page_cost = 1.1; SET client_min_messages = warning";
 
 const READ_ONLY: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
@@ -105,12 +107,14 @@ pub(crate) async fn lock(
 }
 
 const TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables \
-     WHERE table_schema = current_schema() AND table_name <> '_sqlx_migrations'";
+     WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND table_name <> '_sqlx_migrations'";
 
 const OURS: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() \
      AND table_name IN ('_sqlx_migrations', 'custody', 'identity', 'jots', 'placement')";
 
 const VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations WHERE success";
+
+const ENCODING: &str = "SELECT current_setting('server_encoding')";
 
 const SERVER_VERSION: &str = "SELECT CAST(current_setting('server_version_num') AS BIGINT) / 10000";
 
@@ -126,6 +130,16 @@ pub(crate) async fn identity(place: &Place, connection: &mut AnyConnection) -> R
             ),
         )
         .with_context("ledger", place));
+    }
+    let row = sqlx::query(ENCODING).fetch_one(&mut *connection).await;
+    let encoding: String = row.and_then(|row| row.try_get(0)).map_err(told)?;
+    if encoding != "UTF8" {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("the ledger's database holds texts as {encoding}; file names need UTF8"),
+        )
+        .with_context("ledger", place)
+        .with_hint("create it with ENCODING 'UTF8' TEMPLATE template0"));
     }
     match number(connection, OURS).await.map_err(told)? {
         5 => number(connection, VERSION).await.map_err(told),
@@ -147,24 +161,27 @@ pub(crate) fn migrator() -> Migrator {
     Migrator::with_migrations(MIGRATIONS.map(migration).into())
 }
 
-/// Begins a transaction and answers its number, by which [`was_committed`] knows it.
+/// Begins a transaction and answers the token by which [`was_committed`] knows it. Its number would not do: a standby that
+/// takes over may give that to somebody else again.
 pub(crate) async fn begin(connection: &mut AnyConnection) -> Result<String, sqlx::Error> {
-    // One round trip. Asking for one row would be answered by what BEGIN says.
-    let rows = sqlx::raw_sql("BEGIN; SELECT CAST(pg_current_xact_id() AS TEXT)")
-        .fetch_all(connection)
+    let token = uuid::Uuid::now_v7().simple().to_string();
+    // One round trip. The token is made of digits.
+    let begin = format!("BEGIN; UPDATE jots SET last_commit = '{token}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(begin))
+        .execute(connection)
         .await?;
-    rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
+    Ok(token)
 }
 
-/// Whether a transaction whose commit was sent, and never answered, was carried out. Its session must be over.
+/// Whether a transaction whose commit was sent, and never answered, was carried out. Whoever asks holds the lock, so that
+/// nobody else has written since.
 pub(crate) async fn was_committed(
     connection: &mut AnyConnection,
-    transaction: &str,
+    token: &str,
 ) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query("SELECT pg_xact_status(CAST($1 AS xid8))")
-        .bind(transaction.to_owned())
+    let row = sqlx::query("SELECT last_commit FROM jots")
         .fetch_one(connection)
         .await?;
-    let status: Option<String> = row.try_get(0)?;
-    Ok(status.as_deref() == Some("committed"))
+    let last: Option<String> = row.try_get(0)?;
+    Ok(last.as_deref() == Some(token))
 }

@@ -277,10 +277,11 @@ impl Reader {
                 Err(Failure::Database(error)) if patience.waits_after(&error).await => {}
                 Err(Failure::Database(error)) => return self.told(Err(error)),
                 Err(
-                    Failure::Refused(error) | Failure::Broken(error) | Failure::Undecided(error),
-                ) => {
-                    return Err(error);
-                }
+                    Failure::Refused(error)
+                    | Failure::Broken(error)
+                    | Failure::Unreachable(error)
+                    | Failure::Undecided(error),
+                ) => return Err(error),
                 Ok(found) => return Ok(found),
             }
         }
@@ -417,7 +418,7 @@ impl Reader {
         let mut patience = Patience::new(&self.target);
         loop {
             let query = query(database, sql, values.clone());
-            match query.fetch_all(&self.pool).await {
+            match self.target.in_long_time(query.fetch_all(&self.pool)).await {
                 Err(error) if patience.waits_after(&error).await => {}
                 rows => return self.told(rows),
             }

@@ -12,6 +12,7 @@ use windlass_core::{
 use crate::error::Failure;
 use crate::jots::Folding;
 use crate::notes::{Fence, count_calls, fold, note, set_planned};
+use crate::place::Database;
 use crate::rows::{Columns, Set, set, signed};
 use crate::settle::{REAP, lose, settle};
 use crate::statement::values;
@@ -242,6 +243,9 @@ async fn add_steps(
         return Err(Failure::Refused(Error::new(Kind::Conflict, message)));
     }
     // Everything that can be refused comes before the first statement that writes.
+    if transaction.target.place.database() == Database::Postgres {
+        fit_an_index(&found.flow, steps).map_err(Failure::Refused)?;
+    }
     let mut sets = Vec::new();
     for part in steps.chunks(STEPS_A_STATEMENT) {
         sets.push(step_rows(part).map_err(Failure::Refused)?);
@@ -256,6 +260,23 @@ async fn add_steps(
         transaction.moved(found.key, step.action, (None, step.state), size, 0);
     }
     Ok(Answer::Unit)
+}
+
+/// How long flow, source and asset may be together, in bytes: an entry of an ordered index has little more.
+const KEY_BYTES_MAX: usize = 2_500;
+
+/// Refuses what could be delivered and not be recorded then.
+fn fit_an_index(flow: &str, steps: &[NewStep]) -> windlass_core::Result<()> {
+    let length = |step: &NewStep| flow.len() + step.endpoint.len() + step.asset.as_str().len();
+    match steps.iter().find(|step| length(step) > KEY_BYTES_MAX) {
+        None => Ok(()),
+        Some(step) => Err(Error::new(
+            Kind::InvalidInput,
+            "a path is longer than a ledger on a server can look up (about 2,500 bytes)",
+        )
+        .with_context("path", &step.path)
+        .with_hint("shorten it, leave it out of the flow, or keep the ledger in a file")),
+    }
 }
 
 /// A new step, as [`ADD_STEPS`] reads it.

@@ -166,7 +166,10 @@ impl Writer {
 
     fn told(&self, failure: Failure) -> Error {
         match failure {
-            Failure::Refused(error) | Failure::Broken(error) | Failure::Undecided(error) => error,
+            Failure::Refused(error)
+            | Failure::Broken(error)
+            | Failure::Unreachable(error)
+            | Failure::Undecided(error) => error,
             Failure::Database(error) => explain(&self.target.place, "written", error),
         }
     }
@@ -193,9 +196,9 @@ impl Writer {
     /// Runs something in a transaction of its own and commits it.
     async fn transact<J: Job>(&mut self, job: J) -> Result<J::Output, Failure> {
         let target = self.target.clone();
-        let connection = self.connected().await?;
+        let connection = self.connected().await.map_err(Failure::Unreachable)?;
         let run = async {
-            let number = target.begin(connection).await?;
+            let number = target.in_time(target.begin(connection)).await?;
             let mut transaction = Transaction {
                 connection,
                 target: &target,
@@ -214,7 +217,7 @@ impl Writer {
             }
         };
         let committed = match &mut self.connection {
-            Some(connection) => connection.execute("COMMIT").await,
+            Some(connection) => target.in_time(connection.execute("COMMIT")).await,
             None => return Err(Failure::Broken(crate::error::closed())),
         };
         let Err(error) = committed else {
@@ -242,11 +245,12 @@ impl Writer {
 
     /// Asks what became of a transaction. Holding the lock means that its session is over.
     async fn was_committed(&mut self, number: &str) -> Result<bool> {
-        let place = self.target.place.clone();
+        let target = self.target.clone();
         let connection = self.connected().await?;
-        postgres::was_committed(connection, number)
+        let asked = target.in_time(postgres::was_committed(connection, number));
+        asked
             .await
-            .map_err(|error| explain(&place, "read", error))
+            .map_err(|error| explain(&target.place, "read", error))
     }
 
     /// Lets go of a connection after a failure. Closing rolls back, whatever state the failure left the transaction in.
@@ -368,8 +372,8 @@ impl<'a> Transaction<'a> {
         values: Vec<Bound>,
     ) -> Result<u64, Failure> {
         let query = query(self.target.place.database(), sql, values);
-        let done = query.execute(&mut *self.connection).await?;
-        Ok(done.rows_affected())
+        let done = self.target.in_time(query.execute(&mut *self.connection));
+        Ok(done.await?.rows_affected())
     }
 
     /// The rows that a statement answers.
@@ -379,7 +383,8 @@ impl<'a> Transaction<'a> {
         values: Vec<Bound>,
     ) -> Result<Vec<AnyRow>, Failure> {
         let query = query(self.target.place.database(), sql, values);
-        Ok(query.fetch_all(&mut *self.connection).await?)
+        let rows = self.target.in_time(query.fetch_all(&mut *self.connection));
+        Ok(rows.await?)
     }
 
     /// The one row that a statement answers, if any.
@@ -389,7 +394,10 @@ impl<'a> Transaction<'a> {
         values: Vec<Bound>,
     ) -> Result<Option<AnyRow>, Failure> {
         let query = query(self.target.place.database(), sql, values);
-        Ok(query.fetch_optional(&mut *self.connection).await?)
+        let row = self
+            .target
+            .in_time(query.fetch_optional(&mut *self.connection));
+        Ok(row.await?)
     }
 
     /// The one row that a statement always answers.

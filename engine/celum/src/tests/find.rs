@@ -55,7 +55,12 @@ async fn find(
         .find(destination, &mark(), &expected)
         .await
         .unwrap();
-    assert!(tenant.writes().is_empty());
+    let marking = "PATCH assets/55";
+    let others = tenant
+        .writes()
+        .into_iter()
+        .filter(|write| *write != marking);
+    assert_eq!(others.count(), 0, "{:?}", tenant.writes());
     found
 }
 
@@ -365,10 +370,11 @@ async fn the_version_before_of_the_same_size_is_not_taken_for_the_new_one() {
         );
         // The new version is, although its mark was never written.
         let tenant = holding(vec![], CONTENT);
-        tenant.on(
-            "GET assets/55",
-            [ok(candidate(2, Some("the mark of the version before")))],
-        );
+        let now = candidate(2, Some("the mark of the version before"));
+        tenant
+            .on("GET assets/55", [ok(now.clone())])
+            .on("PATCH assets/55", [ok(now)]);
+        let is_marked = profile.correlation_field.is_some();
         let placed = find(&tenant, profile, &destination, expected())
             .await
             .unwrap();
@@ -376,6 +382,13 @@ async fn the_version_before_of_the_same_size_is_not_taken_for_the_new_one() {
             (placed.revision.as_str(), placed.evidence),
             ("2", Evidence::E3)
         );
+        // From now on it does not say any more that it has the bytes of before.
+        let patches = tenant.sent("PATCH assets/55");
+        assert_eq!(patches.len(), usize::from(is_marked));
+        for patch in patches {
+            let values = &patch.json()["informationFieldValues"];
+            assert_eq!(values[0]["value"]["value"], mark().as_str());
+        }
     }
 }
 

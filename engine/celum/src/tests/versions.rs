@@ -74,6 +74,8 @@ async fn a_version_becomes_current_and_only_then_its_metadata_follows() {
             json!({"currentVersion": 2}),
             json!({"informationFieldValues": [
                 {"id": 643, "type": "TEXT", "value": {"op": "SET", "value": "SKU-1"}},
+            ]}),
+            json!({"informationFieldValues": [
                 {"id": 644, "type": "TEXT", "value": {"op": "SET", "value": stamp(CONTENT, &draft())}},
             ]}),
         ]

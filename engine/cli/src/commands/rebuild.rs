@@ -97,7 +97,10 @@ async fn rebuild(
         ingest: &wired.ingest,
         sink_reader,
         within,
+        engine: &wired.runner.engine,
     };
+    // What is adopted may not be what the rules make of it: the next plan looks at all of it.
+    wired.ingest.forget_settled().await?;
     let (source, sink) = (wired.ingest.source.name(), wired.ingest.sink.name());
     out.say(&format!("looking at what {sink} has of {source}"));
     let mut recorder = Recorder::begin(ledger, name, source).await?;

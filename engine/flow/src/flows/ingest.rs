@@ -249,6 +249,11 @@ impl Ingest {
         }
     }
 
+    /// Forgets what was settled by any rules: what is placed is to be looked at anew.
+    pub async fn forget_settled(&self) -> Result<()> {
+        self.ledger.set_cursor(&self.rules_key(), None).await
+    }
+
     async fn is_settled(&self, rules: &Blake3) -> Result<bool> {
         let noted = self.ledger.cursor(&self.rules_key()).await?;
         Ok(noted.is_some_and(|noted| noted.as_str() == rules.to_hex()))

@@ -113,7 +113,8 @@ CREATE TABLE placement (
     UNIQUE (flow, source, source_asset)
 );
 
-CREATE INDEX placement_sink ON placement (sink, sink_asset);
+-- Assets of folders are named by their paths, which may be longer than an entry of an ordered index.
+CREATE INDEX placement_sink ON placement USING hash (sink_asset);
 CREATE INDEX placement_content ON placement (sink, size, content_hash, step);
 
 -- What a flow could not place and does not try again by itself: until the asset's revision or the draft
@@ -163,9 +164,11 @@ CREATE INDEX custody_run ON custody (run, event);
 -- One row: the jots file that counts is the one that names this epoch, and in it the records after the one that
 -- was folded last. Every opening and every copy begins a new epoch.
 CREATE TABLE jots (
-    "only" BIGINT PRIMARY KEY CHECK ("only" = 1),
-    epoch  TEXT NOT NULL,
-    folded BIGINT NOT NULL
+    "only"      BIGINT PRIMARY KEY CHECK ("only" = 1),
+    epoch       TEXT NOT NULL,
+    folded      BIGINT NOT NULL,
+    -- Which transaction wrote last: tells what became of one whose commit was not answered.
+    last_commit TEXT
 );
 INSERT INTO jots ("only", epoch, folded) SELECT 1, md5(random()::text), 0;
 

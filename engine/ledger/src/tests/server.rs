@@ -8,8 +8,10 @@ use std::time::Duration;
 use sqlx::{Connection, Executor, Row};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use windlass_core::{
-    Error, Kind, LeasedStep, Ledger, RunId, RunState, Secret, Status, StepState, WorkerId,
+    AssetId, AssetPath, Error, Kind, LeasedStep, Ledger, RunId, RunState, Secret, Status,
+    StepState, WorkerId,
 };
 
 use crate::conformance::{TestServer, done, placement, report, step};
@@ -326,15 +328,139 @@ async fn a_server_that_stays_away_is_an_error_that_passes() {
     ledger.close().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_wait_together_for_a_server_that_stays_away() {
+    let server = Arc::new(
+        tokio::task::spawn_blocking(TestServer::start)
+            .await
+            .unwrap(),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let options = LedgerOptions {
+        server_wait: Duration::from_millis(500),
+        ..options(&Arc::default())
+    };
+    let url = server.schema().await;
+    let ledger = SqlLedger::open_at(at(url, folder.path()), options)
+        .await
+        .unwrap();
+    let crashing = Arc::clone(&server);
+    tokio::task::spawn_blocking(move || crashing.crash())
+        .await
+        .unwrap();
+    let calls = (0..100).map(|_| ledger.begin_run(RunId::fresh(), "ingest"));
+    let waited = tokio::time::timeout(
+        Duration::from_secs(20),
+        futures_util::future::join_all(calls),
+    );
+    let answers = waited.await.expect("not one after the other");
+    for answer in answers {
+        assert_eq!(answer.unwrap_err().kind(), Kind::Unavailable);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_any_more_is_as_good_as_gone() {
+    let server = TestServer::shared();
+    let proxy = Proxy::before(server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.schema().await;
+    let through = url.replace(
+        &format!(":{}/", server.port()),
+        &format!(":{}/", proxy.port),
+    );
+    let impatient = LedgerOptions {
+        server_wait: Duration::from_secs(1),
+        ..options(&Arc::default())
+    };
+    let ledger = SqlLedger::open_at(at(through, folder.path()), impatient)
+        .await
+        .unwrap();
+    // The commit arrives and its answer never comes, though the connection stays.
+    proxy.next.store(SWALLOW_ANSWER, Ordering::SeqCst);
+    let run = RunId::fresh();
+    let began = tokio::time::timeout(Duration::from_secs(60), ledger.begin_run(run, "ingest"));
+    // The session that holds the lock is still there, so nobody can be asked what became of it.
+    let answer = began.await.expect("it ends");
+    assert_eq!(answer.unwrap_err().kind(), Kind::Unavailable);
+    proxy.hang_up.notify_waiters();
+    ledger.begin_run(run, "ingest").await.unwrap();
+    assert_eq!(ledger.runs(None, 9).await.unwrap().len(), 1);
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_server_cannot_look_up_again_is_refused_before_it_is_delivered() {
+    let server = TestServer::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = SqlLedger::open_at(server.place(folder.path()).await, options(&Arc::default()))
+        .await
+        .unwrap();
+    let run = RunId::fresh();
+    ledger.begin_run(run, "ingest").await.unwrap();
+    let mut state = 1_u64;
+    let mut noise = |length: usize| -> String {
+        let digit = |_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            char::from(b'a' + (state >> 59) as u8 % 26)
+        };
+        (0..length).map(digit).collect()
+    };
+    // Nothing in them that an index could make shorter.
+    let mut long = step(1);
+    long.asset = AssetId::new(noise(2_400));
+    long.path = AssetPath::new(&noise(4_000));
+    ledger.add_steps(run, &[long.clone()]).await.unwrap();
+    let mut longer = step(2);
+    longer.asset = AssetId::new(noise(3_000));
+    let error = ledger.add_steps(run, &[longer]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidInput);
+    assert!(error.hint().is_some());
+    ledger.set_run_state(run, RunState::Running).await.unwrap();
+    let taken = ledger.lease(run, &WorkerId::fresh(), 9, TTL).await.unwrap();
+    let mut placed = placement(1);
+    placed.source_asset = long.asset.clone();
+    placed.placed.asset = AssetId::new(noise(4_000));
+    let asset = placed.placed.asset.clone();
+    let accepted = ledger
+        .finish(&[report(&taken[0], done(placed))])
+        .await
+        .unwrap();
+    assert_eq!(accepted, [true]);
+    let found = ledger.placed_as("dam", &[asset]).await.unwrap();
+    assert_eq!(found[0][0].source_asset, long.asset);
+    assert_eq!(ledger.steps_at(run, &long.path).await.unwrap().len(), 1);
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_hold_every_name_is_refused() {
+    let server = TestServer::shared();
+    let folder = tempfile::tempdir().unwrap();
+    server.run("DROP DATABASE IF EXISTS latin").await;
+    server
+        .run("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+        .await;
+    let url = server.url().replace("/postgres", "/latin");
+    let error = refusal(&url, folder.path()).await;
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(error.message().contains("LATIN1"), "{error:?}");
+}
+
 /// What a [`Proxy`] does with the next commit.
 const PASS: u8 = 0;
 const LOSE_COMMIT: u8 = 1;
 const LOSE_ANSWER: u8 = 2;
+const SWALLOW_ANSWER: u8 = 3;
 
 /// Stands between a ledger and its server, and loses what it is told to.
 struct Proxy {
     port: u16,
     next: Arc<AtomicU8>,
+    /// Ends connections that say nothing any more.
+    hang_up: Arc<Notify>,
 }
 
 impl Proxy {
@@ -343,18 +469,34 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let (next, to) = (Arc::new(AtomicU8::new(PASS)), server.port());
         let told = Arc::clone(&next);
+        let hang_up = Arc::new(Notify::new());
+        let hung_up = Arc::clone(&hang_up);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-                tokio::spawn(pass_on(client, server, Arc::clone(&told)));
+                tokio::spawn(pass_on(
+                    client,
+                    server,
+                    Arc::clone(&told),
+                    Arc::clone(&hung_up),
+                ));
             }
         });
-        Proxy { port, next }
+        Proxy {
+            port,
+            next,
+            hang_up,
+        }
     }
 }
 
 /// Passes bytes on until one side ends, or something is to be lost: then both ends are closed without a word.
-async fn pass_on(mut client: TcpStream, mut server: TcpStream, next: Arc<AtomicU8>) {
+async fn pass_on(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    next: Arc<AtomicU8>,
+    hang_up: Arc<Notify>,
+) {
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         tokio::select! {
@@ -366,6 +508,9 @@ async fn pass_on(mut client: TcpStream, mut server: TcpStream, next: Arc<AtomicU
                     return;
                 }
                 server.write_all(&asked[..count]).await.unwrap();
+                if fate == SWALLOW_ANSWER {
+                    return hang_up.notified().await;
+                }
                 if fate == LOSE_ANSWER {
                     assert!(server.read(&mut answered).await.unwrap() > 0);
                     return;
