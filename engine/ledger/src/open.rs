@@ -293,6 +293,11 @@ impl Target {
     pub(crate) async fn bring_up_to_date(&self, connection: &mut AnyConnection) -> Result<bool> {
         let is_new = self.migrate(connection).await?;
         self.check_complete(connection).await?;
+        if self.place.database() == Database::Postgres {
+            postgres::count_rows(connection)
+                .await
+                .map_err(|error| explain(&self.place, "read", error))?;
+        }
         Ok(is_new)
     }
 

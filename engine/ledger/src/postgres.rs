@@ -151,6 +151,23 @@ pub(crate) async fn identity(place: &Place, connection: &mut AnyConnection) -> R
     }
 }
 
+// The server does so by itself before long. Until then it takes all rows of a table for those of one flow in a thousand, and reads
+// them all for every look-up.
+const NEVER_COUNTED: &str = "SELECT COUNT(*) FROM pg_stat_user_tables WHERE schemaname = current_schema() \
+     AND relname IN ('placement', 'step', 'content', 'custody') AND last_analyze IS NULL AND last_autoanalyze IS NULL \
+     AND pg_relation_size(relid) > 1000000";
+
+/// Lets the server count what large tables hold, where it has not done that yet.
+pub(crate) async fn count_rows(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    if number(connection, NEVER_COUNTED).await? > 0 {
+        for table in ["placement", "step", "content", "custody"] {
+            let sql = sqlx::AssertSqlSafe(format!("ANALYZE {table}"));
+            sqlx::raw_sql(sql).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
 /// What brings any database up to date. The first one is the fourth schema: no database had an older one.
 pub(crate) fn migrator() -> Migrator {
     const MIGRATIONS: [(i64, &str, &str); 1] = [(
