@@ -37,7 +37,7 @@ const SUPERVISOR: &str = r#"
 bin=$1 folder=$2 port=$3
 trap '' INT
 fail() { echo "failed: $1"; tail -n 5 "$folder/log"; exit 1; }
-"$bin/initdb" -D "$folder/data" -U windlass -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$folder/log" 2>&1 || fail initdb
+"$bin/initdb" -D "$folder/data" -U windlass -A trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || fail initdb
 cp "$folder/data/pg_hba.conf" "$folder/hba"
 { echo "host all locked 127.0.0.1/32 scram-sha-256"; cat "$folder/hba"; } >"$folder/data/pg_hba.conf"
 start() {
@@ -221,7 +221,7 @@ fn programs() -> PathBuf {
         }
     }
     find_programs().expect(
-        "these tests need PostgreSQL 13 or newer: install it (Debian: apt-get install postgresql), or put its \
+        "these tests need PostgreSQL 15 or newer: install it (Debian: apt-get install postgresql), or put its \
          programs on the PATH",
     )
 }

@@ -362,13 +362,8 @@ async fn many_calls_wait_together_for_a_server_that_stays_away() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_any_more_is_as_good_as_gone() {
     let server = TestServer::shared();
-    let proxy = Proxy::before(server).await;
+    let (proxy, through) = Proxy::before(server).await;
     let folder = tempfile::tempdir().unwrap();
-    let url = server.schema().await;
-    let through = url.replace(
-        &format!(":{}/", server.port()),
-        &format!(":{}/", proxy.port),
-    );
     let impatient = LedgerOptions {
         server_wait: Duration::from_secs(1),
         ..options(&Arc::default())
@@ -436,6 +431,52 @@ async fn what_a_server_cannot_look_up_again_is_refused_before_it_is_delivered() 
 }
 
 #[tokio::test]
+async fn texts_are_ordered_by_their_bytes_whatever_the_language_of_the_database() {
+    let server = TestServer::shared();
+    let folder = tempfile::tempdir().unwrap();
+    server.run("DROP DATABASE IF EXISTS german").await;
+    server
+        .run(
+            "CREATE DATABASE german TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu \
+             ICU_LOCALE 'de' LC_COLLATE 'C' LC_CTYPE 'C'",
+        )
+        .await;
+    let url = server.url().replace("/postgres", "/german");
+    // There, ä comes before B.
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    let row = connection.fetch_one("SELECT 'ä' < 'B'").await.unwrap();
+    assert!(row.get::<bool, _>(0));
+    connection.close().await.unwrap();
+    let ledger = open(&url, folder.path()).await.unwrap();
+    let (_, steps) = taken(&ledger, 4).await;
+    let names = ["ä", "a", "B", "_"];
+    let reports: Vec<_> = steps
+        .iter()
+        .zip(names)
+        .map(|(step, name)| {
+            let mut placement = placement(1);
+            placement.source_asset = AssetId::new(name);
+            report(step, done(placement))
+        })
+        .collect();
+    assert_eq!(ledger.finish(&reports).await.unwrap(), [true; 4]);
+    let mut listed = Vec::new();
+    let mut after = None;
+    // Page by page, where each begins after the last of the one before.
+    while let [one] = ledger
+        .placements_after("ingest", "agency", after.as_ref(), 1)
+        .await
+        .unwrap()
+        .as_slice()
+    {
+        listed.push(one.source_asset.to_string());
+        after = Some(one.source_asset.clone());
+    }
+    assert_eq!(listed, ["B", "_", "a", "ä"]);
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_hold_every_name_is_refused() {
     let server = TestServer::shared();
     let folder = tempfile::tempdir().unwrap();
@@ -457,14 +498,14 @@ const SWALLOW_ANSWER: u8 = 3;
 
 /// Stands between a ledger and its server, and loses what it is told to.
 struct Proxy {
-    port: u16,
     next: Arc<AtomicU8>,
     /// Ends connections that say nothing any more.
     hang_up: Arc<Notify>,
 }
 
 impl Proxy {
-    async fn before(server: &TestServer) -> Proxy {
+    /// With the URL of an empty schema behind it.
+    async fn before(server: &TestServer) -> (Proxy, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (next, to) = (Arc::new(AtomicU8::new(PASS)), server.port());
@@ -482,11 +523,9 @@ impl Proxy {
                 ));
             }
         });
-        Proxy {
-            port,
-            next,
-            hang_up,
-        }
+        let ports = [server.port(), port].map(|port| format!(":{port}/"));
+        let through = server.schema().await.replace(&ports[0], &ports[1]);
+        (Proxy { next, hang_up }, through)
     }
 }
 
@@ -529,13 +568,8 @@ async fn pass_on(
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_counts_once_and_one_that_is_lost_is_made_again() {
     let server = TestServer::shared();
-    let proxy = Proxy::before(server).await;
+    let (proxy, through) = Proxy::before(server).await;
     let folder = tempfile::tempdir().unwrap();
-    let url = server.schema().await;
-    let through = url.replace(
-        &format!(":{}/", server.port()),
-        &format!(":{}/", proxy.port),
-    );
     let ledger = open(&through, folder.path()).await.unwrap();
     for lost in [LOSE_COMMIT, LOSE_ANSWER] {
         let run = RunId::fresh();
@@ -571,13 +605,8 @@ async fn a_commit_whose_answer_is_lost_counts_once_and_one_that_is_lost_is_made_
 #[tokio::test]
 async fn many_calls_that_share_a_lost_commit_each_get_their_answer() {
     let server = TestServer::shared();
-    let proxy = Proxy::before(server).await;
+    let (proxy, through) = Proxy::before(server).await;
     let folder = tempfile::tempdir().unwrap();
-    let url = server.schema().await;
-    let through = url.replace(
-        &format!(":{}/", server.port()),
-        &format!(":{}/", proxy.port),
-    );
     let ledger = open(&through, folder.path()).await.unwrap();
     for lost in [LOSE_COMMIT, LOSE_ANSWER, LOSE_COMMIT] {
         let (run, steps) = taken(&ledger, 40).await;
