@@ -9,6 +9,7 @@ mod help;
 mod kills;
 mod ledgers;
 mod plans;
+mod plugins;
 mod program;
 mod proof;
 mod readme;

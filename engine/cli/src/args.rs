@@ -455,8 +455,25 @@ pub(crate) enum PluginCommand {
         /// The folder with the plugin's Cargo.toml
         dir: PathBuf,
     },
+    /// Runs a plugin's cases: which asset gets which verdict
+    ///
+    /// The cases are TOML files, run against the built component under the same limits as a run. What differs is
+    /// shown line by line: `-` what the case expects, `+` what came.
+    Test(PluginTestArgs),
     /// Shows what a component is and whether it would load
     Inspect(InspectArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PluginTestArgs {
+    /// The plugin's source folder, which is built, or a component file
+    pub(crate) plugin: PathBuf,
+    /// The folder with the cases; when not given `cases` in the source folder, or beside the component
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cases: Option<PathBuf>,
+    /// Writes what came into the cases that differ or expect nothing yet
+    #[arg(long)]
+    pub(crate) bless: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -253,6 +253,11 @@ impl Stop {
     }
 }
 
+/// Whether a hold's rule says that the plugin failed, rather than what it thinks of the asset.
+pub(crate) fn is_failure(rule: &str) -> bool {
+    rule == "plugin trapped" || rule.starts_with("limit: ") || rule.starts_with("contract: ")
+}
+
 impl std::error::Error for Stop {}
 
 impl fmt::Display for Stop {

@@ -6,12 +6,13 @@
 //! work and a bounded answer. A batch that fails is halved until the asset at fault is found; that one
 //! is held with the plugin's message and the others go on.
 //!
-//! [`PluginHost`] loads and inspects components, [`Plugin`] is a loaded one, [`build`] makes one from a
-//! crate. This is the only crate that names wasmtime.
+//! [`PluginHost`] loads, inspects and tests components, [`Plugin`] is a loaded one, [`build`] makes one
+//! from a crate. This is the only crate that names wasmtime.
 
 mod artefacts;
 mod bindings;
 pub mod build;
+mod cases;
 mod convert;
 mod guest;
 mod host;
@@ -21,6 +22,7 @@ mod plugin;
 mod shape;
 mod tables;
 
+pub use cases::{CaseOutcome, TestedCase, TestedFile, case_files};
 pub use host::PluginHost;
 pub use inspect::Inspection;
 pub use options::{HostOptions, LoadOptions};

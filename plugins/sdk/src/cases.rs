@@ -1,6 +1,7 @@
 //! Table-driven cases: TOML files beside a plugin that say which asset gets which verdict.
 //!
 //! ```toml
+//! today = 2026-03-04            # what `today` answers; 2026-01-01 when left out
 //! [config]                      # what the operator would write for this plugin
 //! [tables.clients]              # what `lookup` finds
 //! ACME = "Acme Corporation"
@@ -20,11 +21,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{AssetView, Mapping, MetadataHook, TestHost, Value, Verdict};
+use crate::{AssetView, Date, Mapping, MetadataHook, TestHost, Value, Verdict};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    today: Option<toml::value::Datetime>,
     #[serde(default)]
     config: toml::Table,
     #[serde(default)]
@@ -98,10 +100,13 @@ type Outcomes = Vec<(String, Result<(), String>)>;
 fn check_text<H: MetadataHook>(text: &str) -> Result<Outcomes, String> {
     let file: File = toml::from_str(text).map_err(|e| e.to_string())?;
     let config = serde_json::to_string(&file.config).map_err(|e| e.to_string())?;
-    let host = TestHost {
+    let mut host = TestHost {
         tables: file.tables,
         ..TestHost::default()
     };
+    if let Some(today) = file.today {
+        host.today = day(today).ok_or_else(|| format!("today = {today} is no day"))?;
+    }
     let hook = H::configure(&config, &host)?;
     let judge = |case: Case| {
         let asset = AssetView {
@@ -117,6 +122,15 @@ fn check_text<H: MetadataHook>(text: &str) -> Result<Outcomes, String> {
         (case.name, outcome)
     };
     Ok(file.cases.into_iter().map(judge).collect())
+}
+
+fn day(today: toml::value::Datetime) -> Option<Date> {
+    let date = today.date.filter(|_| today.time.is_none())?;
+    Some(Date {
+        year: date.year.into(),
+        month: date.month,
+        day: date.day,
+    })
 }
 
 fn compare(expect: &Expect, verdict: &Verdict) -> Result<(), String> {

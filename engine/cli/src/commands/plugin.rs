@@ -1,12 +1,16 @@
-//! `windlass plugin`: build a component, look at one.
+//! `windlass plugin`: build a component, run its cases, look at one.
 
 use std::path::Path;
+use std::time::Instant;
 
+use serde::Serialize;
 use windlass_core::{Error, Kind, Result};
-use windlass_plugin::{HostOptions, Inspection, PluginHost};
+use windlass_plugin::{
+    CaseOutcome, HostOptions, Inspection, PluginHost, TestedCase, TestedFile, case_files,
+};
 
 use super::Ended;
-use crate::args::InspectArgs;
+use crate::args::{InspectArgs, PluginTestArgs};
 use crate::out::Out;
 use crate::{text, wiring};
 
@@ -29,6 +33,126 @@ pub(crate) async fn build(dir: &Path, out: Out) -> Result<Ended> {
         ))?;
     }
     Ok(Ended::Done)
+}
+
+/// Runs a plugin's cases.
+pub(crate) async fn test(args: &PluginTestArgs, out: Out) -> Result<Ended> {
+    let source = args.plugin.is_dir();
+    let component = match source {
+        true => wiring::build(args.plugin.clone(), out).await?,
+        false => args.plugin.clone(),
+    };
+    let home = match source {
+        true => &*args.plugin,
+        false => args.plugin.parent().unwrap_or(Path::new("")),
+    };
+    let cases = args.cases.clone().unwrap_or_else(|| home.join("cases"));
+    let files = case_files(&cases)?;
+    // Kept beside the component, so that only the first test after a build waits for the compiler.
+    let cache = component.with_extension("code");
+    let started = Instant::now();
+    let host = tokio::task::spawn_blocking(move || {
+        PluginHost::new(HostOptions {
+            cache_dir: Some(cache),
+            ..HostOptions::default()
+        })
+    })
+    .await
+    .map_err(|error| {
+        Error::new(
+            Kind::Unexpected,
+            "starting the plugin host ended abnormally",
+        )
+        .with_source(error)
+    })??;
+    let tested = host.test(&component, &files, args.bless).await?;
+    let tally = Tally::of(&tested, started.elapsed().as_millis());
+    if out.json {
+        for file in &tested {
+            out.record("cases", file)?;
+        }
+        out.record("tested", &tally)?;
+    } else {
+        for file in &tested {
+            out.data(&file_lines(file))?;
+        }
+        out.data(&tally.sentence())?;
+        if tally.differ > 0 && !args.bless {
+            out.say("where what came is right, `--bless` writes it into the cases");
+        }
+    }
+    Ok(match tally.differ + tally.broken_files {
+        0 => Ended::Done,
+        _ => Ended::WithFailures,
+    })
+}
+
+/// How many cases went how.
+#[derive(Default, Serialize)]
+struct Tally {
+    hold: usize,
+    differ: usize,
+    blessed: usize,
+    broken_files: usize,
+    milliseconds: u128,
+}
+
+impl Tally {
+    fn of(tested: &[TestedFile], milliseconds: u128) -> Tally {
+        let mut tally = Tally {
+            broken_files: tested.iter().filter(|file| file.problem.is_some()).count(),
+            milliseconds,
+            ..Tally::default()
+        };
+        for case in tested.iter().flat_map(|file| &file.cases) {
+            match case.outcome {
+                CaseOutcome::Holds => tally.hold += 1,
+                CaseOutcome::Differs { .. } => tally.differ += 1,
+                CaseOutcome::Blessed { .. } => tally.blessed += 1,
+            }
+        }
+        tally
+    }
+
+    fn sentence(&self) -> String {
+        let all = self.hold + self.differ + self.blessed;
+        let mut sentence = format!("{} of {all} cases hold", self.hold);
+        for (count, what) in [
+            (self.blessed, "blessed"),
+            (self.broken_files, "files that cannot be run"),
+        ] {
+            if count > 0 {
+                sentence.push_str(&format!(", {what}: {count}"));
+            }
+        }
+        format!("{sentence} ({} ms)", self.milliseconds)
+    }
+}
+
+/// A file's own line, then what differs in it.
+fn file_lines(file: &TestedFile) -> String {
+    let path = file.file.display();
+    if let Some(problem) = &file.problem {
+        return format!("{path}: {}\n", problem.trim_end());
+    }
+    let hold = file
+        .cases
+        .iter()
+        .filter(|case| case.outcome == CaseOutcome::Holds)
+        .count();
+    let mut lines = format!("{path}: {hold} of {} hold\n", file.cases.len());
+    for TestedCase { name, outcome } in &file.cases {
+        let (word, difference) = match outcome {
+            CaseOutcome::Holds => continue,
+            CaseOutcome::Differs { difference } => ("differs", difference),
+            CaseOutcome::Blessed { difference } => ("blessed", difference),
+        };
+        lines.push_str(&format!("  {word}: {name}\n"));
+        for line in difference.lines() {
+            lines.push_str(&format!("    {line}\n"));
+        }
+    }
+    lines
 }
 
 /// Shows what a component is and whether it would load.

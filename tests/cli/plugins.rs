@@ -1,0 +1,75 @@
+//! What an author of plugins does: build, test, bless.
+
+use std::fs;
+use std::path::Path;
+
+use crate::program::run;
+
+fn folder_metadata() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/folder-metadata");
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_plugin_is_built_and_its_cases_are_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let tested = run(
+        dir.path(),
+        &["plugin", "test", &folder_metadata(), "--json"],
+    )
+    .expect(0);
+    let tally = &tested.records("tested")[0];
+    assert!(tally["hold"].as_u64() >= Some(15), "{tally}");
+    for other in ["differ", "blessed", "broken_files"] {
+        assert_eq!(tally[other], 0, "{tally}");
+    }
+}
+
+#[test]
+fn a_case_that_differs_fails_until_it_is_blessed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mine.toml");
+    let config = "[config]\ntemplates = ['/{client}']\n\n\
+                  [[config.field]]\nfield = 'client'\nvalue = '{client}'\n\n";
+    let case = "[[case]]\nname = 'a client'\npath = '/ACME/a.tif'\nexpect.fields.client = 'Acme'\n";
+    fs::write(&file, format!("{config}{case}")).unwrap();
+    let plugin = folder_metadata();
+    let command = ["plugin", "test", &plugin, "--cases", "."];
+
+    let tested = run(dir.path(), &command).expect(1);
+    for line in [
+        "mine.toml: 0 of 1 hold",
+        "  differs: a client",
+        "    - fields.client = \"Acme\"",
+        "    + fields.client = \"ACME\"",
+        "0 of 1 cases hold",
+    ] {
+        assert!(tested.stdout.contains(line), "{line}\n{}", tested.stdout);
+    }
+    assert!(tested.stderr.contains("--bless"), "{}", tested.stderr);
+
+    let blessing = [&command[..], &["--bless"]].concat();
+    let blessed = run(dir.path(), &blessing).expect(0);
+    assert!(blessed.stdout.contains("blessed: 1"), "{}", blessed.stdout);
+    let written = fs::read_to_string(&file).unwrap();
+    let wanted = case.replace("'Acme'", "\"ACME\"");
+    assert_eq!(written, format!("{config}{wanted}"));
+    run(dir.path(), &command).expect(0);
+
+    // A key that the plugin does not know is told with its file, and fails.
+    fs::write(&file, format!("config = {{ template = [] }}\n{case}")).unwrap();
+    let broken = run(dir.path(), &command).expect(1);
+    assert!(
+        broken.stdout.contains("unknown field `template`"),
+        "{}",
+        broken.stdout
+    );
+    // Nothing to run is no success.
+    fs::remove_file(&file).unwrap();
+    let nothing = run(dir.path(), &command).expect(2);
+    assert!(
+        nothing.stderr.contains("there are no cases"),
+        "{}",
+        nothing.stderr
+    );
+}
