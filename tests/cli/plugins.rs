@@ -3,7 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use crate::program::run;
+use crate::program::{Finished, finish, windlass};
+
+/// Runs the binary with a cache of its own, as one user's calls share it.
+fn run(dir: &Path, args: &[&str]) -> Finished {
+    finish(
+        windlass(dir)
+            .args(args)
+            .env("XDG_CACHE_HOME", dir.join("cache")),
+    )
+}
 
 fn folder_metadata() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/folder-metadata");
@@ -72,4 +81,39 @@ fn a_case_that_differs_fails_until_it_is_blessed() {
         "{}",
         nothing.stderr
     );
+}
+
+#[test]
+fn a_component_that_is_not_there_is_an_error_and_leaves_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = Path::new(&folder_metadata()).join("cases");
+    let cases = cases.to_str().unwrap();
+    let command = ["plugin", "test", "missing.wasm", "--cases", cases];
+    let missing = run(dir.path(), &command).expect(2);
+    assert!(
+        missing
+            .stderr
+            .contains("cannot read the plugin missing.wasm"),
+        "{}",
+        missing.stderr
+    );
+    let left: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["cache"]);
+}
+
+#[test]
+fn a_plugin_is_measured_on_its_own_cases() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = folder_metadata();
+    let command = ["plugin", "bench", &plugin, "--time", "10ms"];
+    let shown = run(dir.path(), &command).expect(0);
+    for part in ["compiled in", "once compiled", "agency.toml", "memory"] {
+        assert!(shown.stdout.contains(part), "{part}\n{}", shown.stdout);
+    }
+    let measured = run(dir.path(), &[&command[..], &["--json"]].concat()).expect(0);
+    let batches = &measured.records("benched")[0]["batches"];
+    assert_eq!(batches.as_array().unwrap().len(), 6, "{batches}");
 }

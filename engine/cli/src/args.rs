@@ -460,20 +460,40 @@ pub(crate) enum PluginCommand {
     /// The cases are TOML files, run against the built component under the same limits as a run. What differs is
     /// shown line by line: `-` what the case expects, `+` what came.
     Test(PluginTestArgs),
+    /// Measures what a plugin costs on the assets of its cases
+    ///
+    /// One batch at a time, each on a fresh instance as in a run, with one asset and with 256.
+    Bench(PluginBenchArgs),
     /// Shows what a component is and whether it would load
     Inspect(InspectArgs),
 }
 
+/// A plugin with its cases.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct PluginTestArgs {
+pub(crate) struct PluginArgs {
     /// The plugin's source folder, which is built, or a component file
     pub(crate) plugin: PathBuf,
     /// The folder with the cases; when not given `cases` in the source folder, or beside the component
     #[arg(long, value_name = "DIR")]
     pub(crate) cases: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PluginTestArgs {
+    #[command(flatten)]
+    pub(crate) plugin: PluginArgs,
     /// Writes what came into the cases that differ or expect nothing yet
     #[arg(long)]
     pub(crate) bless: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PluginBenchArgs {
+    #[command(flatten)]
+    pub(crate) plugin: PluginArgs,
+    /// How long each file of cases is measured with each size of batch
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
+    pub(crate) time: std::time::Duration,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -40,6 +40,7 @@ impl Guest {
             limits: Limits {
                 memory_bytes: options.memory_bytes,
                 table_elements: options.table_elements,
+                held_bytes: 0,
             },
             tables,
             today,
@@ -53,6 +54,11 @@ impl Guest {
 
     pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.limits
+    }
+
+    /// Linear memory that the instance holds, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.limits.held_bytes
     }
 
     /// Says how much of the log was dropped, once, at the end of a batch.
@@ -163,12 +169,14 @@ pub(crate) fn one_line(text: &str, bytes_max: usize) -> String {
 struct Limits {
     memory_bytes: usize,
     table_elements: usize,
+    /// Of all memories together. Each is told here when it is made and whenever it grows.
+    held_bytes: usize,
 }
 
 impl ResourceLimiter for Limits {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
@@ -178,6 +186,7 @@ impl ResourceLimiter for Limits {
             }
             .into());
         }
+        self.held_bytes += desired.saturating_sub(current);
         Ok(true)
     }
 

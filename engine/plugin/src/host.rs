@@ -116,12 +116,7 @@ impl PluginHost {
     fn link(&self, bytes: &[u8], digest: &Blake3) -> Result<Linked> {
         let shape = Shape::read(bytes)?;
         shape.check()?;
-        let cached = self
-            .shared
-            .artefacts
-            .as_ref()
-            .and_then(|a| a.load(&self.shared.engine, digest));
-        let component = match cached {
+        let component = match self.cached(digest) {
             Some(component) => component,
             None => {
                 let component = self.compile(bytes)?;
@@ -132,6 +127,12 @@ impl PluginHost {
             }
         };
         self.link_component(&component, &shape)
+    }
+
+    /// The compiled component, if it is kept.
+    pub(crate) fn cached(&self, digest: &Blake3) -> Option<Component> {
+        let artefacts = self.shared.artefacts.as_ref()?;
+        artefacts.load(&self.shared.engine, digest)
     }
 
     pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Component> {

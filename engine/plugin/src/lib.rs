@@ -6,10 +6,11 @@
 //! work and a bounded answer. A batch that fails is halved until the asset at fault is found; that one
 //! is held with the plugin's message and the others go on.
 //!
-//! [`PluginHost`] loads, inspects and tests components, [`Plugin`] is a loaded one, [`build`] makes one
+//! [`PluginHost`] loads, inspects, tests and measures components, [`Plugin`] is a loaded one, [`build`] makes one
 //! from a crate. This is the only crate that names wasmtime.
 
 mod artefacts;
+mod bench;
 mod bindings;
 pub mod build;
 mod cases;
@@ -22,6 +23,7 @@ mod plugin;
 mod shape;
 mod tables;
 
+pub use bench::{Benched, BenchedBatches};
 pub use cases::{CaseOutcome, TestedCase, TestedFile, case_files};
 pub use host::PluginHost;
 pub use inspect::Inspection;

@@ -38,6 +38,16 @@ struct Inner {
     identity: HookIdentity,
 }
 
+/// What one batch took.
+pub(crate) struct Cost {
+    /// Until its instance was configured.
+    pub(crate) start: Duration,
+    /// Fuel after that.
+    pub(crate) fuel: u64,
+    /// Linear memory of its instance at the end; memory never shrinks.
+    pub(crate) memory_bytes: usize,
+}
+
 /// Why a batch gave no verdicts.
 enum Failure {
     /// Some asset of the batch is at fault.
@@ -99,6 +109,16 @@ impl Plugin {
         Ok(Plugin {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Runs one batch of 1 to 256 assets here and now, and says what it took. A failure is not searched
+    /// for the asset at fault, but an error.
+    pub(crate) fn run_once(&self, assets: &[AssetView]) -> Result<Cost> {
+        match self.inner.run(assets) {
+            Ok((_, cost)) => Ok(cost),
+            Err(Failure::Whole(error)) => Err(error),
+            Err(Failure::InBatch(stop)) => Err(Error::new(Kind::Plugin, stop.to_string())),
+        }
     }
 
     /// Asks a linked component who it is, without any configuration.
@@ -188,7 +208,7 @@ impl Inner {
                 continue;
             }
             match self.run(&assets[range.clone()]) {
-                Ok(batch) => verdicts.extend(batch),
+                Ok((batch, _)) => verdicts.extend(batch),
                 Err(Failure::Whole(error)) => return Err(error),
                 Err(Failure::InBatch(stop)) if range.len() == 1 => {
                     let (plugin, asset) = (&*self.name, assets[range.start].path.as_str());
@@ -206,9 +226,11 @@ impl Inner {
     }
 
     /// One batch in a fresh instance.
-    fn run(&self, assets: &[AssetView]) -> Result<Vec<Verdict<Mapping>>, Failure> {
+    fn run(&self, assets: &[AssetView]) -> Result<(Vec<Verdict<Mapping>>, Cost), Failure> {
+        let started = Instant::now();
         let mut store = self.store(assets.len()).map_err(Failure::Whole)?;
         let hook = self.configured(&mut store).map_err(Failure::Whole)?;
+        let start = started.elapsed();
         let fuel = self
             .shared
             .options
@@ -220,8 +242,12 @@ impl Inner {
             .windlass_hooks_metadata()
             .call_describe(&mut store, &views);
         store.data().report_dropped_lines();
-        let fuel_used = store.get_fuel().map_or(0, |left| fuel.saturating_sub(left));
-        let plugin = &*self.name;
+        let cost = Cost {
+            start,
+            fuel: store.get_fuel().map_or(0, |left| fuel.saturating_sub(left)),
+            memory_bytes: store.data().held_bytes(),
+        };
+        let (plugin, fuel_used) = (&*self.name, cost.fuel);
         tracing::trace!(plugin, assets = assets.len(), fuel_used, "a batch is done");
         let answer = answer.map_err(|e| {
             tracing::debug!(plugin = &*self.name, error = ?e, "a batch failed");
@@ -231,7 +257,8 @@ impl Inner {
             let (asked, answered) = (assets.len(), answer.len());
             return Err(Failure::InBatch(Stop::Count { asked, answered }));
         }
-        Ok(answer.into_iter().map(convert::verdict).collect())
+        let verdicts = answer.into_iter().map(convert::verdict).collect();
+        Ok((verdicts, cost))
     }
 
     /// An instance that has accepted its configuration.

@@ -1,16 +1,16 @@
-//! `windlass plugin`: build a component, run its cases, look at one.
+//! `windlass plugin`: build a component, run its cases, measure it, look at it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
 use windlass_core::{Error, Kind, Result};
 use windlass_plugin::{
-    CaseOutcome, HostOptions, Inspection, PluginHost, TestedCase, TestedFile, case_files,
+    Benched, CaseOutcome, HostOptions, Inspection, PluginHost, TestedCase, TestedFile, case_files,
 };
 
 use super::Ended;
-use crate::args::{InspectArgs, PluginTestArgs};
+use crate::args::{InspectArgs, PluginArgs, PluginBenchArgs, PluginTestArgs};
 use crate::out::Out;
 use crate::{text, wiring};
 
@@ -35,8 +35,8 @@ pub(crate) async fn build(dir: &Path, out: Out) -> Result<Ended> {
     Ok(Ended::Done)
 }
 
-/// Runs a plugin's cases.
-pub(crate) async fn test(args: &PluginTestArgs, out: Out) -> Result<Ended> {
+/// A component, the files of its cases, and a host for them.
+async fn prepared(args: &PluginArgs, out: Out) -> Result<(PathBuf, Vec<PathBuf>, PluginHost)> {
     let source = args.plugin.is_dir();
     let component = match source {
         true => wiring::build(args.plugin.clone(), out).await?,
@@ -47,24 +47,37 @@ pub(crate) async fn test(args: &PluginTestArgs, out: Out) -> Result<Ended> {
         false => args.plugin.parent().unwrap_or(Path::new("")),
     };
     let cases = args.cases.clone().unwrap_or_else(|| home.join("cases"));
-    let files = case_files(&cases)?;
-    // Kept beside the component, so that only the first test after a build waits for the compiler.
-    let cache = component.with_extension("code");
-    let started = Instant::now();
-    let host = tokio::task::spawn_blocking(move || {
-        PluginHost::new(HostOptions {
-            cache_dir: Some(cache),
-            ..HostOptions::default()
-        })
+    Ok((component, case_files(&cases)?, authors_host(out)?))
+}
+
+/// A host that keeps compiled code in the user's cache folder, so that only the first call after a build waits for
+/// the compiler. Without such a folder each call waits.
+fn authors_host(out: Out) -> Result<PluginHost> {
+    let options = HostOptions::default();
+    let Some(folder) = user_cache() else {
+        return PluginHost::new(options);
+    };
+    let keeping = HostOptions {
+        cache_dir: Some(folder.join("windlass").join("plugins")),
+        ..options.clone()
+    };
+    PluginHost::new(keeping).or_else(|error| {
+        out.say(&format!("compiled plugins are not kept: {}", error.chain()));
+        PluginHost::new(options)
     })
-    .await
-    .map_err(|error| {
-        Error::new(
-            Kind::Unexpected,
-            "starting the plugin host ended abnormally",
-        )
-        .with_source(error)
-    })??;
+}
+
+/// Where programs keep what they can make again, by the XDG base directory specification.
+fn user_cache() -> Option<PathBuf> {
+    let stated = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let stated = stated.filter(|folder| folder.is_absolute());
+    stated.or_else(|| Some(std::env::home_dir()?.join(".cache")))
+}
+
+/// Runs a plugin's cases.
+pub(crate) async fn test(args: &PluginTestArgs, out: Out) -> Result<Ended> {
+    let (component, files, host) = prepared(&args.plugin, out).await?;
+    let started = Instant::now();
     let tested = host.test(&component, &files, args.bless).await?;
     let tally = Tally::of(&tested, started.elapsed().as_millis());
     if out.json {
@@ -153,6 +166,73 @@ fn file_lines(file: &TestedFile) -> String {
         }
     }
     lines
+}
+
+/// Measures a plugin.
+pub(crate) async fn bench(args: &PluginBenchArgs, out: Out) -> Result<Ended> {
+    let (component, files, host) = prepared(&args.plugin, out).await?;
+    let time = args.time;
+    let benched = tokio::task::spawn_blocking(move || host.bench(&component, &files, time))
+        .await
+        .map_err(|error| {
+            Error::new(Kind::Unexpected, "measuring ended abnormally").with_source(error)
+        })??;
+    if out.json {
+        out.record("benched", &benched)?;
+    } else {
+        out.data(&costs(&benched))?;
+    }
+    Ok(Ended::Done)
+}
+
+fn costs(benched: &Benched) -> String {
+    let size = windlass_core::ByteSize(benched.size_bytes);
+    let compiled = time(benched.compile_ns);
+    let loaded = benched.load_cached_ns.map_or_else(String::new, |ns| {
+        format!(", loaded in {} once compiled", time(ns))
+    });
+    let mut table = text::table(
+        &[
+            "cases",
+            "assets",
+            "batches/s",
+            "p50",
+            "p99",
+            "start",
+            "an asset",
+            "work",
+            "memory",
+        ],
+        &[1, 2, 3, 4, 5, 6, 7, 8],
+    );
+    for batches in &benched.batches {
+        let file = batches.file.file_name().unwrap_or_default();
+        table.add_row(vec![
+            file.to_string_lossy().into_owned(),
+            batches.assets.to_string(),
+            (1_000_000_000 / batches.p50_ns.max(1)).to_string(),
+            time(batches.p50_ns),
+            time(batches.p99_ns),
+            time(batches.start_p50_ns),
+            time(batches.asset_p50_ns),
+            batches.asset_fuel.to_string(),
+            windlass_core::ByteSize(batches.memory_bytes).to_string(),
+        ]);
+    }
+    format!(
+        "{size}, compiled in {compiled}{loaded}\n\n{}",
+        text::lines(&table)
+    )
+}
+
+/// A time in the unit that suits it.
+fn time(nanoseconds: u64) -> String {
+    let nanoseconds = nanoseconds as f64;
+    match nanoseconds {
+        ns if ns < 1e6 => format!("{:.1} µs", ns / 1e3),
+        ns if ns < 1e9 => format!("{:.1} ms", ns / 1e6),
+        ns => format!("{:.1} s", ns / 1e9),
+    }
 }
 
 /// Shows what a component is and whether it would load.

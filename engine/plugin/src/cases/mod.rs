@@ -174,15 +174,8 @@ impl PluginHost {
     }
 
     async fn load_for(&self, component: &Path, file: &CaseFile) -> Result<Plugin> {
-        let tables = file.tables.iter();
-        let options = LoadOptions {
-            config: file.config.clone(),
-            tables: tables
-                .map(|(name, pairs)| (name.clone(), Table::of_pairs(pairs.clone())))
-                .collect(),
-            ..LoadOptions::new(file.today)
-        };
         let (host, component) = (self.clone(), component.to_owned());
+        let options = file.load_options();
         tokio::task::spawn_blocking(move || host.load(&component, options))
             .await
             .map_err(|error| {
@@ -193,13 +186,13 @@ impl PluginHost {
 }
 
 /// A file of cases, read and found right.
-struct CaseFile {
+pub(crate) struct CaseFile {
     config: serde_json::Value,
     tables: BTreeMap<String, BTreeMap<String, String>>,
     today: Date,
     cases: Vec<Case>,
     /// What each case asks about.
-    assets: Vec<AssetView>,
+    pub(crate) assets: Vec<AssetView>,
 }
 
 #[derive(Deserialize)]
@@ -229,7 +222,7 @@ struct Case {
 
 impl CaseFile {
     /// The file's text and what it says, or what is wrong with it.
-    fn read(file: &Path) -> Result<(String, CaseFile), String> {
+    pub(crate) fn read(file: &Path) -> Result<(String, CaseFile), String> {
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
         let written: Written = toml::from_str(&text).map_err(|error| error.to_string())?;
         if written.cases.is_empty() {
@@ -257,6 +250,18 @@ impl CaseFile {
             cases: written.cases,
         };
         Ok((text, file))
+    }
+
+    /// What a plugin is given for these cases.
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        let tables = self.tables.iter();
+        LoadOptions {
+            config: self.config.clone(),
+            tables: tables
+                .map(|(name, pairs)| (name.clone(), Table::of_pairs(pairs.clone())))
+                .collect(),
+            ..LoadOptions::new(self.today)
+        }
     }
 
     /// The file's text with the verdicts of chosen cases as what they expect.

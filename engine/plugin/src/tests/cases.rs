@@ -26,7 +26,7 @@ fn differs(lines: &str) -> CaseOutcome {
 }
 
 #[tokio::test]
-async fn every_case_that_holds_natively_holds_in_the_component() {
+async fn every_case_of_the_shipped_plugin_holds() {
     let files = case_files(&plugin_crate("folder-metadata").join("cases")).unwrap();
     let host = PluginHost::new(small()).unwrap();
     let component = component("folder-metadata");

@@ -2,6 +2,7 @@
 //! plugins at all. Guests are built by this crate's own build, once; later runs find them built.
 
 mod artefacts;
+mod bench;
 mod cases;
 mod files;
 mod limits;
