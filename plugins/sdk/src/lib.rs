@@ -45,8 +45,6 @@ pub mod bindings {
     });
 }
 
-#[cfg(feature = "cases")]
-pub mod cases;
 mod host;
 
 pub use bindings::exports::windlass::hooks::metadata::{Assigned, Mapping, Verdict};
