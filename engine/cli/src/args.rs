@@ -462,7 +462,8 @@ pub(crate) enum PluginCommand {
     Test(PluginTestArgs),
     /// Measures what a plugin costs on the assets of its cases
     ///
-    /// One batch at a time, each on a fresh instance as in a run, with one asset and with 256.
+    /// One batch at a time, each on a fresh instance as in a run, with one asset and with 256; the cases' assets
+    /// in turn. Where there are few, a batch has the same folders again, which plugins may do faster.
     Bench(PluginBenchArgs),
     /// Shows what a component is and whether it would load
     Inspect(InspectArgs),
@@ -473,8 +474,8 @@ pub(crate) enum PluginCommand {
 pub(crate) struct PluginArgs {
     /// The plugin's source folder, which is built, or a component file
     pub(crate) plugin: PathBuf,
-    /// The folder with the cases; when not given `cases` in the source folder, or beside the component
-    #[arg(long, value_name = "DIR")]
+    /// The folder or file with the cases; when not given `cases` in the source folder, or beside the component
+    #[arg(long, value_name = "PATH")]
     pub(crate) cases: Option<PathBuf>,
 }
 
@@ -491,7 +492,7 @@ pub(crate) struct PluginTestArgs {
 pub(crate) struct PluginBenchArgs {
     #[command(flatten)]
     pub(crate) plugin: PluginArgs,
-    /// How long each file of cases is measured with each size of batch
+    /// How long each file of cases is measured with each size of batch; at least 100 batches are
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
     pub(crate) time: std::time::Duration,
 }

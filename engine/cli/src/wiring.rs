@@ -254,13 +254,7 @@ impl<'a> Wiring<'a> {
             }
             (None, None) => toml::Table::new(),
         };
-        serde_json::to_value(table).map_err(|error| {
-            Error::new(
-                Kind::Config,
-                format!("plugin.{name}: its configuration is not JSON"),
-            )
-            .with_source(error)
-        })
+        windlass_plugin::config_json(&table).map_err(|error| error.with_context("plugin", name))
     }
 
     async fn dropbox(

@@ -14,7 +14,7 @@ use crate::{Plugin, PluginHost, Shape};
 /// Loads from the cache that are timed.
 const LOADS: usize = 15;
 
-/// Batches that are timed at the least, so that a percentile means something for a slow guest too.
+/// Batches that are timed at the least, or as many as there are cases, so that a percentile means something for a slow guest too.
 const CALLS_MIN: usize = 100;
 
 /// What a plugin costs.
@@ -36,12 +36,15 @@ pub struct Benched {
 /// configuration, the assets handed over, the answer, and its conversion.
 #[derive(Clone, Debug, Serialize)]
 pub struct BenchedBatches {
-    /// The file of cases whose configuration and assets they had; assets come in turn.
+    /// The file of cases whose configuration and assets they had. Assets come in turn, so that where a file has
+    /// few cases a batch has the same folders again; a plugin that remembers those does better than on others.
     pub file: PathBuf,
     /// Assets in each batch.
     pub assets: usize,
     /// Batches that were timed.
     pub calls: usize,
+    /// Assets in a second, over all batches.
+    pub assets_per_second: f64,
     /// Half of the batches took no longer.
     pub p50_ns: u64,
     /// 99 of 100 batches took no longer.
@@ -50,15 +53,16 @@ pub struct BenchedBatches {
     pub start_p50_ns: u64,
     /// The median batch's share for one asset.
     pub asset_p50_ns: u64,
-    /// Fuel for one asset after the start: about one unit a WebAssembly instruction, the same on every run.
-    pub asset_fuel: u64,
+    /// Fuel for one asset after the start, in the batch that used most: about one unit a WebAssembly
+    /// instruction, the same on every run.
+    pub asset_fuel_max: u64,
     /// The most linear memory that an instance held, in bytes.
     pub memory_bytes: u64,
 }
 
 impl PluginHost {
     /// Measures a component with the configurations and assets of files of cases, for about `time` for each
-    /// file and batch size. Blocks.
+    /// file and batch size, but at least 100 batches and one for each case. Blocks.
     ///
     /// Fails as [`PluginHost::load`] does, with `InvalidInput` if a file is not as cases are written,
     /// and with `Plugin` if the plugin fails on a batch.
@@ -76,8 +80,7 @@ impl PluginHost {
                 .map_err(|problem| about(Error::new(Kind::InvalidInput, problem)))?;
             let plugin = self.load(component, cases.load_options()).map_err(about)?;
             for assets in [1, BATCH_ASSETS_MAX] {
-                let batch = filled(&cases.assets, assets);
-                let measured = measure(&plugin, &batch, time).map_err(about)?;
+                let measured = measure(&plugin, &cases.assets, assets, time).map_err(about)?;
                 batches.push(BenchedBatches {
                     file: file.clone(),
                     ..measured
@@ -104,40 +107,50 @@ impl PluginHost {
     }
 }
 
-/// Batches of as many assets, the cases' own in turn, each under an id of its own.
-fn filled(assets: &[AssetView], count: usize) -> Vec<AssetView> {
-    let numbered = assets.iter().cycle().take(count).enumerate();
-    let fresh = numbered.map(|(number, asset)| AssetView {
+/// The batch of a number: as many assets, the cases' own in turn, going on where the batch before ended.
+fn filled(assets: &[AssetView], count: usize, number: usize) -> Vec<AssetView> {
+    let first = number * count % assets.len();
+    let turn = assets.iter().cycle().skip(first).take(count);
+    let fresh = turn.enumerate().map(|(number, asset)| AssetView {
         id: AssetId::new(format!("id:{number}")),
         ..asset.clone()
     });
     fresh.collect()
 }
 
-fn measure(plugin: &Plugin, batch: &[AssetView], time: Duration) -> Result<BenchedBatches> {
+fn measure(
+    plugin: &Plugin,
+    assets: &[AssetView],
+    count: usize,
+    time: Duration,
+) -> Result<BenchedBatches> {
     let (mut whole, mut starts) = (Vec::new(), Vec::new());
     let (mut fuel, mut memory_bytes) = (0, 0);
     // The first one pays for pages that later ones find mapped.
-    plugin.run_once(batch)?;
+    plugin.run_once(&filled(assets, count, 0))?;
     let started = Instant::now();
-    while started.elapsed() < time || whole.len() < CALLS_MIN {
+    let calls_min = CALLS_MIN.max(assets.len());
+    while started.elapsed() < time || whole.len() < calls_min {
+        let batch = filled(assets, count, whole.len());
         let begun = Instant::now();
-        let cost = plugin.run_once(batch)?;
+        let cost = plugin.run_once(&batch)?;
         whole.push(nanoseconds(begun.elapsed()));
         starts.push(nanoseconds(cost.start));
         fuel = fuel.max(cost.fuel);
         memory_bytes = memory_bytes.max(cost.memory_bytes as u64);
     }
+    let seconds = whole.iter().sum::<u64>() as f64 / 1e9;
     let p50_ns = percentile(&mut whole, 50);
     Ok(BenchedBatches {
         file: PathBuf::new(),
-        assets: batch.len(),
+        assets: count,
         calls: whole.len(),
+        assets_per_second: (whole.len() * count) as f64 / seconds,
         p50_ns,
         p99_ns: percentile(&mut whole, 99),
         start_p50_ns: percentile(&mut starts, 50),
-        asset_p50_ns: p50_ns / batch.len() as u64,
-        asset_fuel: fuel / batch.len() as u64,
+        asset_p50_ns: p50_ns / count as u64,
+        asset_fuel_max: fuel / count as u64,
         memory_bytes,
     })
 }

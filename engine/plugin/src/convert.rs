@@ -9,7 +9,7 @@ use windlass_core::{AssetPath, AssetView, Assigned, Finding, Mapping, Value, Ver
 
 use crate::bindings::exports::windlass::hooks::metadata as answer;
 use crate::bindings::windlass::hooks::types as wit;
-use crate::guest::one_line;
+use crate::guest::{is_failure, one_line};
 
 /// Bytes of a reason, rule, subject or message that are kept. A sentence has 200.
 const TEXT_BYTES_MAX: usize = 1_000;
@@ -40,10 +40,17 @@ pub(crate) fn verdict(given: answer::Verdict) -> Verdict<Mapping> {
             },
             Verdict::Ready,
         ),
-        answer::Verdict::Hold(hold) => Verdict::Held {
-            reason: one_line(&hold.reason, TEXT_BYTES_MAX),
-            rule: one_line(&hold.rule, TEXT_BYTES_MAX),
-        },
+        answer::Verdict::Hold(hold) => {
+            let rule = one_line(&hold.rule, TEXT_BYTES_MAX);
+            Verdict::Held {
+                reason: one_line(&hold.reason, TEXT_BYTES_MAX),
+                // A guest does not speak in the host's words.
+                rule: match is_failure(&rule) {
+                    true => format!("rule {rule}"),
+                    false => rule,
+                },
+            }
+        }
     }
 }
 
@@ -157,4 +164,29 @@ fn findings(given: Vec<wit::Finding>) -> Vec<Finding> {
         });
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_does_not_hold_in_the_words_of_the_host() {
+        for (stated, kept) in [
+            ("codes", "codes"),
+            ("limit: work", "rule limit: work"),
+            ("contract: values", "rule contract: values"),
+            ("plugin trapped", "rule plugin trapped"),
+        ] {
+            let hold = wit::Hold {
+                reason: "why".to_owned(),
+                rule: stated.to_owned(),
+            };
+            let held = Verdict::Held {
+                reason: "why".to_owned(),
+                rule: kept.to_owned(),
+            };
+            assert_eq!(verdict(answer::Verdict::Hold(hold)), held);
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub use bench::{Benched, BenchedBatches};
 pub use cases::{CaseOutcome, TestedCase, TestedFile, case_files};
 pub use host::PluginHost;
 pub use inspect::Inspection;
-pub use options::{HostOptions, LoadOptions};
+pub use options::{HostOptions, LoadOptions, config_json};
 pub use plugin::Plugin;
 pub use shape::{API_VERSION, Shape};
 pub use tables::{Table, Tables};

@@ -135,3 +135,55 @@ impl LoadOptions {
         }
     }
 }
+
+/// An operator's table as the JSON object that a plugin is given. Dates and times become texts, because JSON
+/// has none. Fails with `Config`, naming the key, on what JSON cannot say: infinities and NaN.
+pub fn config_json(table: &toml::Table) -> Result<serde_json::Value> {
+    fn json(key: &str, value: &toml::Value) -> Result<serde_json::Value> {
+        Ok(match value {
+            toml::Value::Table(table) => {
+                let below = table.iter().map(|(name, value)| {
+                    let key = match key {
+                        "" => name.clone(),
+                        above => format!("{above}.{name}"),
+                    };
+                    Ok((name.clone(), json(&key, value)?))
+                });
+                serde_json::Value::Object(below.collect::<Result<_>>()?)
+            }
+            toml::Value::Array(list) => list
+                .iter()
+                .map(|value| json(key, value))
+                .collect::<Result<_>>()?,
+            toml::Value::Datetime(moment) => moment.to_string().into(),
+            toml::Value::Float(number) if !number.is_finite() => {
+                let message = format!("key {key:?} is {number}, which no plugin can be told");
+                return Err(Error::new(Kind::Config, message));
+            }
+            toml::Value::Float(number) => (*number).into(),
+            toml::Value::Integer(number) => (*number).into(),
+            toml::Value::Boolean(yes) => (*yes).into(),
+            toml::Value::String(text) => text.as_str().into(),
+        })
+    }
+    json("", &toml::Value::Table(table.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_becomes_json_with_its_dates_as_text() {
+        let json = |text: &str| config_json(&toml::from_str(text).unwrap());
+        assert_eq!(
+            json("a = 2026-03-04\nb.c = [1, 1.5, true, 'x', 10:00:00, {}]").unwrap(),
+            serde_json::json!({"a": "2026-03-04", "b": {"c": [1, 1.5, true, "x", "10:00:00", {}]}})
+        );
+        assert_eq!(json("").unwrap(), serde_json::json!({}));
+        for number in ["nan", "inf", "-inf"] {
+            let error = json(&format!("[a]\nb = [1.5, {number}]")).unwrap_err();
+            assert!(error.message().starts_with("key \"a.b\" is "), "{error:?}");
+        }
+    }
+}

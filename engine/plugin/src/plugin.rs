@@ -14,7 +14,7 @@ use windlass_core::{
 
 use crate::bindings::{MetadataHook, MetadataHookPre};
 use crate::convert;
-use crate::guest::{Guest, Stop, one_line};
+use crate::guest::{Guest, Log, Stop, one_line};
 use crate::host::{Linked, Shared};
 use crate::options::{BATCH_ASSETS_MAX, CONFIG_BYTES_MAX, EPOCH_TICK, LoadOptions};
 use crate::tables::Tables;
@@ -111,10 +111,10 @@ impl Plugin {
         })
     }
 
-    /// Runs one batch of 1 to 256 assets here and now, and says what it took. A failure is not searched
-    /// for the asset at fault, but an error.
+    /// Runs one batch of 1 to 256 assets here and now, without its log, and says what it took. A failure is not
+    /// searched for the asset at fault, but an error.
     pub(crate) fn run_once(&self, assets: &[AssetView]) -> Result<Cost> {
-        match self.inner.run(assets) {
+        match self.inner.run(assets, Log::Dropped) {
             Ok((_, cost)) => Ok(cost),
             Err(Failure::Whole(error)) => Err(error),
             Err(Failure::InBatch(stop)) => Err(Error::new(Kind::Plugin, stop.to_string())),
@@ -207,7 +207,7 @@ impl Inner {
                 verdicts.extend(range.map(|_| self.unsettled()));
                 continue;
             }
-            match self.run(&assets[range.clone()]) {
+            match self.run(&assets[range.clone()], Log::Kept) {
                 Ok((batch, _)) => verdicts.extend(batch),
                 Err(Failure::Whole(error)) => return Err(error),
                 Err(Failure::InBatch(stop)) if range.len() == 1 => {
@@ -226,9 +226,14 @@ impl Inner {
     }
 
     /// One batch in a fresh instance.
-    fn run(&self, assets: &[AssetView]) -> Result<(Vec<Verdict<Mapping>>, Cost), Failure> {
+    fn run(
+        &self,
+        assets: &[AssetView],
+        log: Log,
+    ) -> Result<(Vec<Verdict<Mapping>>, Cost), Failure> {
         let started = Instant::now();
         let mut store = self.store(assets.len()).map_err(Failure::Whole)?;
+        store.data_mut().log = log;
         let hook = self.configured(&mut store).map_err(Failure::Whole)?;
         let start = started.elapsed();
         let fuel = self

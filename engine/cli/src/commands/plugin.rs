@@ -195,12 +195,12 @@ fn costs(benched: &Benched) -> String {
         &[
             "cases",
             "assets",
-            "batches/s",
+            "assets/s",
             "p50",
             "p99",
             "start",
-            "an asset",
-            "work",
+            "p50/asset",
+            "work/asset",
             "memory",
         ],
         &[1, 2, 3, 4, 5, 6, 7, 8],
@@ -210,12 +210,12 @@ fn costs(benched: &Benched) -> String {
         table.add_row(vec![
             file.to_string_lossy().into_owned(),
             batches.assets.to_string(),
-            (1_000_000_000 / batches.p50_ns.max(1)).to_string(),
+            format!("{:.0}", batches.assets_per_second),
             time(batches.p50_ns),
             time(batches.p99_ns),
             time(batches.start_p50_ns),
             time(batches.asset_p50_ns),
-            batches.asset_fuel.to_string(),
+            batches.asset_fuel_max.to_string(),
             windlass_core::ByteSize(batches.memory_bytes).to_string(),
         ]);
     }

@@ -2,12 +2,14 @@
 //!
 //! What is left out must be absent, except that `findings` and `rules` are compared only if given. A field
 //! is written as the plain TOML value (a date as `"2026-03-04"`), or as `{ localized = { de = "…" } }`,
-//! `{ keywords = […] }`, `{ references = […] }`. `hold = "…"` expects a hold whose reason contains it.
+//! `{ keywords = […] }`, `{ references = […] }`. `hold = "…"` expects a hold whose reason contains it. That the
+//! plugin fails, by a trap or at a limit, can not be expected: it differs from everything.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use similar::{ChangeTag, TextDiff};
+use toml_edit::{Item, TableLike};
 use windlass_core::{Mapping, Value, Verdict};
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -26,10 +28,11 @@ pub(super) struct Expect {
 /// How what came differs from what was expected, if it does. Nothing expected differs from everything.
 pub(super) fn difference(wanted: Option<&Expect>, verdict: &Verdict<Mapping>) -> Option<String> {
     let given = Expect::of(verdict, wanted);
-    if wanted == Some(&given) {
+    if wanted == Some(&given) && !is_failure(verdict) {
         return None;
     }
-    let (before, after) = (wanted.map_or_else(String::new, Expect::text), given.text());
+    let before = wanted.map_or_else(String::new, Expect::text);
+    let after = given.text();
     let diff = TextDiff::from_lines(&before, &after);
     let mut lines = String::new();
     for change in diff.iter_all_changes() {
@@ -40,18 +43,37 @@ pub(super) fn difference(wanted: Option<&Expect>, verdict: &Verdict<Mapping>) ->
         };
         lines.push_str(&format!("{sign} {change}"));
     }
-    if let Verdict::Held { rule, .. } = verdict {
-        lines.push_str(&format!("  # held by: {rule}\n"));
-    }
-    if given.text().is_empty() {
-        lines.push_str("  # a mapping that assigns nothing came\n");
+    match verdict {
+        Verdict::Held { rule, .. } if is_failure(verdict) => lines.push_str(&format!(
+            "  # the plugin failed ({rule}), which no case can expect\n"
+        )),
+        Verdict::Held { rule, .. } => lines.push_str(&format!("  # held by: {rule}\n")),
+        Verdict::Ready(_) if after.is_empty() => {
+            lines.push_str("  # a mapping that assigns nothing came\n");
+        }
+        Verdict::Ready(_) => {}
     }
     Some(lines)
 }
 
+/// Whether a verdict is a plugin's failure, and not its opinion.
+pub(super) fn is_failure(verdict: &Verdict<Mapping>) -> bool {
+    match verdict {
+        Verdict::Ready(_) => false,
+        Verdict::Held { rule, .. } => crate::guest::is_failure(rule),
+    }
+}
+
 impl Expect {
-    /// Refuses what no verdict can be.
+    /// Refuses what no verdict can be, and what every hold would be.
     pub(super) fn check(&self) -> Result<(), String> {
+        if self
+            .hold
+            .as_deref()
+            .is_some_and(|part| part.trim().is_empty())
+        {
+            return Err("hold = \"\" is part of every reason: give some of its words".to_owned());
+        }
         let alone = Expect {
             hold: self.hold.clone(),
             ..Expect::default()
@@ -62,12 +84,22 @@ impl Expect {
         }
     }
 
+    /// Reads days that are written as TOML's own dates as what they are compared with.
+    pub(super) fn with_days_as_text(mut self) -> Self {
+        for (_, value) in &mut self.fields {
+            if let toml::Value::Datetime(day) = value {
+                *value = toml::Value::String(day.to_string());
+            }
+        }
+        self
+    }
+
     /// A verdict as a case would expect it, with as much as `wanted` looks at.
     pub(super) fn of(verdict: &Verdict<Mapping>, wanted: Option<&Expect>) -> Expect {
         match verdict {
             Verdict::Held { reason, .. } => {
                 let part = wanted.and_then(|wanted| wanted.hold.as_ref());
-                let fits = part.filter(|part| reason.contains(*part));
+                let fits = part.filter(|part| reason.contains(*part) && !is_failure(verdict));
                 Expect {
                     hold: Some(fits.unwrap_or(reason).clone()),
                     ..Expect::default()
@@ -85,8 +117,10 @@ impl Expect {
             .map(|finding| format!("{}: {}", finding.subject, finding.message))
             .collect();
         let (looks_at_rules, looks_at_findings) = match wanted {
-            Some(wanted) => (wanted.rules.is_some(), wanted.findings.is_some()),
-            None => (false, !findings.is_empty()),
+            Some(wanted) if wanted.hold.is_none() => {
+                (wanted.rules.is_some(), wanted.findings.is_some())
+            }
+            _ => (false, !findings.is_empty()),
         };
         Expect {
             hold: None,
@@ -134,43 +168,91 @@ impl Expect {
         self.entries().into_iter().map(line).collect()
     }
 
-    /// Replaces what a case expects. Tables of their own stay tables; the rest becomes dotted keys.
+    /// Makes a case expect this. What it expects already stays as it is written, with its comments.
     pub(super) fn write_to(&self, case: &mut toml_edit::Table) {
-        let before = case.get("expect").and_then(toml_edit::Item::as_table);
-        let mut expect = emptied(before);
-        for (path, value) in self.entries() {
-            let (key, above) = path.split_last().expect("an entry has a key");
-            let mut table = &mut expect;
-            for name in above {
-                let inner = before.and_then(|table| table.get(name));
-                let inner = emptied(inner.and_then(toml_edit::Item::as_table));
-                let inner = table.entry(name).or_insert(toml_edit::Item::Table(inner));
-                table = inner.as_table_mut().expect("it was made as a table");
-            }
-            table.insert(key, toml_edit::Item::Value(value));
-        }
-        let expect = match expect.is_empty() {
-            true => toml_edit::value(toml_edit::InlineTable::new()),
-            false => toml_edit::Item::Table(expect),
+        let entries = self.entries();
+        let expect = case.entry("expect").or_insert_with(dotted);
+        let inline = expect.is_inline_table();
+        let Some(table) = expect.as_table_like_mut() else {
+            // Reading the file has refused anything else.
+            return;
         };
-        case.insert("expect", expect);
+        let below = |above: &str| -> Vec<&str> {
+            let paths = entries.iter().map(|(path, _)| path);
+            let named = paths.filter(|path| path[0] == above);
+            named.filter_map(|path| path.get(1).copied()).collect()
+        };
+        keep_only(
+            table,
+            &entries.iter().map(|(path, _)| path[0]).collect::<Vec<_>>(),
+        );
+        for above in ["fields", "rules"] {
+            let inner = table.get_mut(above);
+            if let Some(inner) = inner.and_then(Item::as_table_like_mut) {
+                keep_only(inner, &below(above));
+            }
+        }
+        for (path, value) in &entries {
+            let Some(key) = path.get(1) else {
+                set(table, path[0], value);
+                continue;
+            };
+            let inner = table.entry(path[0]).or_insert_with(|| match inline {
+                true => toml_edit::value(toml_edit::InlineTable::new()),
+                false => dotted(),
+            });
+            if let Some(inner) = inner.as_table_like_mut() {
+                set(inner, key, value);
+            }
+        }
+        // Dotted keys without any would say that nothing is expected yet.
+        if table.is_empty() && !inline && table.is_dotted() {
+            *expect = toml_edit::value(toml_edit::InlineTable::new());
+        }
     }
 }
 
-/// A table of its own without its content; where there is none, one that is written as dotted keys.
-fn emptied(before: Option<&toml_edit::Table>) -> toml_edit::Table {
-    match before.filter(|table| !table.is_dotted()) {
-        Some(before) => {
-            let mut table = before.clone();
-            table.clear();
-            table
+/// A table that is written as dotted keys.
+fn dotted() -> Item {
+    let mut table = toml_edit::Table::new();
+    table.set_dotted(true);
+    Item::Table(table)
+}
+
+fn keep_only(table: &mut dyn TableLike, keys: &[&str]) {
+    let gone = table.iter().map(|(key, _)| key.to_owned());
+    let gone: Vec<String> = gone.filter(|key| !keys.contains(&key.as_str())).collect();
+    for key in gone {
+        table.remove(&key);
+    }
+}
+
+/// Sets a value unless it is there already, in whatever way it is written.
+fn set(table: &mut dyn TableLike, key: &str, value: &toml_edit::Value) {
+    match table.get_mut(key) {
+        Some(Item::Value(before)) => {
+            if read(before) != read(value) {
+                let decor = before.decor().clone();
+                *before = value.clone();
+                *before.decor_mut() = decor;
+            }
+        }
+        Some(item) => {
+            let before = item.clone().into_value().ok();
+            if before.is_none_or(|before| read(&before) != read(value)) {
+                *item = Item::Value(value.clone());
+            }
         }
         None => {
-            let mut table = toml_edit::Table::new();
-            table.set_dotted(true);
-            table
+            table.insert(key, Item::Value(value.clone()));
         }
     }
+}
+
+/// What a value says, however it is written.
+fn read(value: &toml_edit::Value) -> Option<toml::Value> {
+    let table: toml::Table = toml::from_str(&format!("value ={value}\n")).ok()?;
+    table.get("value").cloned()
 }
 
 fn quoted(key: &str) -> String {

@@ -13,7 +13,7 @@
 //! expect.fields = { client = "Acme Corporation", keywords = { keywords = ["a", "b"] } }
 //! ```
 //!
-//! A case has a `name` and a `path`, and may have `size` in bytes, `modified` (RFC 3339) and `tags`.
+//! A case has a `name` and a `path`, and may have `size` in bytes, `modified` and `tags`.
 //! [`expect`] has what it may expect. A case that expects nothing yet differs from whatever comes, and
 //! blessing writes that down.
 
@@ -21,6 +21,7 @@ mod expect;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -37,15 +38,17 @@ use crate::{LoadOptions, Plugin, PluginHost, Table};
 /// The day of cases that name none.
 const DAY: Date = Date::constant(2026, 1, 1);
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A file of cases, and how each went.
 #[derive(Clone, Debug, Serialize)]
 pub struct TestedFile {
     /// The file.
     pub file: PathBuf,
-    /// Its cases in file order; none if there is a problem.
+    /// Its cases in file order; none if they could not run.
     pub cases: Vec<TestedCase>,
-    /// Why no case of it could run: it is not as cases are written, or the plugin refuses its
-    /// configuration.
+    /// Why no case of it could run, or none could be blessed: it is not as cases are written, the plugin
+    /// refuses its configuration, the file cannot be written.
     pub problem: Option<String>,
 }
 
@@ -77,21 +80,28 @@ pub enum CaseOutcome {
     },
 }
 
-/// The files of cases in a folder, by name. Fails with `NotFound` if it has none: a test that tests
-/// nothing must not pass.
-pub fn case_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The files of cases in a folder, by name, or the one file. Fails with `NotFound` if there is none: a
+/// test that tests nothing must not pass.
+pub fn case_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
     let none = |why: String| {
         Error::new(
             Kind::NotFound,
-            format!("there are no cases in {}: {why}", folder.display()),
+            format!("there are no cases in {}: {why}", path.display()),
         )
         .with_hint("write one: `[[case]]` with a name and a path, then `--bless` what comes")
     };
-    let entries = fs::read_dir(folder)
+    let entries = fs::read_dir(path)
         .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
         .map_err(|error| none(error.to_string()))?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    // What begins with a dot is an editor's.
+    files.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".toml") && !name.starts_with('.') && path.is_file()
+    });
     files.sort();
     match files.is_empty() {
         true => Err(none("no file ends in .toml".to_owned())),
@@ -103,8 +113,7 @@ impl PluginHost {
     /// Runs the cases of files against a component. With `bless`, what came is written into the cases
     /// that differ, except where the plugin failed; the rest of each file stays as its author wrote it.
     ///
-    /// Fails as [`PluginHost::load`] does if the component cannot be used whatever its configuration is,
-    /// and with `Capacity` if a file cannot be written.
+    /// Fails as [`PluginHost::load`] does if the component cannot be used whatever its configuration is.
     pub async fn test(
         &self,
         component: &Path,
@@ -113,64 +122,67 @@ impl PluginHost {
     ) -> Result<Vec<TestedFile>> {
         let mut tested = Vec::with_capacity(files.len());
         for file in files {
-            let (cases, problem) = match self.test_file(component, file, bless).await? {
-                Ok(cases) => (cases, None),
-                Err(problem) => (Vec::new(), Some(problem)),
-            };
-            tested.push(TestedFile {
-                file: file.clone(),
-                cases,
-                problem,
-            });
+            tested.push(self.test_file(component, file, bless).await?);
         }
         Ok(tested)
     }
 
-    async fn test_file(
-        &self,
-        component: &Path,
-        file: &Path,
-        bless: bool,
-    ) -> Result<Result<Vec<TestedCase>, String>> {
+    async fn test_file(&self, component: &Path, file: &Path, bless: bool) -> Result<TestedFile> {
+        let mut tested = TestedFile {
+            file: file.to_owned(),
+            cases: Vec::new(),
+            problem: None,
+        };
         let (text, written) = match CaseFile::read(file) {
             Ok(read) => read,
-            Err(problem) => return Ok(Err(problem)),
+            Err(problem) => {
+                tested.problem = Some(problem);
+                return Ok(tested);
+            }
         };
-        let plugin = match self.load_for(component, &written).await {
-            Ok(plugin) => plugin,
+        let answered = match self.load_for(component, &written).await {
+            Ok(plugin) => plugin.describe(&written.assets).await,
+            Err(error) => Err(error),
+        };
+        let verdicts = match answered {
+            Ok(verdicts) => verdicts,
             // What a plugin says of its configuration is about this file only.
             Err(error) if matches!(error.kind(), Kind::Config | Kind::Plugin) => {
-                return Ok(Err(error.chain()));
+                tested.problem = Some(error.chain());
+                return Ok(tested);
             }
             Err(error) => return Err(error),
         };
-        let verdicts = plugin.describe(&written.assets).await?;
         let cases = written.cases.iter().zip(&verdicts);
         let differences: Vec<_> = cases
             .map(|(case, verdict)| expect::difference(case.expect.as_ref(), verdict))
             .collect();
-        let blessed: Vec<bool> = differences
+        let mut blessed: Vec<bool> = differences
             .iter()
             .zip(&verdicts)
-            .map(|(difference, verdict)| bless && difference.is_some() && may_bless(verdict))
+            .map(|(difference, verdict)| {
+                bless && difference.is_some() && !expect::is_failure(verdict)
+            })
             .collect();
         if blessed.contains(&true) {
-            match written.blessed(&text, &verdicts, &blessed) {
-                Ok(text) => replace(file, &text)?,
-                Err(problem) => return Ok(Err(problem)),
+            let fresh = written.blessed(&text, &verdicts, &blessed);
+            if let Err(problem) = fresh.and_then(|fresh| replace(file, &text, &fresh)) {
+                tested.problem = Some(problem);
+                blessed.fill(false);
             }
         }
-        let names = written.cases.into_iter().map(|case| case.name);
-        let outcome = |(difference, blessed)| match (difference, blessed) {
-            (None, _) => CaseOutcome::Holds,
-            (Some(difference), true) => CaseOutcome::Blessed { difference },
-            (Some(difference), false) => CaseOutcome::Differs { difference },
-        };
-        let outcomes = differences.into_iter().zip(blessed).map(outcome);
-        let tested = names.zip(outcomes);
-        Ok(Ok(tested
-            .map(|(name, outcome)| TestedCase { name, outcome })
-            .collect()))
+        let cases = written.cases.into_iter().zip(differences).zip(blessed);
+        tested.cases = cases
+            .map(|((case, difference), blessed)| TestedCase {
+                name: case.name,
+                outcome: match (difference, blessed) {
+                    (None, _) => CaseOutcome::Holds,
+                    (Some(difference), true) => CaseOutcome::Blessed { difference },
+                    (Some(difference), false) => CaseOutcome::Differs { difference },
+                },
+            })
+            .collect();
+        Ok(tested)
     }
 
     async fn load_for(&self, component: &Path, file: &CaseFile) -> Result<Plugin> {
@@ -198,7 +210,7 @@ pub(crate) struct CaseFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    today: Option<toml::value::Datetime>,
+    today: Option<toml::Value>,
     #[serde(default)]
     config: toml::Table,
     #[serde(default)]
@@ -214,7 +226,7 @@ struct Case {
     path: String,
     #[serde(default)]
     size: u64,
-    modified: Option<String>,
+    modified: Option<toml::Value>,
     #[serde(default)]
     tags: Vec<String>,
     expect: Option<Expect>,
@@ -224,7 +236,7 @@ impl CaseFile {
     /// The file's text and what it says, or what is wrong with it.
     pub(crate) fn read(file: &Path) -> Result<(String, CaseFile), String> {
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-        let written: Written = toml::from_str(&text).map_err(|error| error.to_string())?;
+        let mut written: Written = toml::from_str(&text).map_err(|error| error.to_string())?;
         if written.cases.is_empty() {
             return Err("it has no [[case]]".to_owned());
         }
@@ -233,18 +245,23 @@ impl CaseFile {
         if let Some(Case { name, .. }) = twice {
             return Err(format!("two cases are called {name:?}"));
         }
-        let assets = written.cases.iter().map(|case| {
-            case.asset()
+        for case in &mut written.cases {
+            case.expect = case.expect.take().map(Expect::with_days_as_text);
+        }
+        let assets = written.cases.iter().enumerate().map(|(number, case)| {
+            case.asset(number)
                 .map_err(|why| format!("case {:?}: {why}", case.name))
         });
-        let today = written.today.map(|day| {
-            let text = day.to_string();
-            text.parse()
-                .map_err(|_| format!("today = {text} is no day, such as 2026-03-04"))
+        let today = written.today.map(|today| {
+            let text = moment(&today);
+            // A time of day would be ignored.
+            let day = text.filter(|text| text.len() == DAY.to_string().len());
+            day.and_then(|day| day.parse().ok())
+                .ok_or_else(|| format!("today = {today} is no day, such as 2026-03-04"))
         });
         let file = CaseFile {
             assets: assets.collect::<Result<_, _>>()?,
-            config: serde_json::to_value(&written.config).map_err(|error| error.to_string())?,
+            config: crate::config_json(&written.config).map_err(|error| error.chain())?,
             tables: written.tables,
             today: today.transpose()?.unwrap_or(DAY),
             cases: written.cases,
@@ -271,7 +288,13 @@ impl CaseFile {
         verdicts: &[Verdict<Mapping>],
         chosen: &[bool],
     ) -> Result<String, String> {
-        let mut document: DocumentMut = text.parse().map_err(|error| format!("{error}"))?;
+        // The editor knows one line end and no byte order mark; both are put back.
+        let plain = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let crlf = plain.matches("\r\n").count();
+        if crlf > 0 && crlf != plain.matches('\n').count() {
+            return Err("its lines end in two ways: blessing needs one".to_owned());
+        }
+        let mut document: DocumentMut = plain.parse().map_err(|error| format!("{error}"))?;
         let tables = document["case"]
             .as_array_of_tables_mut()
             .ok_or("write the cases as [[case]] to have them blessed")?;
@@ -281,12 +304,22 @@ impl CaseFile {
                 given.write_to(table);
             }
         }
-        Ok(document.to_string())
+        let mut fresh = document.to_string();
+        if crlf > 0 {
+            fresh = fresh.replace("\r\n", "\n").replace('\n', "\r\n");
+        }
+        if text.starts_with(BYTE_ORDER_MARK) {
+            fresh.insert(0, BYTE_ORDER_MARK);
+        }
+        Ok(fresh)
     }
 }
 
 impl Case {
-    fn asset(&self) -> Result<AssetView, String> {
+    fn asset(&self, number: usize) -> Result<AssetView, String> {
+        if self.name.chars().any(char::is_control) {
+            return Err("its name is not one line of plain text".to_owned());
+        }
         if !self.path.starts_with('/') || self.path.ends_with('/') {
             let path = &self.path;
             return Err(format!(
@@ -294,13 +327,14 @@ impl Case {
             ));
         }
         self.expect.as_ref().map_or(Ok(()), Expect::check)?;
-        let modified = self.modified.as_ref().map(|text| {
-            text.parse::<Timestamp>().map_err(|_| {
-                format!("modified = {text:?} is no time, such as 2026-03-04T10:46:13Z")
+        let modified = self.modified.as_ref().map(|modified| {
+            let time = moment(modified).and_then(|text| text.parse::<Timestamp>().ok());
+            time.ok_or_else(|| {
+                format!("modified = {modified} is no time, such as 2026-03-04T10:46:13Z")
             })
         });
         Ok(AssetView {
-            id: AssetId::new("id:case"),
+            id: AssetId::new(format!("id:{number}")),
             path: AssetPath::new(&self.path),
             revision: Revision::new("1"),
             size: self.size,
@@ -311,25 +345,36 @@ impl Case {
     }
 }
 
-/// Whether a verdict is the plugin's opinion, and not its failure.
-fn may_bless(verdict: &Verdict<Mapping>) -> bool {
-    match verdict {
-        Verdict::Ready(_) => true,
-        Verdict::Held { rule, .. } => !crate::guest::is_failure(rule),
+/// A day or a time, as TOML's own or as text.
+fn moment(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::Datetime(moment) => Some(moment.to_string()),
+        toml::Value::String(text) => Some(text.clone()),
+        _ => None,
     }
 }
 
-/// Replaces a file as a whole: who is interrupted keeps the old one.
-fn replace(file: &Path, text: &str) -> Result<()> {
-    let fresh = file.with_extension(format!("{}-blessed", std::process::id()));
-    let written = fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, file));
-    written.map_err(|error| {
-        // The first failure is the one to tell; what is left over is only a copy.
-        drop(fs::remove_file(&fresh));
-        Error::new(
-            Kind::Capacity,
-            format!("{} cannot be written", file.display()),
-        )
-        .with_source(error)
-    })
+/// Replaces a file's text as a whole, or says why not: who is interrupted keeps the old one. A link stays a link,
+/// the file's permissions stay, and what somebody saved meanwhile is not written over.
+fn replace(file: &Path, before: &str, after: &str) -> Result<(), String> {
+    let problem = |error: std::io::Error| format!("it cannot be written: {error}");
+    let file = file.canonicalize().map_err(problem)?;
+    let permissions = fs::metadata(&file).map_err(problem)?.permissions();
+    if permissions.readonly() {
+        return Err("it cannot be written: it is read-only".to_owned());
+    }
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(problem)?;
+    fresh.write_all(after.as_bytes()).map_err(problem)?;
+    fresh
+        .as_file()
+        .set_permissions(permissions)
+        .map_err(problem)?;
+    if fs::read_to_string(&file).map_err(problem)? != before {
+        return Err("it changed while its cases ran: bless again".to_owned());
+    }
+    fresh
+        .persist(&file)
+        .map(drop)
+        .map_err(|error| problem(error.error))
 }

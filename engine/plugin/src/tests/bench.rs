@@ -22,7 +22,7 @@ fn work_and_memory_are_the_same_on_every_run() {
     let exact = |benched: &Benched| -> Vec<_> {
         let batches = benched.batches.iter();
         batches
-            .map(|b| (b.assets, b.calls, b.asset_fuel, b.memory_bytes))
+            .map(|b| (b.assets, b.calls, b.asset_fuel_max, b.memory_bytes))
             .collect()
     };
     assert_eq!(exact(&first), exact(&second));
@@ -33,7 +33,7 @@ fn work_and_memory_are_the_same_on_every_run() {
     for batches in [one, many] {
         assert!(batches.calls >= 100);
         assert!(
-            batches.asset_fuel > 0 && batches.start_p50_ns > 0,
+            batches.asset_fuel_max > 0 && batches.start_p50_ns > 0,
             "{batches:?}"
         );
         assert!(batches.start_p50_ns <= batches.p99_ns && batches.p50_ns <= batches.p99_ns);
@@ -75,4 +75,21 @@ fn a_plugin_that_fails_has_no_figures() {
     let error = bench(small(), "/trap").unwrap_err();
     assert_eq!(error.kind(), Kind::Plugin);
     assert!(error.chain().contains("told to trap by /trap"), "{error:?}");
+}
+
+#[test]
+fn every_case_is_measured_and_the_dearest_counts() {
+    let work = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cases.toml");
+        fs::write(&file, text).unwrap();
+        let host = PluginHost::new(small()).unwrap();
+        let benched = host.bench(misbehaving(), &[file], Duration::ZERO).unwrap();
+        benched.batches[0].asset_fuel_max
+    };
+    let case = |path: &str| format!("[[case]]\nname = '{path}'\npath = '{path}'\n");
+    let (cheap, dear) = (case("/a"), case(&format!("/{}", "a".repeat(500))));
+    assert!(work(&cheap) < work(&dear));
+    assert_eq!(work(&format!("{cheap}{dear}")), work(&dear));
+    assert_eq!(work(&format!("{dear}{cheap}")), work(&dear));
 }

@@ -54,9 +54,9 @@ async fn what_differs_is_shown_line_by_line() {
         path = "/b"
         expect.hold = "unknown"
         [[case]]
-        name = "a hold that nobody expects"
+        name = "a failure that is what it says"
         path = "/bad-date"
-        expect.fields.date = "2025-02-30"
+        expect.hold = "which is no day"
         [[case]]
         name = "rules are compared where they are given"
         path = "/c"
@@ -66,9 +66,9 @@ async fn what_differs_is_shown_line_by_line() {
         path = "/d"
         expect = { fields = { path = "/d" }, rules = { path = "as told" }, findings = [] }
         [[case]]
-        name = "part of a hold's reason"
-        path = "/nan"
-        expect.hold = "is NaN, which is no number"
+        name = "a day as TOML writes it"
+        path = "/today"
+        expect.fields.day = 2026-01-01
     "#;
     let tested = test(folder.path(), text, false).await;
     let wanted = [
@@ -77,9 +77,9 @@ async fn what_differs_is_shown_line_by_line() {
         ),
         differs("- hold = \"unknown\"\n+ fields.path = \"/b\"\n"),
         differs(
-            "- fields.date = \"2025-02-30\"\n\
+            "- hold = \"which is no day\"\n\
              + hold = 'the plugin answered nonsense: field \"date\" is 2025-02-30, which is no day'\n  \
-             # held by: contract: values\n",
+             # the plugin failed (contract: values), which no case can expect\n",
         ),
         differs(
             "  fields.path = \"/c\"\n- rules.path = \"as I like\"\n+ rules.path = \"as told\"\n",
@@ -103,71 +103,187 @@ path = "/a"
 [[case]]
 name = "expects it in one line"
 path = "/b"
-expect.fields = { path = "/other" } # goes with what it was about
+expect.fields = { path = "/other" } # kept
 
-[[case]]   # kept as well
+[[case]]   # kept
+name = "expects it in a line more"
+path = "/b2"
+# kept
+expect = { fields = { path = "/other" }, findings = [] } # kept
+
+[[case]]
 name = "has a table of its own"
 path = "/c"
-[case.expect]
-name = "no such name"
+# kept
+[case.expect] # kept
+name = "no such name" # goes with what it was about
+findings = [
+  # kept
+]
+# kept
 [case.expect.fields]
-path = "/other"
+path = "/other" # kept
 [case.expect.rules]
-path = "other"
+path = 'as told' # kept
+
+[[case]]
+name = "expects a mapping that does not come"
+path = "/empty"
+expect.hold = "something"
 
 [[case]]
 name = "holds"
 path = "/today"
 expect = { fields = { day = "2026-05-06" } }
 "#;
-    let tested = test(folder.path(), text, true).await;
-    for outcome in &outcomes(&tested)[..3] {
-        assert!(
-            matches!(outcome, CaseOutcome::Blessed { .. }),
-            "{outcome:?}"
+    let wanted = text
+        .replace(
+            "path = \"/a\"\n",
+            "path = \"/a\"\nexpect.fields.path = \"/a\"\n",
+        )
+        .replace("{ path = \"/other\" } # kept", "{ path = \"/b\" } # kept")
+        .replace("{ path = \"/other\" }, ", "{ path = \"/b2\" }, ")
+        .replace(
+            "name = \"no such name\" # goes with what it was about\n",
+            "",
+        )
+        .replace("path = \"/other\" # kept", "path = \"/c\" # kept")
+        .replace(
+            "expect.hold = \"something\"",
+            "expect.fields.path = \"/empty\"",
         );
+    for (before, after) in [
+        (text.to_owned(), wanted.clone()),
+        (text.replace('\n', "\r\n"), wanted.replace('\n', "\r\n")),
+        (format!("\u{feff}{text}"), format!("\u{feff}{wanted}")),
+    ] {
+        let tested = test(folder.path(), &before, true).await;
+        let [changed @ .., last] = &*outcomes(&tested) else {
+            panic!("{tested:?}");
+        };
+        for outcome in changed {
+            assert!(
+                matches!(outcome, CaseOutcome::Blessed { .. }),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(**last, CaseOutcome::Holds);
+        let written = fs::read_to_string(folder.path().join("cases.toml")).unwrap();
+        assert_eq!(written, after);
+        let again = test(folder.path(), &written, true).await;
+        assert_eq!(outcomes(&again), [&CaseOutcome::Holds; 6]);
+        let untouched = fs::read_to_string(folder.path().join("cases.toml")).unwrap();
+        assert_eq!(untouched, written);
     }
-    assert_eq!(*outcomes(&tested)[3], CaseOutcome::Holds);
-    let written = fs::read_to_string(folder.path().join("cases.toml")).unwrap();
-    let wanted = r#"# Kept: what the file is about.
-today = 2026-05-06
-
-[[case]]
-name = "expects nothing yet" # kept
-path = "/a"
-expect.fields.path = "/a"
-
-[[case]]
-name = "expects it in one line"
-path = "/b"
-expect.fields.path = "/b"
-
-[[case]]   # kept as well
-name = "has a table of its own"
-path = "/c"
-[case.expect]
-[case.expect.fields]
-path = "/c"
-[case.expect.rules]
-path = "as told"
-
-[[case]]
-name = "holds"
-path = "/today"
-expect = { fields = { day = "2026-05-06" } }
-"#;
-    assert_eq!(written, wanted);
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
-    let again = test(folder.path(), &written, false).await;
-    assert_eq!(outcomes(&again), [&CaseOutcome::Holds; 4]);
 }
 
 #[tokio::test]
-async fn the_failure_of_a_plugin_is_never_blessed() {
+async fn a_mapping_that_assigns_nothing_is_blessed_as_one_and_findings_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"[config]
+templates = ['/{client}']
+[config.capture.client]
+table = "clients"
+unknown = "leave-out"
+[tables.clients]
+ACME = "Acme"
+
+[[case]]
+name = "was held"
+path = "/X/a.tif"
+expect.hold = "something"
+"#;
+    let file = folder.path().join("cases.toml");
+    fs::write(&file, text).unwrap();
+    let host = PluginHost::new(small()).unwrap();
+    let component = component("folder-metadata");
+    let files = [file.clone()];
+    host.test(&component, &files, true).await.unwrap();
+    let written = fs::read_to_string(&file).unwrap();
+    let wanted = "expect.findings = ['{client}: the code \"X\" is not in the table clients']";
+    assert!(written.contains(wanted), "{written}");
+    // Now without a finding to expect: what is left is an empty mapping.
+    let known = written
+        .replace("/X/a", "/ACME/a")
+        .replace(wanted, "expect.name = \"other\"");
+    fs::write(&file, known).unwrap();
+    host.test(&component, &files, true).await.unwrap();
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written.ends_with("expect = {}\n"), "{written}");
+    let tested = host.test(&component, &files, false).await.unwrap();
+    assert_eq!(outcomes(&tested[0]), [&CaseOutcome::Holds]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_blessed_file_stays_a_link_keeps_its_permissions_and_is_not_written_if_it_may_not_be() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let (folder, real) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (link, file) = (folder.path().join("cases.toml"), real.path().join("real"));
+    let text = "[[case]]\nname = 'a'\npath = '/a'\n";
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink(&file, &link).unwrap();
+    let tested = test(folder.path(), text, true).await;
+    assert!(matches!(outcomes(&tested)[0], CaseOutcome::Blessed { .. }));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(
+        fs::read_to_string(&file)
+            .unwrap()
+            .ends_with("expect.fields.path = \"/a\"\n")
+    );
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
+    let host = PluginHost::new(small()).unwrap();
+    let tested = host.test(misbehaving(), &[link], true).await.unwrap();
+    let problem = tested[0].problem.as_deref();
+    assert_eq!(problem, Some("it cannot be written: it is read-only"));
+    let [case] = tested[0].cases.as_slice() else {
+        panic!("{tested:?}");
+    };
+    assert!(matches!(case.outcome, CaseOutcome::Differs { .. }));
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
+#[tokio::test]
+async fn what_cannot_be_blessed_is_shown_and_left() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, part) in [
+        (
+            "case = [{ name = 'a', path = '/a' }]",
+            "as [[case]] to have them blessed",
+        ),
+        (
+            "[[case]]\r\nname = 'a'\npath = '/a'\n",
+            "its lines end in two ways",
+        ),
+    ] {
+        let tested = test(folder.path(), text, true).await;
+        let problem = tested.problem.as_deref().unwrap_or_default();
+        assert!(problem.contains(part), "{tested:?}");
+        assert!(matches!(
+            tested.cases[0].outcome,
+            CaseOutcome::Differs { .. }
+        ));
+        let kept = fs::read_to_string(folder.path().join("cases.toml")).unwrap();
+        assert_eq!(kept, text);
+    }
+}
+
+#[tokio::test]
+async fn the_failure_of_a_plugin_is_never_what_was_expected_and_never_blessed() {
     let folder = tempfile::tempdir().unwrap();
     let text = ["trap", "spin", "twice"]
-        .map(|how| format!("[[case]]\nname = \"{how}\"\npath = \"/{how}\"\n"))
+        .map(|how| {
+            format!("[[case]]\nname = \"{how}\"\npath = \"/{how}\"\nexpect.hold = \"plugin\"\n")
+        })
         .concat();
     let tested = test(folder.path(), &text, true).await;
     for outcome in outcomes(&tested) {
@@ -214,6 +330,10 @@ async fn a_file_that_cannot_be_run_says_why() {
             "case \"a\": a hold has no mapping to expect as well",
         ),
         (
+            &format!("config = {{ a = nan }}\n{case}"),
+            "key \"a\" is NaN, which no plugin can be told",
+        ),
+        (
             &format!("config = {{ configure = 'refuse' }}\n{case}"),
             "refuses its configuration: key \"configure\": told to refuse",
         ),
@@ -222,8 +342,16 @@ async fn a_file_that_cannot_be_run_says_why() {
             "told to trap while configured",
         ),
         (
-            "case = [{ name = 'a', path = '/a' }]",
-            "as [[case]] to have them blessed",
+            "[[case]]\nname = \"a\\nb\"\npath = '/a'",
+            "its name is not one line",
+        ),
+        (
+            &format!("{case}expect.hold = ' '"),
+            "is part of every reason",
+        ),
+        (
+            &format!("today = 2026-03-04T10:00:00\n{case}"),
+            "today = 2026-03-04T10:00:00 is no day",
         ),
     ] {
         let tested = test(folder.path(), text, true).await;

@@ -32,7 +32,7 @@ fn with(config: serde_json::Value) -> LoadOptions {
 /// The configuration that stands beside the plugin.
 fn example() -> LoadOptions {
     let text = fs::read_to_string(plugin_crate("folder-metadata").join("example.toml")).unwrap();
-    with(serde_json::to_value(toml::from_str::<toml::Table>(&text).unwrap()).unwrap())
+    with(crate::config_json(&toml::from_str(&text).unwrap()).unwrap())
 }
 
 #[tokio::test]
