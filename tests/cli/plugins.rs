@@ -29,7 +29,7 @@ fn a_plugin_is_built_and_its_cases_are_run() {
     .expect(0);
     let tally = &tested.records("tested")[0];
     assert!(tally["hold"].as_u64() >= Some(15), "{tally}");
-    for other in ["differ", "blessed", "broken_files"] {
+    for other in ["differ", "blessed", "problems"] {
         assert_eq!(tally[other], 0, "{tally}");
     }
 }
@@ -73,6 +73,21 @@ fn a_case_that_differs_fails_until_it_is_blessed() {
         "{}",
         broken.stdout
     );
+    // Cases that cannot be blessed are shown all the same.
+    let inline = "case = [{ name = 'a client', path = '/ACME/a.tif' }]";
+    fs::write(
+        &file,
+        format!("config = {{ templates = ['/{{client}}'] }}\n{inline}"),
+    )
+    .unwrap();
+    let left = run(dir.path(), &blessing).expect(1);
+    for part in [
+        "[[case]] to have them blessed",
+        "differs: a client",
+        "files with a problem: 1",
+    ] {
+        assert!(left.stdout.contains(part), "{part}\n{}", left.stdout);
+    }
     // Nothing to run is no success.
     fs::remove_file(&file).unwrap();
     let nothing = run(dir.path(), &command).expect(2);

@@ -42,8 +42,12 @@ pub(crate) fn verdict(given: answer::Verdict) -> Verdict<Mapping> {
         ),
         answer::Verdict::Hold(hold) => {
             let rule = one_line(&hold.rule, TEXT_BYTES_MAX);
+            let reason = match hold.reason.trim() {
+                "" => "the plugin gave no reason",
+                reason => reason,
+            };
             Verdict::Held {
-                reason: one_line(&hold.reason, TEXT_BYTES_MAX),
+                reason: one_line(reason, TEXT_BYTES_MAX),
                 // A guest does not speak in the host's words.
                 rule: match is_failure(&rule) {
                     true => format!("rule {rule}"),
@@ -171,7 +175,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_does_not_hold_in_the_words_of_the_host() {
+    fn a_guest_holds_with_a_reason_and_not_in_the_words_of_the_host() {
+        let hold = wit::Hold {
+            reason: " ".to_owned(),
+            rule: "codes".to_owned(),
+        };
+        let held = Verdict::Held {
+            reason: "the plugin gave no reason".to_owned(),
+            rule: "codes".to_owned(),
+        };
+        assert_eq!(verdict(answer::Verdict::Hold(hold)), held);
         for (stated, kept) in [
             ("codes", "codes"),
             ("limit: work", "rule limit: work"),

@@ -94,7 +94,7 @@ pub(crate) async fn test(args: &PluginTestArgs, out: Out) -> Result<Ended> {
             out.say("where what came is right, `--bless` writes it into the cases");
         }
     }
-    Ok(match tally.differ + tally.broken_files {
+    Ok(match tally.differ + tally.problems {
         0 => Ended::Done,
         _ => Ended::WithFailures,
     })
@@ -106,14 +106,14 @@ struct Tally {
     hold: usize,
     differ: usize,
     blessed: usize,
-    broken_files: usize,
+    problems: usize,
     milliseconds: u128,
 }
 
 impl Tally {
     fn of(tested: &[TestedFile], milliseconds: u128) -> Tally {
         let mut tally = Tally {
-            broken_files: tested.iter().filter(|file| file.problem.is_some()).count(),
+            problems: tested.iter().filter(|file| file.problem.is_some()).count(),
             milliseconds,
             ..Tally::default()
         };
@@ -132,7 +132,7 @@ impl Tally {
         let mut sentence = format!("{} of {all} cases hold", self.hold);
         for (count, what) in [
             (self.blessed, "blessed"),
-            (self.broken_files, "files that cannot be run"),
+            (self.problems, "files with a problem"),
         ] {
             if count > 0 {
                 sentence.push_str(&format!(", {what}: {count}"));
@@ -145,15 +145,16 @@ impl Tally {
 /// A file's own line, then what differs in it.
 fn file_lines(file: &TestedFile) -> String {
     let path = file.file.display();
+    let mut lines = String::new();
     if let Some(problem) = &file.problem {
-        return format!("{path}: {}\n", problem.trim_end());
+        lines.push_str(&format!("{path}: {}\n", problem.trim_end()));
     }
-    let hold = file
-        .cases
-        .iter()
-        .filter(|case| case.outcome == CaseOutcome::Holds)
-        .count();
-    let mut lines = format!("{path}: {hold} of {} hold\n", file.cases.len());
+    if !file.cases.is_empty() {
+        let outcomes = file.cases.iter().map(|case| &case.outcome);
+        let hold = outcomes.filter(|outcome| **outcome == CaseOutcome::Holds);
+        let (hold, all) = (hold.count(), file.cases.len());
+        lines.push_str(&format!("{path}: {hold} of {all} hold\n"));
+    }
     for TestedCase { name, outcome } in &file.cases {
         let (word, difference) = match outcome {
             CaseOutcome::Holds => continue,
