@@ -132,3 +132,25 @@ fn a_plugin_is_measured_on_its_own_cases() {
     let batches = &measured.records("benched")[0]["batches"];
     assert_eq!(batches.as_array().unwrap().len(), 6, "{batches}");
 }
+
+#[test]
+fn the_cases_that_the_guide_shows_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let guide = Path::new(&folder_metadata()).join("../README.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let shown = guide.split("```toml\n[config]").nth(1).unwrap();
+    let cases = shown.split("```").next().unwrap();
+    let file = dir.path().join("shown.toml");
+    fs::write(&file, format!("[config]{cases}")).unwrap();
+    let plugin = folder_metadata();
+    let tested = run(
+        dir.path(),
+        &["plugin", "test", &plugin, "--cases", "shown.toml"],
+    )
+    .expect(0);
+    assert!(
+        tested.stdout.contains("2 of 2 cases hold"),
+        "{}",
+        tested.stdout
+    );
+}

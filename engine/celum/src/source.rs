@@ -190,20 +190,7 @@ impl CelumEndpoint {
         cursor: Option<&Cursor>,
         fields: &BTreeSet<i64>,
     ) -> Result<StampedPage> {
-        // The last id that was listed. The next page begins with it again, because whether a range's
-        // bounds belong to it is nobody's promise.
-        let last = match cursor.map(Cursor::as_str) {
-            None => 0,
-            Some(text) => text.parse::<i64>().map_err(|_| {
-                Error::new(
-                    Kind::CursorReset,
-                    match text {
-                        WALKED => "the walk is over; what changed since is found by another walk",
-                        _ => "the cursor is not one of a walk",
-                    },
-                )
-            })?,
-        };
+        let last = walked_to(cursor)?;
         let mut filters = Vec::new();
         if !scope.root.as_str().is_empty() {
             match self.shared.tree.find(&self.shared.api, &scope.root).await? {
@@ -355,6 +342,23 @@ impl Shared {
         });
         AssetPath::new(&names.collect::<Vec<_>>().join("/"))
     }
+}
+
+/// The last id that was listed. The next page begins with it again, because whether a range's bounds belong
+/// to it is nobody's promise.
+fn walked_to(cursor: Option<&Cursor>) -> Result<i64> {
+    let Some(text) = cursor.map(Cursor::as_str) else {
+        return Ok(0);
+    };
+    text.parse().map_err(|_| {
+        Error::new(
+            Kind::CursorReset,
+            match text {
+                WALKED => "the walk is over; what changed since is found by another walk",
+                _ => "the cursor is not one of a walk",
+            },
+        )
+    })
 }
 
 /// Filters as one; alone it stands for itself.

@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Shows, checks or describes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Builds and inspects plugins
+    /// Builds, tests, measures and inspects plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Shows what a component is and whether it would load

@@ -230,6 +230,26 @@ impl Rebuild<'_> {
             linked: found.linked,
         }
     }
+
+    fn adopting(
+        &self,
+        reason: String,
+        asset: &Asset,
+        draft: &Draft,
+        there: &There,
+        found: Found,
+    ) -> PlannedStep {
+        PlannedStep {
+            action: Action::Adopt,
+            reason,
+            asset: asset.clone(),
+            work: Some(Work::Adopt {
+                placement: Box::new(self.placement(asset, draft, there, found)),
+                asset: asset.clone(),
+                draft: draft.clone(),
+            }),
+        }
+    }
 }
 
 /// What was found out about a file and its asset.
@@ -575,8 +595,8 @@ impl Matcher<'_> {
         self.rebuilt.touched += u64::from(touched);
         let draft = draft.unwrap_or_else(|| as_it_is(&there.asset));
         let reason = format!("{} carries its stamp", there.asset.id);
-        let placement = self.rebuild.placement(&asset, &draft, there, found);
-        Ok((adopting(reason, asset, draft, placement), !touched))
+        let step = self.rebuild.adopting(reason, &asset, &draft, there, found);
+        Ok((step, !touched))
     }
 
     /// Looks for what carries no stamp.
@@ -644,13 +664,9 @@ impl Matcher<'_> {
             touched: false,
         };
         let reason = format!("its bytes are where it belongs, as {}", there.asset.id);
-        let placement = self.rebuild.placement(asset, draft, &there, found);
-        Ok(Some(adopting(
-            reason,
-            asset.clone(),
-            draft.clone(),
-            placement,
-        )))
+        Ok(Some(
+            self.rebuild.adopting(reason, asset, draft, &there, found),
+        ))
     }
 
     /// The digests of two files that have the same bytes. `None` where they have not, or nobody can tell.
@@ -720,13 +736,9 @@ impl Matcher<'_> {
             touched: false,
         };
         let reason = format!("it is linked to {}, which has its bytes", there.asset.id);
-        let placement = self.rebuild.placement(asset, draft, &there, found);
-        Ok(Some(adopting(
-            reason,
-            asset.clone(),
-            draft.clone(),
-            placement,
-        )))
+        Ok(Some(
+            self.rebuild.adopting(reason, asset, draft, &there, found),
+        ))
     }
 
     async fn adopt(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
@@ -747,19 +759,6 @@ async fn put(spool: &mut Box<dyn Spool>, key: String, asset: Asset) -> Result<()
 
 fn one_of(digests: Vec<Option<Digests>>) -> Option<Digests> {
     digests.into_iter().next().flatten()
-}
-
-fn adopting(reason: String, asset: Asset, draft: Draft, placement: Placement) -> PlannedStep {
-    PlannedStep {
-        action: Action::Adopt,
-        reason,
-        asset: asset.clone(),
-        work: Some(Work::Adopt {
-            placement: Box::new(placement),
-            asset,
-            draft,
-        }),
-    }
 }
 
 /// An asset as a draft, as far as its place tells.

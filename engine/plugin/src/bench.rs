@@ -71,8 +71,9 @@ impl PluginHost {
         Shape::read(&bytes)?.check()?;
         let digest = Blake3::of(&bytes);
         let started = Instant::now();
-        drop(self.compile(&bytes)?);
+        let compiled = self.compile(&bytes)?;
         let compile_ns = nanoseconds(started.elapsed());
+        self.keep(&digest, &compiled);
         let mut batches = Vec::new();
         for file in files {
             let about = |error: Error| error.with_context("cases", file.display());
@@ -80,11 +81,8 @@ impl PluginHost {
                 .map_err(|problem| about(Error::new(Kind::InvalidInput, problem)))?;
             let plugin = self.load(component, cases.load_options()).map_err(about)?;
             for assets in [1, BATCH_ASSETS_MAX] {
-                let measured = measure(&plugin, &cases.assets, assets, time).map_err(about)?;
-                batches.push(BenchedBatches {
-                    file: file.clone(),
-                    ..measured
-                });
+                let measured = measure(&plugin, file, &cases.assets, assets, time);
+                batches.push(measured.map_err(about)?);
             }
         }
         Ok(Benched {
@@ -120,6 +118,7 @@ fn filled(assets: &[AssetView], count: usize, number: usize) -> Vec<AssetView> {
 
 fn measure(
     plugin: &Plugin,
+    file: &Path,
     assets: &[AssetView],
     count: usize,
     time: Duration,
@@ -142,7 +141,7 @@ fn measure(
     let seconds = whole.iter().sum::<u64>() as f64 / 1e9;
     let p50_ns = percentile(&mut whole, 50);
     Ok(BenchedBatches {
-        file: PathBuf::new(),
+        file: file.to_owned(),
         assets: count,
         calls: whole.len(),
         assets_per_second: (whole.len() * count) as f64 / seconds,

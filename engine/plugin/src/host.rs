@@ -120,9 +120,7 @@ impl PluginHost {
             Some(component) => component,
             None => {
                 let component = self.compile(bytes)?;
-                if let Some(artefacts) = &self.shared.artefacts {
-                    artefacts.keep(&self.shared.engine, digest, &component);
-                }
+                self.keep(digest, &component);
                 component
             }
         };
@@ -133,6 +131,13 @@ impl PluginHost {
     pub(crate) fn cached(&self, digest: &Blake3) -> Option<Component> {
         let artefacts = self.shared.artefacts.as_ref()?;
         artefacts.load(&self.shared.engine, digest)
+    }
+
+    /// Keeps a compiled component for the next load.
+    pub(crate) fn keep(&self, digest: &Blake3, component: &Component) {
+        if let Some(artefacts) = &self.shared.artefacts {
+            artefacts.keep(&self.shared.engine, digest, component);
+        }
     }
 
     pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Component> {

@@ -278,27 +278,32 @@ async fn a_server_that_starts_again_is_waited_for() {
     ledger.close().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stays_away_is_an_error_that_passes() {
-    let server = Arc::new(
-        tokio::task::spawn_blocking(TestServer::start)
-            .await
-            .unwrap(),
-    );
-    let folder = tempfile::tempdir().unwrap();
+/// A server of its own, and a ledger there that waits so many milliseconds for it.
+async fn impatient(folder: &Path, wait: u64) -> (Arc<TestServer>, Arc<SqlLedger>) {
+    let server = tokio::task::spawn_blocking(TestServer::start);
+    let server = Arc::new(server.await.unwrap());
     let options = LedgerOptions {
-        server_wait: Duration::from_millis(400),
+        server_wait: Duration::from_millis(wait),
         ..options(&Arc::default())
     };
-    let url = server.schema().await;
-    let ledger = SqlLedger::open_at(at(url, folder.path()), options)
+    let place = at(server.schema().await, folder);
+    let ledger = SqlLedger::open_at(place, options).await.unwrap();
+    (server, ledger)
+}
+
+async fn crash(server: &Arc<TestServer>) {
+    let server = Arc::clone(server);
+    tokio::task::spawn_blocking(move || server.crash())
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stays_away_is_an_error_that_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, ledger) = impatient(folder.path(), 400).await;
     let (run, steps) = taken(&ledger, 2).await;
-    let crashing = Arc::clone(&server);
-    tokio::task::spawn_blocking(move || crashing.crash())
-        .await
-        .unwrap();
+    crash(&server).await;
     let report = report(&steps[0], done(placement(1)));
     let (one, other, read) = tokio::join!(
         ledger.finish(std::slice::from_ref(&report)),
@@ -330,24 +335,9 @@ async fn a_server_that_stays_away_is_an_error_that_passes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_wait_together_for_a_server_that_stays_away() {
-    let server = Arc::new(
-        tokio::task::spawn_blocking(TestServer::start)
-            .await
-            .unwrap(),
-    );
     let folder = tempfile::tempdir().unwrap();
-    let options = LedgerOptions {
-        server_wait: Duration::from_millis(500),
-        ..options(&Arc::default())
-    };
-    let url = server.schema().await;
-    let ledger = SqlLedger::open_at(at(url, folder.path()), options)
-        .await
-        .unwrap();
-    let crashing = Arc::clone(&server);
-    tokio::task::spawn_blocking(move || crashing.crash())
-        .await
-        .unwrap();
+    let (server, ledger) = impatient(folder.path(), 500).await;
+    crash(&server).await;
     let calls = (0..100).map(|_| ledger.begin_run(RunId::fresh(), "ingest"));
     let waited = tokio::time::timeout(
         Duration::from_secs(20),
