@@ -32,7 +32,10 @@ pub use bytesize::{ByteSize, ParseByteSizeError};
 pub use clock::{Clock, SystemClock};
 pub use digest::{Blake3, ContentHash, Digests};
 pub use error::{Error, Kind, Result, Status};
-pub use hooks::{AssetView, Finding, HookIdentity, Hooks, Mapping, Verdict};
+pub use hooks::{
+    Appearance, AssetView, Decision, Finding, HookIdentity, HookKind, Hooks, Mapping, Market,
+    Origin, Release, Routing, Ruling, Statement, Verdict,
+};
 pub use journal::{CallCount, Journal, Note, Noted, Part, Unfinished};
 pub use ledger::{
     ContentRecord, Hold, JOT_AGE_MAX, LOST_LEASES_MAX, LeasedStep, Ledger, NewHold, NewStep,

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use windlass_core::memory::{Disturbance, MemoryEndpoint, MemoryLedger, Operation};
 use windlass_core::{
     Action, AssetPath, AssetView, Assigned, Blake3, ByteSize, ContentHash, Digests, Evidence,
-    Finding, HookIdentity, Hooks, Kind, Ledger, Mapping, Note, Noted, Readable, Result, RunId,
-    RunState, StepState, SystemClock, Value, Verdict, WorkerId,
+    Finding, HookIdentity, HookKind, Hooks, Kind, Ledger, Mapping, Note, Noted, Readable, Result,
+    RunId, RunState, StepState, SystemClock, Value, Verdict, WorkerId,
 };
 use windlass_transfer::{Engine, EngineOptions};
 
@@ -37,6 +37,10 @@ struct ByFolder {
 impl Hooks for ByFolder {
     fn identity(&self) -> &HookIdentity {
         &self.identity
+    }
+
+    fn kinds(&self) -> &[HookKind] {
+        &[HookKind::Metadata]
     }
 
     async fn describe(&self, assets: &[AssetView]) -> Result<Vec<Verdict<Mapping>>> {

@@ -297,7 +297,7 @@ pub(crate) struct IngestConfig {
     /// The asset type for files whose plugin names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asset_type: Option<String>,
-    /// When the assets may be used: `true`, `false`, or `{ from = …, to = … }`.
+    /// When assets may be used whose plugin does not say: `true`, `false`, or `{ from = …, to = … }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) availability: Option<AvailabilityConfig>,
     /// Which files are taken.

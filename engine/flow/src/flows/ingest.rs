@@ -48,7 +48,7 @@ pub struct IngestOptions {
     pub asset_type: Option<String>,
     /// Fields that every asset gets. They win over what a hook assigns.
     pub set: BTreeMap<String, Value>,
-    /// The availability that every asset gets.
+    /// The availability of assets whose hook names none.
     pub availability: Option<Availability>,
     /// What becomes of files whose bytes the sink has already; `None` leaves it to [`Duplicates::of_sink`].
     pub duplicates: Option<Duplicates>,
@@ -505,7 +505,9 @@ impl Ingest {
             collection: mapping.collection.unwrap_or_else(|| self.collection(asset)),
             asset_type: mapping.asset_type.or_else(|| options.asset_type.clone()),
             fields: fields.into_values().collect(),
-            availability: options.availability.clone(),
+            availability: mapping
+                .availability
+                .or_else(|| options.availability.clone()),
         }
     }
 
@@ -671,6 +673,8 @@ fn view(asset: &Asset) -> AssetView {
         modified: asset.modified,
         tags: asset.tags.clone(),
         content_hash: asset.content_hash,
+        asset_type: None,
+        statements: Vec::new(),
     }
 }
 

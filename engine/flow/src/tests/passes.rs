@@ -20,6 +20,10 @@ impl Hooks for Counted {
         self.hooks.identity()
     }
 
+    fn kinds(&self) -> &[HookKind] {
+        &[HookKind::Metadata]
+    }
+
     async fn describe(&self, assets: &[AssetView]) -> Result<Vec<Verdict<Mapping>>> {
         self.asked.fetch_add(assets.len() as u64, Ordering::Relaxed);
         self.hooks.describe(assets).await
