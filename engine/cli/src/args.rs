@@ -467,6 +467,11 @@ pub(crate) enum PluginCommand {
     Bench(PluginBenchArgs),
     /// Shows what a component is and whether it would load
     Inspect(InspectArgs),
+    /// Makes a call again on which a plugin failed
+    ///
+    /// A run writes such calls down, each with all that decided it: the asset, the configuration, what was looked up,
+    /// the limits. Nothing else is needed but the component.
+    Replay(ReplayArgs),
 }
 
 /// A plugin with its cases.
@@ -495,6 +500,16 @@ pub(crate) struct PluginBenchArgs {
     /// How long each file of cases is measured with each size of batch; at least 100 batches are
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
     pub(crate) time: std::time::Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The call: a file in the folder `failed-calls` beside the ledger
+    pub(crate) file: PathBuf,
+    /// The plugin to ask, such as a mended one: a source folder, which is built, or a component file; the one that failed
+    /// when not given
+    #[arg(long, value_name = "PATH")]
+    pub(crate) plugin: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

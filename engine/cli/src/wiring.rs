@@ -200,19 +200,22 @@ impl<'a> Wiring<'a> {
                 Error::new(Kind::Config, format!("plugin.{name}.digest: {error}"))
             })?,
             config: self.plugin_config(name, config)?,
+            granted: Some(config.grants.iter().map(|grant| grant.origin()).collect()),
             tables,
             today: jiff::Zoned::now().date(),
         };
-        // Compiled code is kept beside the ledger: it belongs to the same user and installation.
-        let cache = self
-            .at(&self.layered.config.ledger.file)
-            .with_extension("plugins");
+        // Compiled code and failed calls are kept beside the ledger: they belong to the same user and installation.
+        let ledger = self.at(&self.layered.config.ledger.file);
+        let options_of_host = HostOptions {
+            cache_dir: Some(ledger.with_extension("plugins")),
+            failures_dir: Some(ledger.with_extension("failed-calls")),
+            // A command asks about each asset once.
+            kept_bytes: 0,
+            ..HostOptions::default()
+        };
         let named = name.to_owned();
         tokio::task::spawn_blocking(move || {
-            let host = PluginHost::new(HostOptions {
-                cache_dir: Some(cache),
-                ..HostOptions::default()
-            })?;
+            let host = PluginHost::new(options_of_host)?;
             host.load(&file, options)
                 .map_err(|error| error.with_context("plugin", named))
         })

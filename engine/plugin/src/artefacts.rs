@@ -150,13 +150,13 @@ fn read_or_draw_key(path: &Path) -> io::Result<[u8; 32]> {
 }
 
 #[cfg(unix)]
-fn make_private(path: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn make_private(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]
-fn make_private(_path: &Path, _mode: u32) -> io::Result<()> {
+pub(crate) fn make_private(_path: &Path, _mode: u32) -> io::Result<()> {
     Ok(())
 }
 

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use windlass_core::{AssetId, AssetView, Blake3, Error, Kind, Result};
+use windlass_core::{Blake3, Error, Kind, Result};
 
-use crate::cases::CaseFile;
+use crate::cases::{CaseFile, Questions};
 use crate::host::read_component;
 use crate::options::BATCH_ASSETS_MAX;
+use crate::question::{Decide, Describe, Question, Route};
 use crate::{Plugin, PluginHost, Shape};
 
 /// Loads from the cache that are timed.
@@ -80,9 +81,22 @@ impl PluginHost {
             let (_, cases) = CaseFile::read(file)
                 .map_err(|problem| about(Error::new(Kind::InvalidInput, problem)))?;
             let plugin = self.load(component, cases.load_options()).map_err(about)?;
-            for assets in [1, BATCH_ASSETS_MAX] {
-                let measured = measure(&plugin, file, &cases.assets, assets, time);
-                batches.push(measured.map_err(about)?);
+            let questions = cases
+                .questions(&plugin)
+                .map_err(|problem| about(Error::new(Kind::InvalidInput, problem)))?;
+            for count in [1, BATCH_ASSETS_MAX] {
+                let measured = match &questions {
+                    Questions::Describe(assets) => measure(&plugin, &Describe, assets, count, time),
+                    Questions::Decide(releases) => measure(&plugin, &Decide, releases, count, time),
+                    Questions::Route(assets, markets) => {
+                        measure(&plugin, &Route::new(markets), assets, count, time)
+                    }
+                };
+                let measured = measured.map_err(about)?;
+                batches.push(BenchedBatches {
+                    file: file.clone(),
+                    ..measured
+                });
             }
         }
         Ok(Benched {
@@ -105,34 +119,30 @@ impl PluginHost {
     }
 }
 
-/// The batch of a number: as many assets, the cases' own in turn, going on where the batch before ended.
-fn filled(assets: &[AssetView], count: usize, number: usize) -> Vec<AssetView> {
-    let first = number * count % assets.len();
-    let turn = assets.iter().cycle().skip(first).take(count);
-    let fresh = turn.enumerate().map(|(number, asset)| AssetView {
-        id: AssetId::new(format!("id:{number}")),
-        ..asset.clone()
-    });
-    fresh.collect()
+/// The batch of a number: as many inputs, the cases' own in turn, going on where the batch before ended.
+fn filled<T: Clone>(inputs: &[T], count: usize, number: usize) -> Vec<T> {
+    let first = number * count % inputs.len();
+    let turn = inputs.iter().cycle().skip(first).take(count);
+    turn.cloned().collect()
 }
 
-fn measure(
+fn measure<Q: Question>(
     plugin: &Plugin,
-    file: &Path,
-    assets: &[AssetView],
+    question: &Q,
+    inputs: &[Q::Input],
     count: usize,
     time: Duration,
 ) -> Result<BenchedBatches> {
     let (mut whole, mut starts) = (Vec::new(), Vec::new());
     let (mut fuel, mut memory_bytes) = (0, 0);
     // The first one pays for pages that later ones find mapped.
-    plugin.run_once(&filled(assets, count, 0))?;
+    plugin.run_once(question, &filled(inputs, count, 0))?;
     let started = Instant::now();
-    let calls_min = CALLS_MIN.max(assets.len());
+    let calls_min = CALLS_MIN.max(inputs.len());
     while started.elapsed() < time || whole.len() < calls_min {
-        let batch = filled(assets, count, whole.len());
+        let batch = filled(inputs, count, whole.len());
         let begun = Instant::now();
-        let cost = plugin.run_once(&batch)?;
+        let cost = plugin.run_once(question, &batch)?;
         whole.push(nanoseconds(begun.elapsed()));
         starts.push(nanoseconds(cost.start));
         fuel = fuel.max(cost.fuel);
@@ -141,7 +151,7 @@ fn measure(
     let seconds = whole.iter().sum::<u64>() as f64 / 1e9;
     let p50_ns = percentile(&mut whole, 50);
     Ok(BenchedBatches {
-        file: file.to_owned(),
+        file: PathBuf::new(),
         assets: count,
         calls: whole.len(),
         assets_per_second: (whole.len() * count) as f64 / seconds,

@@ -6,13 +6,40 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 use wasmtime::{ResourceLimiter, Trap};
-use windlass_core::Verdict;
+use windlass_core::{Origin, Ruling, Verdict};
 
-use crate::bindings::windlass::hooks::{host, types};
 use crate::options::{
     HOST_CALLS_BASE, HOST_CALLS_PER_ASSET, HostOptions, LOG_LINE_BYTES_MAX, LOG_LINES_MAX,
 };
-use crate::tables::Tables;
+use crate::tables::{Lookup, Missing, Tables};
+
+/// How much a line of a guest's log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Whose statements a guest is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Granted {
+    by_origin: [bool; Origin::ALL.len()],
+}
+
+impl Granted {
+    pub(crate) fn of(origins: &[Origin]) -> Self {
+        Granted {
+            by_origin: Origin::ALL.map(|origin| origins.contains(&origin)),
+        }
+    }
+
+    pub(crate) fn has(self, origin: Origin) -> bool {
+        let place = Origin::ALL.iter().position(|known| *known == origin);
+        place.is_some_and(|place| self.by_origin[place])
+    }
+}
 
 /// What becomes of a guest's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +53,9 @@ pub(crate) enum Log {
 /// The state of one instance's store.
 pub(crate) struct Guest {
     pub(crate) log: Log,
+    pub(crate) granted: Granted,
+    /// What it looked up and found, if that is to be kept.
+    pub(crate) lookups: Option<Vec<Lookup>>,
     limits: Limits,
     tables: Arc<Tables>,
     today: Date,
@@ -44,10 +74,13 @@ impl Guest {
         tables: Arc<Tables>,
         today: Date,
         plugin: Arc<str>,
+        granted: Granted,
         assets: usize,
     ) -> Self {
         Guest {
             log: Log::Kept,
+            granted,
+            lookups: None,
             limits: Limits {
                 memory_bytes: options.memory_bytes,
                 table_elements: options.table_elements,
@@ -109,19 +142,11 @@ impl Guest {
         }
     }
 
-    fn count_call(&mut self) -> wasmtime::Result<()> {
-        self.calls_left = self.calls_left.checked_sub(1).ok_or(Stop::HostCalls)?;
-        Ok(())
-    }
-}
-
-impl types::Host for Guest {}
-
-impl host::Host for Guest {
-    fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
+    /// Passes a line on, up to the limits of a batch.
+    pub(crate) fn write_log(&mut self, level: Level, message: &str) -> wasmtime::Result<()> {
         self.count_call()?;
-        let line = one_line(&message, LOG_LINE_BYTES_MAX);
-        if level == host::Level::Error {
+        let line = one_line(message, LOG_LINE_BYTES_MAX);
+        if level == Level::Error {
             self.last_error = Some(line.clone());
         }
         if self.log == Log::Dropped {
@@ -134,37 +159,47 @@ impl host::Host for Guest {
         self.lines += 1;
         let plugin = &*self.plugin;
         match level {
-            host::Level::Debug => tracing::debug!(plugin, "{line}"),
-            host::Level::Info => tracing::info!(plugin, "{line}"),
-            host::Level::Warn => tracing::warn!(plugin, "{line}"),
-            host::Level::Error => tracing::error!(plugin, "{line}"),
+            Level::Debug => tracing::debug!(plugin, "{line}"),
+            Level::Info => tracing::info!(plugin, "{line}"),
+            Level::Warn => tracing::warn!(plugin, "{line}"),
+            Level::Error => tracing::error!(plugin, "{line}"),
         }
         Ok(())
     }
 
-    fn lookup(
+    /// A cell of an operator's table; no such key is `None`.
+    pub(crate) fn look_up(
         &mut self,
         table: String,
         key: String,
         column: Option<String>,
-    ) -> wasmtime::Result<Result<Option<String>, host::LookupError>> {
+    ) -> wasmtime::Result<Result<Option<String>, Missing>> {
         self.count_call()?;
-        let Some(table) = self.tables.get(&table) else {
-            return Ok(Err(host::LookupError::UnknownTable));
+        let found = match self.tables.get(&table) {
+            None => Err(Missing::Table),
+            Some(table) => table.cell(&key, column.as_deref()),
         };
-        let cell = table.cell(&key, column.as_deref());
-        Ok(cell
-            .map(|cell| cell.map(str::to_owned))
-            .map_err(|_| host::LookupError::UnknownColumn))
+        let found = found.map(|cell| cell.map(str::to_owned));
+        if let Some(lookups) = &mut self.lookups {
+            lookups.push(Lookup {
+                table,
+                key,
+                column,
+                found: found.clone(),
+            });
+        }
+        Ok(found)
     }
 
-    fn today(&mut self) -> wasmtime::Result<types::Date> {
+    /// The day on which the run started.
+    pub(crate) fn day(&mut self) -> wasmtime::Result<Date> {
         self.count_call()?;
-        Ok(types::Date {
-            year: self.today.year().into(),
-            month: self.today.month().unsigned_abs(),
-            day: self.today.day().unsigned_abs(),
-        })
+        Ok(self.today)
+    }
+
+    fn count_call(&mut self) -> wasmtime::Result<()> {
+        self.calls_left = self.calls_left.checked_sub(1).ok_or(Stop::HostCalls)?;
+        Ok(())
     }
 }
 
@@ -245,6 +280,10 @@ pub(crate) enum Stop {
         asked: usize,
         answered: usize,
     },
+    /// Others of its batch failed for so long that this one's turn never came.
+    Search {
+        limit: Duration,
+    },
     /// Answers that break the component model's own rules: bad text, bad pointers.
     Unreadable {
         message: String,
@@ -253,7 +292,7 @@ pub(crate) enum Stop {
 
 impl Stop {
     /// The limit or rule that was broken, in the words that reports show.
-    fn rule(&self) -> &'static str {
+    pub(crate) fn rule(&self) -> &'static str {
         match self {
             Stop::Trapped { .. } => "plugin trapped",
             Stop::Fuel => "limit: work",
@@ -262,7 +301,8 @@ impl Stop {
             Stop::Table { .. } => "limit: table",
             Stop::Output { .. } => "limit: output",
             Stop::HostCalls => "limit: host calls",
-            Stop::Count { .. } => "contract: one verdict an asset",
+            Stop::Count { .. } => "contract: one answer an asset",
+            Stop::Search { .. } => "limit: search",
             Stop::Unreadable { .. } => "contract: readable answers",
         }
     }
@@ -273,6 +313,16 @@ impl Stop {
             reason: self.to_string(),
             rule: self.rule().to_owned(),
         }
+    }
+
+    /// The ruling on the release that made a plugin fail.
+    pub(crate) fn ruling(&self) -> Ruling {
+        Ruling::held(self.to_string(), self.rule())
+    }
+
+    /// Whether the same input would stop the guest again, on any machine.
+    pub(crate) fn is_deterministic(&self) -> bool {
+        !matches!(self, Stop::WallClock { .. } | Stop::Search { .. })
     }
 }
 
@@ -305,8 +355,12 @@ impl fmt::Display for Stop {
             }
             Stop::HostCalls => f.write_str("the plugin called the host more often than allowed"),
             Stop::Count { asked, answered } => {
-                write!(f, "the plugin gave {answered} verdicts for {asked} assets")
+                write!(f, "the plugin gave {answered} answers for {asked} assets")
             }
+            Stop::Search { limit } => write!(
+                f,
+                "the plugin failed on so many assets that {limit:?} were over first"
+            ),
             Stop::Unreadable { message } => {
                 write!(f, "the plugin's answer is unreadable: {message}")
             }

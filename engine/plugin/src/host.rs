@@ -7,16 +7,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
-use windlass_core::{Blake3, Error, Kind, Result};
+use windlass_core::{Blake3, Error, HookKind, Kind, Result};
 
 use crate::artefacts::Artefacts;
-use crate::bindings::{MetadataHook, MetadataHookPre};
+use crate::failures::Failures;
 use crate::guest::Guest;
 use crate::options::{COMPONENT_BYTES_MAX, EPOCH_TICK, HostOptions, LoadOptions};
 use crate::plugin::Plugin;
-use crate::shape::Shape;
+use crate::shape::{Api, Shape};
+use crate::v1;
 
 /// Core instances and tables of one component. A Python guest has 50 of each, a Rust guest 4.
 const PARTS_PER_COMPONENT: u32 = 50;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) options: HostOptions,
     pub(crate) linker: Linker<Guest>,
     artefacts: Option<Artefacts>,
+    pub(crate) failures: Option<Failures>,
     /// Places in the instance pool for batches.
     pub(crate) places: Arc<Semaphore>,
     /// The one further place, for plugins that are being loaded or inspected.
@@ -53,7 +55,7 @@ impl fmt::Debug for PluginHost {
 impl PluginHost {
     /// Sets up the engine and its clock thread, which ends with the host and its plugins.
     ///
-    /// Fails with `Config` if the limits cannot work or the cache folder cannot be private, with
+    /// Fails with `Config` if the limits cannot work or one of its folders cannot be private, with
     /// `Capacity` if the address space for the instances cannot be had.
     pub fn new(options: HostOptions) -> Result<Self> {
         options.check()?;
@@ -64,7 +66,8 @@ impl PluginHost {
         })?;
         start_clock(engine.weak())?;
         let mut linker = Linker::new(&engine);
-        MetadataHook::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest).map_err(|e| {
+        // A second major offers its own names beside these.
+        v1::add_to_linker(&mut linker).map_err(|e| {
             Error::new(Kind::Unexpected, "the plugin interface cannot be linked")
                 .with_source(e.into_boxed_dyn_error())
         })?;
@@ -73,6 +76,11 @@ impl PluginHost {
             .as_deref()
             .map(Artefacts::open)
             .transpose()?;
+        let failures = options
+            .failures_dir
+            .as_deref()
+            .map(Failures::open)
+            .transpose()?;
         let places = Arc::new(Semaphore::new(options.instances as usize));
         let loading = Mutex::new(());
         let shared = Shared {
@@ -80,6 +88,7 @@ impl PluginHost {
             options,
             linker,
             artefacts,
+            failures,
             places,
             loading,
         };
@@ -93,7 +102,8 @@ impl PluginHost {
     /// Blocks: 0.1 s for a small Rust plugin the first time, far below a millisecond from the cache.
     /// Fails with `Integrity` if the digest is not the pinned one, with `InvalidInput` if the
     /// file is no component, with `Unsupported` if it wants another API or forbidden imports, with
-    /// `Config` if the plugin refuses its configuration, with `Plugin` if it fails while it starts.
+    /// `Config` if the plugin refuses its configuration or is granted what it does not ask for, with `Plugin` if
+    /// it fails while it starts.
     pub fn load(&self, path: &Path, options: LoadOptions) -> Result<Plugin> {
         let about = |error: Error| error.with_context("plugin", path.display());
         let bytes = read_component(path)?;
@@ -110,12 +120,13 @@ impl PluginHost {
             ));
         }
         let linked = self.link(&bytes, &digest).map_err(about)?;
-        Plugin::start(Arc::clone(&self.shared), linked, digest, options).map_err(about)
+        let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Plugin::start(Arc::clone(&self.shared), linked, digest, file, options).map_err(about)
     }
 
     fn link(&self, bytes: &[u8], digest: &Blake3) -> Result<Linked> {
         let shape = Shape::read(bytes)?;
-        shape.check()?;
+        let api = shape.check()?;
         let component = match self.cached(digest) {
             Some(component) => component,
             None => {
@@ -124,7 +135,7 @@ impl PluginHost {
                 component
             }
         };
-        self.link_component(&component, &shape)
+        self.link_component(&component, &shape, api)
     }
 
     /// The compiled component, if it is kept.
@@ -150,13 +161,21 @@ impl PluginHost {
         })
     }
 
-    pub(crate) fn link_component(&self, component: &Component, shape: &Shape) -> Result<Linked> {
-        let pre = self
-            .shared
-            .linker
-            .instantiate_pre(component)
-            .and_then(MetadataHookPre::new);
-        let pre = pre.map_err(|e| {
+    pub(crate) fn link_component(
+        &self,
+        component: &Component,
+        shape: &Shape,
+        api: Api,
+    ) -> Result<Linked> {
+        let hooks = shape.hooks();
+        let linked = self.shared.linker.instantiate_pre(component);
+        let linked = linked.and_then(|pre| {
+            let exports = match api {
+                Api::V1 => v1::Exports::find(&pre, |kind| hooks.contains(&kind))?,
+            };
+            Ok((pre, exports))
+        });
+        let (pre, exports) = linked.map_err(|e| {
             let newer = shape.newer_minor().map(|newer| format!("{newer}, and "));
             let message = format!(
                 "the plugin cannot be used: {}it does not fit windlass:hooks {}: {e:#}",
@@ -168,6 +187,8 @@ impl PluginHost {
         })?;
         Ok(Linked {
             pre,
+            exports,
+            hooks,
             asks_for_today: asks_for_today(&self.shared.engine, component),
         })
     }
@@ -175,7 +196,10 @@ impl PluginHost {
 
 /// A component whose imports are settled.
 pub(crate) struct Linked {
-    pub(crate) pre: MetadataHookPre<Guest>,
+    pub(crate) pre: InstancePre<Guest>,
+    /// How it is spoken to. A second major makes this an enum of both.
+    pub(crate) exports: v1::Exports,
+    pub(crate) hooks: Vec<HookKind>,
     /// Whether its answers may depend on the day.
     pub(crate) asks_for_today: bool,
 }

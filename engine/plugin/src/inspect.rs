@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use windlass_core::{Blake3, Error, Result};
+use windlass_core::{Blake3, Error, HookKind, Origin, Result};
 
 use crate::host::{Linked, PluginHost, read_component};
 use crate::plugin::Plugin;
@@ -27,6 +27,10 @@ pub struct Inspection {
     pub compile_time: Option<Duration>,
     /// The plugin's own name and version; `None` if it could not be asked.
     pub identity: Option<(String, String)>,
+    /// The hooks that it has.
+    pub hooks: Vec<HookKind>,
+    /// Whose statements about assets it asks for.
+    pub asks: Vec<Origin>,
     /// Why this host cannot use it; `None` if it can, given a configuration that it accepts.
     pub problem: Option<String>,
     /// What to do about the problem.
@@ -44,6 +48,8 @@ impl PluginHost {
             path: path.to_path_buf(),
             digest: Blake3::of(&bytes),
             size_bytes: bytes.len() as u64,
+            hooks: shape.hooks(),
+            asks: Vec::new(),
             shape,
             compile_time: None,
             identity: None,
@@ -58,13 +64,15 @@ impl PluginHost {
     }
 
     fn examine(&self, bytes: &[u8], inspection: &mut Inspection) -> Result<(), Error> {
-        inspection.shape.check()?;
+        let api = inspection.shape.check()?;
         let started = Instant::now();
         let component = self.compile(bytes)?;
         inspection.compile_time = Some(started.elapsed());
-        let linked: Linked = self.link_component(&component, &inspection.shape)?;
+        let linked: Linked = self.link_component(&component, &inspection.shape, api)?;
         let shared = Arc::clone(&self.shared);
-        inspection.identity = Some(Plugin::identify(shared, linked, inspection.digest)?);
+        let (name, version, asks) = Plugin::identify(shared, linked, inspection.digest)?;
+        inspection.identity = Some((name, version));
+        inspection.asks = asks;
         Ok(())
     }
 }

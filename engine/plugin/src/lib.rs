@@ -11,20 +11,23 @@
 
 mod artefacts;
 mod bench;
-mod bindings;
 pub mod build;
 mod cases;
-mod convert;
+mod failures;
 mod guest;
 mod host;
 mod inspect;
+mod kept;
 mod options;
 mod plugin;
+mod question;
 mod shape;
 mod tables;
+mod v1;
 
 pub use bench::{Benched, BenchedBatches};
 pub use cases::{CaseOutcome, TestedCase, TestedFile, case_files};
+pub use failures::{Call, FailedCall, Replayed, Stopped};
 pub use host::PluginHost;
 pub use inspect::Inspection;
 pub use options::{HostOptions, LoadOptions, config_json};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::civil::Date;
-use windlass_core::{Blake3, Error, Kind, Result};
+use windlass_core::{Blake3, Error, Kind, Origin, Result};
 
 use crate::tables::Tables;
 
@@ -58,6 +58,11 @@ pub struct HostOptions {
     pub instances: u32,
     /// Where compiled code is kept; private to this user. `None` compiles on every load.
     pub cache_dir: Option<PathBuf>,
+    /// Where calls on which a plugin failed are written down, a file each; `None` writes none.
+    pub failures_dir: Option<PathBuf>,
+    /// Memory for answers that may be asked for again, in bytes for each loaded plugin; 0 keeps none. 16 MiB, which
+    /// is some ten thousand assets.
+    pub kept_bytes: usize,
 }
 
 impl Default for HostOptions {
@@ -72,6 +77,8 @@ impl Default for HostOptions {
             search_wall_clock: Duration::from_secs(30),
             instances: 16,
             cache_dir: None,
+            failures_dir: None,
+            kept_bytes: 16 << 20,
         }
     }
 }
@@ -118,6 +125,8 @@ pub struct LoadOptions {
     pub pinned_digest: Option<Blake3>,
     /// The operator's table for this plugin, as a JSON object. At most 1 MiB as text.
     pub config: serde_json::Value,
+    /// Whose statements about assets the plugin is given, of those that it asks for; `None` is all of them.
+    pub granted: Option<Vec<Origin>>,
     /// What `lookup` finds.
     pub tables: Tables,
     /// What `today` gives: the day on which the run started, in the operator's time zone.
@@ -125,11 +134,12 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// No pin, an empty configuration, no tables.
+    /// No pin, an empty configuration, all that it asks for, no tables.
     pub fn new(today: Date) -> Self {
         LoadOptions {
             pinned_digest: None,
             config: serde_json::Value::Object(serde_json::Map::new()),
+            granted: None,
             tables: Tables::new(),
             today,
         }

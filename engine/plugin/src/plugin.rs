@@ -2,40 +2,56 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::civil::Date;
 use wasmtime::Store;
+use wasmtime::component::Instance;
 use windlass_core::{
-    AssetView, Blake3, Error, HookIdentity, Hooks, Kind, Mapping, Result, Verdict,
+    AssetView, Blake3, Error, HookIdentity, HookKind, Hooks, Kind, Mapping, Market, Origin,
+    Release, Result, Routing, Ruling, Verdict,
 };
 
-use crate::bindings::{MetadataHook, MetadataHookPre};
-use crate::convert;
-use crate::guest::{Guest, Log, Stop, one_line};
+use crate::failures::{Call, Circumstances, FailedCall};
+use crate::guest::{Granted, Guest, Log, Stop, one_line};
 use crate::host::{Linked, Shared};
+use crate::kept::Kept;
 use crate::options::{BATCH_ASSETS_MAX, CONFIG_BYTES_MAX, EPOCH_TICK, LoadOptions};
+use crate::question::{Decide, Describe, Question, Route};
 use crate::tables::Tables;
 
 /// The longest name or version that a plugin may give itself; `wit/v1` states it.
 const NAME_BYTES_MAX: usize = 64;
 
-/// A component with its configuration, ready to answer. Cheap to clone.
+/// A component with its configuration, ready to answer. Cheap to clone; what it is never changes, so a run that
+/// holds one has the same plugin from its beginning to its end, whatever becomes of the file.
 #[derive(Clone)]
 pub struct Plugin {
     inner: Arc<Inner>,
+    kept: Arc<KeptAnswers>,
+}
+
+/// Answers by hook.
+struct KeptAnswers {
+    mappings: Kept<Verdict<Mapping>>,
+    rulings: Kept<Ruling>,
+    routings: Kept<Verdict<Routing>>,
 }
 
 struct Inner {
     shared: Arc<Shared>,
-    pre: MetadataHookPre<Guest>,
+    linked: Linked,
+    file: PathBuf,
     config: String,
+    granted: Vec<Origin>,
     tables: Arc<Tables>,
     today: Date,
     name: Arc<str>,
     identity: HookIdentity,
+    asks: Vec<Origin>,
 }
 
 /// What one batch took.
@@ -48,12 +64,18 @@ pub(crate) struct Cost {
     pub(crate) memory_bytes: usize,
 }
 
-/// Why a batch gave no verdicts.
+/// Why a batch gave no answers.
 enum Failure {
     /// Some asset of the batch is at fault.
     InBatch(Stop),
     /// The plugin does not even start.
     Whole(Error),
+}
+
+/// An answer, and whether the same question would always be answered so.
+struct Judged<T> {
+    answer: T,
+    is_certain: bool,
 }
 
 impl fmt::Debug for Plugin {
@@ -62,33 +84,37 @@ impl fmt::Debug for Plugin {
     }
 }
 
+/// Batches run on the blocking pool, at most 256 assets at a time and as many batches at once as the
+/// host has places. Dropping the future lets the batch at work finish within its limits.
 #[async_trait]
 impl Hooks for Plugin {
     fn identity(&self) -> &HookIdentity {
         &self.inner.identity
     }
 
-    /// Runs on the blocking pool, at most 256 assets at a time and as many batches at once as the
-    /// host has places. Dropping the future lets the batch at work finish within its limits.
+    fn kinds(&self) -> &[HookKind] {
+        &self.inner.linked.hooks
+    }
+
+    fn granted(&self) -> &[Origin] {
+        &self.inner.granted
+    }
+
     async fn describe(&self, assets: &[AssetView]) -> Result<Vec<Verdict<Mapping>>> {
-        let mut verdicts = Vec::with_capacity(assets.len());
-        for batch in assets.chunks(BATCH_ASSETS_MAX) {
-            let place = Arc::clone(&self.inner.shared.places).acquire_owned().await;
-            let place = place.map_err(|e| {
-                Error::new(Kind::Cancelled, "the plugin host is shutting down").with_source(e)
-            })?;
-            let (inner, batch) = (Arc::clone(&self.inner), batch.to_vec());
-            let task = tokio::task::spawn_blocking(move || {
-                let answer = inner.judge(&batch);
-                drop(place);
-                answer
-            });
-            let answer = task.await.map_err(|e| {
-                Error::new(Kind::Unexpected, "the plugin host failed").with_source(e)
-            })?;
-            verdicts.extend(answer?);
-        }
-        Ok(verdicts)
+        self.ask(Describe, assets, |kept| &kept.mappings).await
+    }
+
+    async fn decide(&self, releases: &[Release]) -> Result<Vec<Ruling>> {
+        self.ask(Decide, releases, |kept| &kept.rulings).await
+    }
+
+    async fn route(
+        &self,
+        assets: &[AssetView],
+        markets: &[Market],
+    ) -> Result<Vec<Verdict<Routing>>> {
+        let route = Route::new(markets);
+        self.ask(route, assets, |kept| &kept.routings).await
     }
 }
 
@@ -98,38 +124,111 @@ impl Plugin {
         shared: Arc<Shared>,
         linked: Linked,
         digest: Blake3,
+        file: PathBuf,
         options: LoadOptions,
     ) -> Result<Self> {
+        let kept = shared.options.kept_bytes;
+        let granted = options.granted.clone();
         let mut inner = Inner::unnamed(shared, linked, digest, options)?;
-        let (name, version) = inner.identify()?;
+        inner.file = file;
+        let (name, version, asks) = inner.identify()?;
         inner.name = Arc::from(name.as_str());
         inner.identity.name = name;
         inner.identity.version = version;
+        inner.granted = granted.unwrap_or_else(|| asks.clone());
+        inner.granted.sort();
+        inner.granted.dedup();
+        inner.asks = asks;
+        inner.identity.config_digest = inner.config_digest();
+        inner.check_grants()?;
         inner.check_configuration()?;
         Ok(Plugin {
             inner: Arc::new(inner),
+            kept: Arc::new(KeptAnswers {
+                mappings: Kept::new(kept),
+                rulings: Kept::new(kept),
+                routings: Kept::new(kept),
+            }),
         })
     }
 
-    /// Runs one batch of 1 to 256 assets here and now, without its log, and says what it took. A failure is not
+    /// Digest of the component file.
+    pub fn digest(&self) -> Blake3 {
+        self.inner.identity.digest
+    }
+
+    /// Whose statements about assets it asks for.
+    pub fn asks(&self) -> &[Origin] {
+        &self.inner.asks
+    }
+
+    /// Runs one batch of 1 to 256 inputs here and now, without its log, and says what it took. A failure is not
     /// searched for the asset at fault, but an error.
-    pub(crate) fn run_once(&self, assets: &[AssetView]) -> Result<Cost> {
-        match self.inner.run(assets, Log::Dropped) {
+    pub(crate) fn run_once<Q: Question>(&self, question: &Q, inputs: &[Q::Input]) -> Result<Cost> {
+        match self.inner.run(question, inputs, Log::Dropped) {
             Ok((_, cost)) => Ok(cost),
             Err(Failure::Whole(error)) => Err(error),
             Err(Failure::InBatch(stop)) => Err(Error::new(Kind::Plugin, stop.to_string())),
         }
     }
 
-    /// Asks a linked component who it is, without any configuration.
+    /// Asks about one input here and now, and keeps nothing of it.
+    pub(crate) fn ask_once<Q: Question>(
+        &self,
+        question: &Q,
+        input: &Q::Input,
+    ) -> Result<Result<Q::Answer, Stop>> {
+        let inputs = std::slice::from_ref(input);
+        match self.inner.run(question, inputs, Log::Kept) {
+            Ok((mut answers, _)) => Ok(answers.pop().ok_or(Stop::Count {
+                asked: 1,
+                answered: 0,
+            })),
+            Err(Failure::Whole(error)) => Err(error),
+            Err(Failure::InBatch(stop)) => Ok(Err(stop)),
+        }
+    }
+
+    /// Asks a linked component who it is and what it asks for, without any configuration.
     pub(crate) fn identify(
         shared: Arc<Shared>,
         linked: Linked,
         digest: Blake3,
-    ) -> Result<(String, String)> {
+    ) -> Result<(String, String, Vec<Origin>)> {
         // A plugin may not ask for the day before it is configured; any day will do.
         let options = LoadOptions::new(Date::constant(1970, 1, 1));
         Inner::unnamed(shared, linked, digest, options)?.identify()
+    }
+
+    async fn ask<Q: Question>(
+        &self,
+        question: Q,
+        inputs: &[Q::Input],
+        kept: fn(&KeptAnswers) -> &Kept<Q::Answer>,
+    ) -> Result<Vec<Q::Answer>> {
+        if !self.kinds().contains(&Q::HOOK) {
+            return Err(self.cannot(Q::HOOK));
+        }
+        let question = Arc::new(question);
+        let mut answers = Vec::with_capacity(inputs.len());
+        for batch in inputs.chunks(BATCH_ASSETS_MAX) {
+            let place = Arc::clone(&self.inner.shared.places).acquire_owned().await;
+            let place = place.map_err(|e| {
+                Error::new(Kind::Cancelled, "the plugin host is shutting down").with_source(e)
+            })?;
+            let (plugin, question) = (self.clone(), Arc::clone(&question));
+            let batch = batch.to_vec();
+            let task = tokio::task::spawn_blocking(move || {
+                let answer = plugin.inner.answer(&*question, batch, kept(&plugin.kept));
+                drop(place);
+                answer
+            });
+            let answer = task.await.map_err(|e| {
+                Error::new(Kind::Unexpected, "the plugin host failed").with_source(e)
+            })?;
+            answers.extend(answer?);
+        }
+        Ok(answers)
     }
 }
 
@@ -142,12 +241,13 @@ impl Inner {
         options: LoadOptions,
     ) -> Result<Self> {
         let config = config_text(&options)?;
-        let config_digest = config_digest(&shared, &linked, &config, &options);
         let (name, version) = (String::new(), String::new());
         Ok(Inner {
             shared,
-            pre: linked.pre,
+            linked,
+            file: PathBuf::new(),
             config,
+            granted: Vec::new(),
             tables: Arc::new(options.tables),
             today: options.today,
             name: Arc::from("plugin"),
@@ -155,32 +255,67 @@ impl Inner {
                 name,
                 version,
                 digest,
-                config_digest,
+                config_digest: Blake3::of(b""),
             },
+            asks: Vec::new(),
         })
     }
 
-    /// Name and version as the plugin states them, in an instance of their own.
-    fn identify(&self) -> Result<(String, String)> {
+    /// Name, version and what it asks for, as the plugin states them, in an instance of their own.
+    fn identify(&self) -> Result<(String, String, Vec<Origin>)> {
         let _alone = self
             .shared
             .loading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut store = self.store(0)?;
-        let stated = self
-            .pre
-            .instantiate(&mut store)
-            .and_then(|hook| hook.windlass_hooks_plugin().call_identify(&mut store));
-        let stated = stated.map_err(|e| self.does_not_start(&store, &e))?;
-        for (what, text) in [("name", &stated.name), ("version", &stated.version)] {
+        let exports = &self.linked.exports;
+        let stated = self.linked.pre.instantiate(&mut store);
+        let stated = stated.and_then(|instance| exports.identify(&mut store, &instance));
+        let (name, version, mut asks) = stated.map_err(|e| self.does_not_start(&mut store, &e))?;
+        for (what, text) in [("name", &name), ("version", &version)] {
             if text.trim().is_empty() || text.len() > NAME_BYTES_MAX {
                 let message = format!("the plugin's {what} is empty or longer than 64 bytes");
                 return Err(Error::new(Kind::Plugin, message));
             }
         }
+        asks.sort();
+        asks.dedup();
         let clean = |text: &str| one_line(text, NAME_BYTES_MAX);
-        Ok((clean(&stated.name), clean(&stated.version)))
+        Ok((clean(&name), clean(&version), asks))
+    }
+
+    /// Digest of all that can change a verdict besides the component and the asset.
+    fn config_digest(&self) -> Blake3 {
+        let day = self.linked.asks_for_today.then(|| self.today.to_string());
+        // Maps of text keys and values always serialize.
+        let tables = serde_json::to_string(&*self.tables).unwrap_or_default();
+        let limits = self.shared.options.deciding();
+        // As a JSON list, so that no two lists of parts read the same.
+        let parts = serde_json::json!([self.config, self.granted, tables, day, limits]);
+        Blake3::of(parts.to_string().as_bytes())
+    }
+
+    /// A grant that nobody asks for is a mistake, or another plugin than was meant.
+    fn check_grants(&self) -> Result<()> {
+        let surplus = self
+            .granted
+            .iter()
+            .find(|origin| !self.asks.contains(origin));
+        let Some(surplus) = surplus else {
+            return Ok(());
+        };
+        let asks: Vec<_> = self.asks.iter().map(|origin| origin.name()).collect();
+        let hint = match asks.is_empty() {
+            true => "it asks for nothing: leave `grants` out".to_owned(),
+            false => format!("it asks for {}", asks.join(", ")),
+        };
+        let (name, surplus) = (&self.name, surplus.name());
+        Err(Error::new(
+            Kind::Config,
+            format!("the plugin {name} is granted {surplus:?}, which it does not ask for"),
+        )
+        .with_hint(hint))
     }
 
     fn check_configuration(&self) -> Result<()> {
@@ -193,27 +328,76 @@ impl Inner {
         self.configured(&mut store).map(drop)
     }
 
-    /// One verdict an asset: by one batch if all goes well, else by halves.
-    fn judge(&self, assets: &[AssetView]) -> Result<Vec<Verdict<Mapping>>> {
+    /// One answer an input: what is kept, and the rest asked for.
+    fn answer<Q: Question>(
+        &self,
+        question: &Q,
+        inputs: Vec<Q::Input>,
+        kept: &Kept<Q::Answer>,
+    ) -> Result<Vec<Q::Answer>> {
+        if !kept.is_on() {
+            let judged = self.judge(question, &inputs)?;
+            return Ok(judged.into_iter().map(|judged| judged.answer).collect());
+        }
+        let mut answers = Vec::with_capacity(inputs.len());
+        let (mut unknown, mut keys) = (Vec::new(), Vec::new());
+        for input in inputs {
+            let key = question.key(&input);
+            let known = key.and_then(|key| kept.get(&key, Q::moment(&input)));
+            if known.is_none() {
+                unknown.push(input);
+                keys.push(key);
+            }
+            answers.push(known);
+        }
+        let mut judged = self.judge(question, &unknown)?.into_iter();
+        let mut asked = unknown.iter().zip(keys);
+        let answers = answers.into_iter().map(|known| {
+            if let Some(known) = known {
+                return Some(known);
+            }
+            let (Judged { answer, is_certain }, (input, key)) = (judged.next()?, asked.next()?);
+            if let Some(key) = key.filter(|_| is_certain) {
+                kept.put(key, &answer, Q::moment(input), Q::until(&answer));
+            }
+            Some(answer)
+        });
+        let answers: Option<Vec<_>> = answers.collect();
+        answers.ok_or_else(|| Error::new(Kind::Unexpected, "the plugin host lost an answer"))
+    }
+
+    /// One answer an input: by one batch if all goes well, else by halves.
+    fn judge<Q: Question>(
+        &self,
+        question: &Q,
+        inputs: &[Q::Input],
+    ) -> Result<Vec<Judged<Q::Answer>>> {
         let started = Instant::now();
-        let mut verdicts: Vec<Verdict<Mapping>> = Vec::with_capacity(assets.len());
-        // Ranges still to be judged, the first on top, so that verdicts come in order.
+        let mut answers = Vec::with_capacity(inputs.len());
+        let judged = |answer, is_certain| Judged { answer, is_certain };
+        // Ranges still to be judged, the first on top, so that answers come in order.
         let mut waiting: Vec<Range<usize>> = Vec::new();
-        if !assets.is_empty() {
-            waiting.push(0..assets.len());
+        if !inputs.is_empty() {
+            waiting.push(0..inputs.len());
         }
         while let Some(range) = waiting.pop() {
             if started.elapsed() > self.shared.options.search_wall_clock {
-                verdicts.extend(range.map(|_| self.unsettled()));
+                let stop = Stop::Search {
+                    limit: self.shared.options.search_wall_clock,
+                };
+                answers.extend(range.map(|_| judged(Q::stopped(&stop), false)));
                 continue;
             }
-            match self.run(&assets[range.clone()], Log::Kept) {
-                Ok((batch, _)) => verdicts.extend(batch),
+            match self.run(question, &inputs[range.clone()], Log::Kept) {
+                Ok((batch, _)) => {
+                    answers.extend(batch.into_iter().map(|answer| judged(answer, true)));
+                }
                 Err(Failure::Whole(error)) => return Err(error),
                 Err(Failure::InBatch(stop)) if range.len() == 1 => {
-                    let (plugin, asset) = (&*self.name, assets[range.start].path.as_str());
+                    let asset = Q::asset(&inputs[range.start]).path.as_str();
+                    let plugin = &*self.name;
                     tracing::warn!(plugin, asset, %stop, "the plugin failed on one asset; it is held");
-                    verdicts.push(stop.verdict());
+                    answers.push(judged(Q::stopped(&stop), stop.is_deterministic()));
                 }
                 Err(Failure::InBatch(_)) => {
                     let middle = range.start + range.len() / 2;
@@ -222,30 +406,28 @@ impl Inner {
                 }
             }
         }
-        Ok(verdicts)
+        Ok(answers)
     }
 
     /// One batch in a fresh instance.
-    fn run(
+    fn run<Q: Question>(
         &self,
-        assets: &[AssetView],
+        question: &Q,
+        inputs: &[Q::Input],
         log: Log,
-    ) -> Result<(Vec<Verdict<Mapping>>, Cost), Failure> {
+    ) -> Result<(Vec<Q::Answer>, Cost), Failure> {
         let started = Instant::now();
-        let mut store = self.store(assets.len()).map_err(Failure::Whole)?;
+        let mut store = self.store(inputs.len()).map_err(Failure::Whole)?;
         store.data_mut().log = log;
-        let hook = self.configured(&mut store).map_err(Failure::Whole)?;
+        let instance = self.configured(&mut store).map_err(Failure::Whole)?;
         let start = started.elapsed();
         let fuel = self
             .shared
             .options
             .fuel_per_asset
-            .saturating_mul(assets.len() as u64);
+            .saturating_mul(inputs.len() as u64);
         self.refuel(&mut store, fuel).map_err(Failure::Whole)?;
-        let views: Vec<_> = assets.iter().map(convert::view).collect();
-        let answer = hook
-            .windlass_hooks_metadata()
-            .call_describe(&mut store, &views);
+        let answers = question.ask(&self.linked.exports, &mut store, &instance, inputs);
         store.data().report_dropped_lines();
         let cost = Cost {
             start,
@@ -253,30 +435,37 @@ impl Inner {
             memory_bytes: store.data().held_bytes(),
         };
         let (plugin, fuel_used) = (&*self.name, cost.fuel);
-        tracing::trace!(plugin, assets = assets.len(), fuel_used, "a batch is done");
-        let answer = answer.map_err(|e| {
-            tracing::debug!(plugin = &*self.name, error = ?e, "a batch failed");
-            Failure::InBatch(store.data().stopped_by(&e, &self.shared.options))
-        })?;
-        if answer.len() != assets.len() {
-            let (asked, answered) = (assets.len(), answer.len());
-            return Err(Failure::InBatch(Stop::Count { asked, answered }));
+        tracing::trace!(plugin, assets = inputs.len(), fuel_used, "a batch is done");
+        let stop = match answers {
+            Ok(answers) if answers.len() == inputs.len() => return Ok((answers, cost)),
+            Ok(answers) => Stop::Count {
+                asked: inputs.len(),
+                answered: answers.len(),
+            },
+            Err(error) => {
+                tracing::debug!(plugin, ?error, "a batch failed");
+                store.data().stopped_by(&error, &self.shared.options)
+            }
+        };
+        if let [input] = inputs {
+            self.record(&mut store, question.call(input), &stop);
         }
-        let verdicts = answer.into_iter().map(convert::verdict).collect();
-        Ok((verdicts, cost))
+        Err(Failure::InBatch(stop))
     }
 
     /// An instance that has accepted its configuration.
-    fn configured(&self, store: &mut Store<Guest>) -> Result<MetadataHook> {
-        let hook = self
+    fn configured(&self, store: &mut Store<Guest>) -> Result<Instance> {
+        let instance = self
+            .linked
             .pre
             .instantiate(&mut *store)
             .map_err(|e| self.does_not_start(store, &e))?;
-        let accepted = hook
-            .windlass_hooks_plugin()
-            .call_configure(&mut *store, &self.config);
+        let accepted = self
+            .linked
+            .exports
+            .configure(store, &instance, &self.config, &self.granted);
         match accepted.map_err(|e| self.does_not_start(store, &e))? {
-            Ok(()) => Ok(hook),
+            Ok(()) => Ok(instance),
             Err(why) => Err(Error::new(
                 Kind::Config,
                 format!(
@@ -291,7 +480,12 @@ impl Inner {
     fn store(&self, assets: usize) -> Result<Store<Guest>> {
         let options = &self.shared.options;
         let (tables, name) = (Arc::clone(&self.tables), Arc::clone(&self.name));
-        let guest = Guest::new(options, tables, self.today, name, assets);
+        let granted = Granted::of(&self.granted);
+        let mut guest = Guest::new(options, tables, self.today, name, granted, assets);
+        // Only a call about one asset is written down when it fails, or none at all.
+        if self.shared.failures.is_some() && assets <= 1 {
+            guest.lookups = Some(Vec::new());
+        }
         let mut store = Store::new(&self.shared.engine, guest);
         store.limiter(Guest::limiter);
         store.set_hostcall_fuel(options.output_bytes);
@@ -307,19 +501,29 @@ impl Inner {
         })
     }
 
-    fn does_not_start(&self, store: &Store<Guest>, error: &wasmtime::Error) -> Error {
+    fn does_not_start(&self, store: &mut Store<Guest>, error: &wasmtime::Error) -> Error {
         tracing::debug!(plugin = &*self.name, ?error, "a plugin does not start");
         let stop = store.data().stopped_by(error, &self.shared.options);
+        self.record(store, Call::Start, &stop);
         Error::new(Kind::Plugin, format!("the plugin does not start: {stop}"))
             .with_hint("it fails before it sees an asset: its author must correct it")
     }
 
-    fn unsettled(&self) -> Verdict<Mapping> {
-        let limit = self.shared.options.search_wall_clock;
-        Verdict::Held {
-            reason: format!("the plugin failed on so many assets that {limit:?} were over first"),
-            rule: "limit: search".to_owned(),
-        }
+    /// Writes a failed call down, where that is wanted.
+    fn record(&self, store: &mut Store<Guest>, call: Call, stop: &Stop) {
+        let Some(failures) = &self.shared.failures else {
+            return;
+        };
+        let circumstances = Circumstances {
+            plugin: &self.identity,
+            file: &self.file,
+            config: &self.config,
+            granted: &self.granted,
+            today: self.today,
+            options: &self.shared.options,
+        };
+        let lookups = store.data_mut().lookups.take().unwrap_or_default();
+        failures.record(FailedCall::new(&circumstances, call, lookups, stop));
     }
 }
 
@@ -345,18 +549,4 @@ fn config_text(options: &LoadOptions) -> Result<String> {
         .with_hint("put long lists into a table that the plugin looks things up in"));
     }
     Ok(text)
-}
-
-/// Digest of all that can change a verdict besides the component and the asset.
-fn config_digest(shared: &Shared, linked: &Linked, config: &str, options: &LoadOptions) -> Blake3 {
-    let day = linked.asks_for_today.then(|| options.today.to_string());
-    // Maps of text keys and values always serialize.
-    let tables = serde_json::to_string(&options.tables).unwrap_or_default();
-    let limits = shared.options.deciding();
-    // As a JSON list, so that no two lists of parts read the same.
-    Blake3::of(
-        serde_json::json!([config, tables, day, limits])
-            .to_string()
-            .as_bytes(),
-    )
 }

@@ -5,19 +5,24 @@
 
 use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
-use windlass_core::{Error, Kind, Result};
+use windlass_core::{Error, HookKind, Kind, Result};
 
-/// The version of `windlass:hooks` that this host speaks.
+/// The newest version of `windlass:hooks` that this host speaks.
 pub const API_VERSION: &str = "1.0.0";
 
-const API_MAJOR: u64 = 1;
+/// The majors that this host speaks, the newest first. At most two: `wit/README.md` says why.
+const MAJORS: [(u64, Api); 1] = [(1, Api::V1)];
+
 const PACKAGE: &str = "windlass:hooks/";
 
 /// Interfaces of the package that a guest may import.
 const OFFERED: [&str; 2] = ["host", "types"];
 
-/// Interfaces that a metadata plugin must export.
-const REQUIRED: [&str; 2] = ["plugin", "metadata"];
+/// A major version of the plugin API, which decides how a component is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    V1,
+}
 
 /// A component's outer face.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -80,18 +85,18 @@ impl Shape {
     }
 
     /// Refuses what this host cannot run: another API, foreign imports, missing exports.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<Api> {
         let version = self.api_version.as_deref().ok_or_else(|| {
             refused("it exports nothing of windlass:hooks".to_owned())
-                .with_hint("a plugin exports windlass:hooks/plugin and windlass:hooks/metadata")
+                .with_hint("a plugin exports windlass:hooks/plugin and one of its hooks")
         })?;
-        check_version(version)?;
+        let api = api_of(version)?;
         let problems: Vec<_> = self
             .foreign_imports()
             .chain(self.missing_exports())
             .collect();
         if problems.is_empty() {
-            return Ok(());
+            return Ok(api);
         }
         let error = refused(problems.join("; "));
         if self.imports.iter().any(|name| name.starts_with("wasi:")) {
@@ -122,14 +127,26 @@ impl Shape {
     }
 
     fn missing_exports(&self) -> impl Iterator<Item = String> + '_ {
-        let exported = |wanted: &str| {
-            self.exports
-                .iter()
-                .filter_map(|name| api(name))
-                .any(|(name, _)| name == wanted)
-        };
-        let missing = REQUIRED.into_iter().filter(move |wanted| !exported(wanted));
-        missing.map(|name| format!("it does not export windlass:hooks/{name}"))
+        let plugin = (!self.exports_interface("plugin"))
+            .then(|| "it does not export windlass:hooks/plugin".to_owned());
+        let hook = self.hooks().is_empty().then(|| {
+            let names = HookKind::ALL.map(HookKind::name).join(", ");
+            format!("it exports no hook: none of {names} of windlass:hooks")
+        });
+        plugin.into_iter().chain(hook)
+    }
+
+    /// The hooks that it exports.
+    pub fn hooks(&self) -> Vec<HookKind> {
+        let kinds = HookKind::ALL.into_iter();
+        kinds
+            .filter(|kind| self.exports_interface(kind.name()))
+            .collect()
+    }
+
+    fn exports_interface(&self, wanted: &str) -> bool {
+        let names = self.exports.iter().filter_map(|name| api(name));
+        names.into_iter().any(|(name, _)| name == wanted)
     }
 }
 
@@ -139,18 +156,23 @@ fn api(name: &str) -> Option<(&str, &str)> {
         .map(|rest| rest.split_once('@').unwrap_or((rest, "0.0.0")))
 }
 
-fn check_version(version: &str) -> Result<()> {
+fn api_of(version: &str) -> Result<Api> {
     let stated = || refused(format!("it was built for windlass:hooks {version}"));
-    match parse(version) {
-        Some((major, ..)) if major == API_MAJOR => Ok(()),
-        Some((major, ..)) if major > API_MAJOR => Err(stated().with_hint(format!(
-            "this Windlass speaks {API_VERSION}: update Windlass, or build the plugin against wit/v1"
-        ))),
-        Some(_) => Err(stated().with_hint(format!(
-            "this Windlass speaks {API_VERSION}: build the plugin again, against wit/v1"
-        ))),
-        None => Err(stated().with_hint("the version cannot be read: build it against wit/v1")),
+    let Some((major, ..)) = parse(version) else {
+        return Err(stated().with_hint("the version cannot be read: build it against wit/v1"));
+    };
+    if let Some((_, api)) = MAJORS.iter().find(|(known, _)| *known == major) {
+        return Ok(*api);
     }
+    let is_newer = MAJORS.iter().all(|(known, _)| *known < major);
+    Err(stated().with_hint(match is_newer {
+        true => format!(
+            "this Windlass speaks {API_VERSION}: update Windlass, or build the plugin against wit/v1"
+        ),
+        false => {
+            format!("this Windlass speaks {API_VERSION}: build the plugin again, against wit/v1")
+        }
+    }))
 }
 
 fn parse(version: &str) -> Option<(u64, u64, u64)> {

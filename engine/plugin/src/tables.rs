@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use windlass_core::{Error, Kind, Result};
 
 /// Tables by name.
@@ -56,23 +56,70 @@ impl Table {
     }
 
     /// The cell under `key`; without a column, the first. `Err` if there is no such column.
-    pub(crate) fn cell(&self, key: &str, column: Option<&str>) -> Result<Option<&str>, NoColumn> {
+    pub(crate) fn cell(&self, key: &str, column: Option<&str>) -> Result<Option<&str>, Missing> {
         let index = match column {
-            None if self.columns.is_empty() => return Err(NoColumn),
+            None if self.columns.is_empty() => return Err(Missing::Column),
             None => 0,
             Some(name) => self
                 .columns
                 .iter()
                 .position(|c| c == name)
-                .ok_or(NoColumn)?,
+                .ok_or(Missing::Column)?,
         };
         Ok(self.rows.get(key).map(|cells| cells[index].as_str()))
     }
 }
 
-/// The table has no column of that name.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NoColumn;
+/// What there is not of what was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Missing {
+    /// A table of that name.
+    Table,
+    /// A column of that name.
+    Column,
+}
+
+/// What a guest looked up, and what it found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lookup {
+    pub(crate) table: String,
+    pub(crate) key: String,
+    pub(crate) column: Option<String>,
+    pub(crate) found: Result<Option<String>, Missing>,
+}
+
+/// Tables that answer these lookups as they were answered, whatever else the tables had.
+pub(crate) fn of_lookups(lookups: &[Lookup]) -> Tables {
+    let mut tables = Tables::new();
+    // The column that is found without a name is the first.
+    let (unnamed, named): (Vec<_>, Vec<_>) = lookups
+        .iter()
+        .filter(|lookup| lookup.found != Err(Missing::Table))
+        .partition(|lookup| lookup.column.is_none());
+    for lookup in unnamed.into_iter().chain(named) {
+        let table = tables.entry(lookup.table.clone()).or_default();
+        let Ok(found) = &lookup.found else {
+            continue;
+        };
+        let name = lookup.column.clone().unwrap_or_default();
+        let place = table.columns.iter().position(|column| *column == name);
+        let place = place.unwrap_or_else(|| {
+            table.columns.push(name);
+            table
+                .rows
+                .values_mut()
+                .for_each(|cells| cells.push(String::new()));
+            table.columns.len() - 1
+        });
+        if let Some(cell) = found {
+            let width = table.columns.len();
+            let row = table.rows.entry(lookup.key.clone());
+            row.or_insert_with(|| vec![String::new(); width])[place].clone_from(cell);
+        }
+    }
+    tables
+}
 
 #[cfg(test)]
 mod tests {
@@ -89,8 +136,44 @@ mod tests {
         assert_eq!(table.cell("ACME", None), Ok(Some("Acme")));
         assert_eq!(table.cell("ACME", Some("market")), Ok(Some("DACH")));
         assert_eq!(table.cell("OTHER", None), Ok(None));
-        assert_eq!(table.cell("ACME", Some("city")), Err(NoColumn));
-        assert_eq!(Table::default().cell("ACME", None), Err(NoColumn));
+        assert_eq!(table.cell("ACME", Some("city")), Err(Missing::Column));
+        assert_eq!(Table::default().cell("ACME", None), Err(Missing::Column));
+    }
+
+    #[test]
+    fn tables_made_of_lookups_answer_them_again() {
+        let lookup = |table: &str, key: &str, column: Option<&str>, found| Lookup {
+            table: table.to_owned(),
+            key: key.to_owned(),
+            column: column.map(str::to_owned),
+            found,
+        };
+        let found = |text: &str| Ok(Some(text.to_owned()));
+        let lookups = [
+            lookup("clients", "ACME", Some("market"), found("DACH")),
+            lookup("clients", "ACME", None, found("Acme")),
+            lookup("clients", "ACME", Some("city"), Err(Missing::Column)),
+            lookup("clients", "OTHER", None, Ok(None)),
+            lookup("clients", "NORD", Some("market"), found("EMEA")),
+            lookup("empty", "A", None, Err(Missing::Column)),
+            lookup("none", "A", None, Err(Missing::Table)),
+        ];
+        let tables = of_lookups(&lookups);
+        for Lookup {
+            table,
+            key,
+            column,
+            found,
+        } in &lookups
+        {
+            let again = tables.get(table).ok_or(Missing::Table);
+            let again = again.and_then(|table| table.cell(key, column.as_deref()));
+            assert_eq!(
+                again.map(|cell| cell.map(str::to_owned)),
+                *found,
+                "{table} {key} {column:?}"
+            );
+        }
     }
 
     #[test]

@@ -16,4 +16,4 @@ mod mapper;
 
 pub use mapper::FolderMetadata;
 
-windlass_sdk::plugin!(FolderMetadata);
+windlass_sdk::plugin!(FolderMetadata: metadata);

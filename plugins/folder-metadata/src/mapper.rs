@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use unicode_normalization::UnicodeNormalization;
-use windlass_sdk::{AssetView, Host, Mapping, MetadataHook, Value, Verdict};
+use windlass_sdk::{AssetView, Host, Mapping, MetadataHook, Origin, Plugin, Value, Verdict};
 
 use crate::config::{Checked, Config, Field, Unknown, Unmatched};
 use crate::pattern::{Pattern, Reference};
@@ -52,11 +52,11 @@ struct Reading<'a> {
     folder: &'a FolderReading,
 }
 
-impl MetadataHook for FolderMetadata {
+impl Plugin for FolderMetadata {
     const NAME: &'static str = "folder-metadata";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
-    fn configure(config: &str, host: &dyn Host) -> Result<Self, String> {
+    fn configure(config: &str, _granted: &[Origin], host: &dyn Host) -> Result<Self, String> {
         let config: Config = serde_json::from_str(config).map_err(|error| {
             let text = error.to_string();
             // The position is one in JSON that the operator never saw.
@@ -75,7 +75,9 @@ impl MetadataHook for FolderMetadata {
             config,
         })
     }
+}
 
+impl MetadataHook for FolderMetadata {
     fn describe(&self, asset: &AssetView, host: &dyn Host) -> Verdict {
         match self.map(asset, host) {
             Ok(mapping) => Verdict::Ready(mapping),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use folder_metadata::FolderMetadata;
-use windlass_sdk::{MetadataHook, TestHost};
+use windlass_sdk::{Plugin, TestHost};
 
 fn configure(text: &str) -> Result<FolderMetadata, String> {
     let config: toml::Table = toml::from_str(text).expect("the test's own TOML is right");
@@ -15,6 +15,7 @@ fn configure(text: &str) -> Result<FolderMetadata, String> {
     };
     FolderMetadata::configure(
         &serde_json::to_string(&config).expect("TOML fits JSON"),
+        &[],
         &host,
     )
 }

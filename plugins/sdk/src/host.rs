@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::bindings::windlass::hooks::host;
+use crate::bindings::plugin::windlass::hooks::host;
 use crate::{Date, Level, LookupError};
 
 /// What a plugin may ask. See `wit/v1/hooks.wit` for the bounds.
@@ -46,6 +46,16 @@ impl Host for ComponentHost {
     fn today(&self) -> Date {
         host::today()
     }
+}
+
+/// Sends a panic's message to the host's log, from where it reaches the operator with the trap.
+///
+/// Without it a panic on this target is a bare `unreachable`. Called by [`plugin!`](crate::plugin).
+#[doc(hidden)]
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        host::log(Level::Error, &panic.to_string());
+    }));
 }
 
 /// A host for native tests: tables of two columns in memory, a fixed day, a log that is kept.

@@ -1,22 +1,30 @@
-//! Write a Windlass plugin in Rust: implement [`MetadataHook`], name it in [`plugin!`], build it.
+//! Write a Windlass plugin in Rust: implement [`Plugin`] and a hook, name both in [`plugin!`], build.
+//!
+//! | hook | trait | in `plugin!` |
+//! |---|---|---|
+//! | what an asset becomes | [`MetadataHook`] | `metadata` |
+//! | whether an asset may leave | [`RightsHook`] | `rights` |
+//! | where an asset is to appear | [`LocalizationHook`] | `localization` |
 //!
 //! The crate holds the generated bindings of `windlass:hooks@1.0.0`, re-exports its types under
-//! their own names, and adds what a plugin would otherwise write again: state between `configure` and
-//! `describe`, panics that reach the operator as a message, and a [`Host`] that tests can replace.
+//! their own names, and adds what a plugin would otherwise write again: state between `configure` and the
+//! hook, panics that reach the operator as a message, and a [`Host`] that tests can replace.
 //!
 //! ```
-//! use windlass_sdk::{AssetView, Host, Mapping, MetadataHook, Value, Verdict};
+//! use windlass_sdk::{AssetView, Host, Mapping, MetadataHook, Origin, Plugin, Value, Verdict};
 //!
 //! struct Extension;
 //!
-//! impl MetadataHook for Extension {
+//! impl Plugin for Extension {
 //!     const NAME: &'static str = "extension";
 //!     const VERSION: &'static str = "1.0.0";
 //!
-//!     fn configure(_config: &str, _host: &dyn Host) -> Result<Self, String> {
+//!     fn configure(_config: &str, _granted: &[Origin], _host: &dyn Host) -> Result<Self, String> {
 //!         Ok(Extension)
 //!     }
+//! }
 //!
+//! impl MetadataHook for Extension {
 //!     fn describe(&self, asset: &AssetView, _host: &dyn Host) -> Verdict {
 //!         let extension = asset.path.rsplit('.').next().unwrap_or_default();
 //!         let mut mapping = Mapping::default();
@@ -25,50 +33,153 @@
 //!     }
 //! }
 //!
-//! windlass_sdk::plugin!(Extension);
+//! windlass_sdk::plugin!(Extension: metadata);
 //! # fn main() {}
 //! ```
 
 #[doc(hidden)]
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    reason = "generated from the WIT, which documents it"
-)]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/v1",
-        world: "metadata-hook",
-        pub_export_macro: true,
-        default_bindings_module: "windlass_sdk::bindings",
-        additional_derives: [PartialEq],
-    });
-}
-
+pub mod bindings;
 mod host;
+mod macros;
 
-pub use bindings::exports::windlass::hooks::metadata::{Assigned, Mapping, Verdict};
-pub use bindings::exports::windlass::hooks::plugin::Identity;
-pub use bindings::windlass::hooks::host::{Level, LookupError};
-pub use bindings::windlass::hooks::types::{AssetView, Date, Finding, Hold, Localized, Value};
+pub use bindings::localization::exports::windlass::hooks::localization::{
+    Market, Placement, Routed, Routing,
+};
+pub use bindings::metadata::exports::windlass::hooks::metadata::{
+    Assigned, Availability, Mapping, Span, Verdict,
+};
+pub use bindings::plugin::exports::windlass::hooks::plugin::Identity;
+pub use bindings::plugin::windlass::hooks::host::{Level, LookupError};
+pub use bindings::plugin::windlass::hooks::types::{
+    AssetView, Date, Finding, Hold, Instant, Localized, Origin, Statement, Value,
+};
+pub use bindings::rights::exports::windlass::hooks::rights::{Decision, Release, Ruling};
 #[doc(hidden)]
-pub use host::ComponentHost;
+pub use host::{ComponentHost, report_panics};
 pub use host::{Host, TestHost};
 
-/// A plugin that maps assets to metadata.
-pub trait MetadataHook: Sized + 'static {
+/// What every plugin is.
+pub trait Plugin: Sized + 'static {
     /// The plugin's short name in `kebab-case`.
     const NAME: &'static str;
     /// The plugin's own version, by semantic versioning.
     const VERSION: &'static str;
+    /// Whose statements about assets it can use.
+    const ASKS: &'static [Origin] = &[];
 
-    /// Reads the operator's configuration, a JSON object (`{}` if there is none).
+    /// Reads the operator's configuration, a JSON object (`{}` if there is none). `granted` is what of
+    /// [`Plugin::ASKS`] the operator grants.
     ///
     /// Runs for every batch: keep it fast. An error is one sentence that names the offending key.
-    fn configure(config: &str, host: &dyn Host) -> Result<Self, String>;
+    fn configure(config: &str, granted: &[Origin], host: &dyn Host) -> Result<Self, String>;
+}
 
+/// A plugin that maps assets to metadata.
+pub trait MetadataHook: Plugin {
     /// Answers for one asset. Must depend on nothing but the asset, the configuration and `host`.
     fn describe(&self, asset: &AssetView, host: &dyn Host) -> Verdict;
+}
+
+/// A plugin that decides whether assets may leave.
+///
+/// ```
+/// use windlass_sdk::{Host, Origin, Plugin, Release, RightsHook, Ruling};
+///
+/// struct OwnMarketOnly;
+///
+/// impl Plugin for OwnMarketOnly {
+///     const NAME: &'static str = "own-market-only";
+///     const VERSION: &'static str = "1.0.0";
+///
+///     fn configure(_config: &str, _granted: &[Origin], _host: &dyn Host) -> Result<Self, String> {
+///         Ok(OwnMarketOnly)
+///     }
+/// }
+///
+/// impl RightsHook for OwnMarketOnly {
+///     fn decide(&self, release: &Release, _host: &dyn Host) -> Ruling {
+///         let rule = "the folder of a market";
+///         match release.market.as_deref() {
+///             Some(market) if release.asset.path.starts_with(&format!("/{market}/")) => {
+///                 Ruling::allow(format!("made for {market}"), rule)
+///             }
+///             Some(market) => Ruling::deny(format!("not made for {market}"), rule),
+///             None => Ruling::hold("no market is named", rule),
+///         }
+///     }
+/// }
+///
+/// windlass_sdk::plugin!(OwnMarketOnly: rights);
+/// # fn main() {}
+/// ```
+pub trait RightsHook: Plugin {
+    /// Answers for one release. Hold what is not known: only an `allow` lets an asset leave.
+    fn decide(&self, release: &Release, host: &dyn Host) -> Ruling;
+}
+
+/// A plugin that routes assets to markets.
+///
+/// ```
+/// use windlass_sdk::{
+///     AssetView, Host, LocalizationHook, Market, Origin, Placement, Plugin, Routed, Routing,
+/// };
+///
+/// struct Everywhere;
+///
+/// impl Plugin for Everywhere {
+///     const NAME: &'static str = "everywhere";
+///     const VERSION: &'static str = "1.0.0";
+///
+///     fn configure(_config: &str, _granted: &[Origin], _host: &dyn Host) -> Result<Self, String> {
+///         Ok(Everywhere)
+///     }
+/// }
+///
+/// impl LocalizationHook for Everywhere {
+///     fn route(&self, asset: &AssetView, markets: &[Market], _host: &dyn Host) -> Routed {
+///         let name = asset.path.rsplit('/').next().unwrap_or_default();
+///         let mut routing = Routing::default();
+///         for market in markets {
+///             for language in &market.languages {
+///                 for channel in &market.channels {
+///                     routing.placements.push(Placement {
+///                         market: market.code.clone(),
+///                         language: language.clone(),
+///                         channel: channel.clone(),
+///                         folder: format!("/{}/{channel}", market.code),
+///                         file_name: name.to_owned(),
+///                         rendition: None,
+///                         piece: asset.path.clone(),
+///                         fallback: 0,
+///                         rule: "everything everywhere".to_owned(),
+///                     });
+///                 }
+///             }
+///         }
+///         Routed::Ready(routing)
+///     }
+/// }
+///
+/// windlass_sdk::plugin!(Everywhere: localization);
+/// # fn main() {}
+/// ```
+pub trait LocalizationHook: Plugin {
+    /// Says where one asset is to appear, stand-ins for other languages included.
+    fn route(&self, asset: &AssetView, markets: &[Market], host: &dyn Host) -> Routed;
+}
+
+impl AssetView {
+    /// The file's name.
+    pub fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What an origin states of a property.
+    pub fn stated(&self, origin: Origin, name: &str) -> Option<&Value> {
+        let statements = self.statements.iter();
+        let mut named = statements.filter(|stated| stated.origin == origin && stated.name == name);
+        named.next().map(|stated| &stated.value)
+    }
 }
 
 impl Default for Mapping {
@@ -79,6 +190,7 @@ impl Default for Mapping {
             asset_type: None,
             collection: None,
             name: None,
+            availability: None,
             findings: Vec::new(),
         }
     }
@@ -96,10 +208,7 @@ impl Mapping {
 
     /// Adds a remark that does not stop the asset.
     pub fn remark(&mut self, subject: impl Into<String>, message: impl Into<String>) {
-        self.findings.push(Finding {
-            subject: subject.into(),
-            message: message.into(),
-        });
+        self.findings.push(finding(subject, message));
     }
 }
 
@@ -113,62 +222,75 @@ impl Verdict {
     }
 }
 
-/// Sends a panic's message to the host's log, from where it reaches the operator with the trap.
-///
-/// Without it a panic on this target is a bare `unreachable`. Called by [`plugin!`].
-#[doc(hidden)]
-pub fn report_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        bindings::windlass::hooks::host::log(Level::Error, &panic.to_string());
-    }));
+impl Ruling {
+    /// It may leave.
+    pub fn allow(reason: impl Into<String>, rule: impl Into<String>) -> Self {
+        Ruling::new(Decision::Allow, reason, rule)
+    }
+
+    /// A person must settle something first.
+    pub fn hold(reason: impl Into<String>, rule: impl Into<String>) -> Self {
+        Ruling::new(Decision::Hold, reason, rule)
+    }
+
+    /// It may not leave.
+    pub fn deny(reason: impl Into<String>, rule: impl Into<String>) -> Self {
+        Ruling::new(Decision::Deny, reason, rule)
+    }
+
+    fn new(decision: Decision, reason: impl Into<String>, rule: impl Into<String>) -> Self {
+        Ruling {
+            decision,
+            until: None,
+            reason: reason.into(),
+            rule: rule.into(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The same, until a moment.
+    #[must_use]
+    pub fn until(mut self, moment: Option<Instant>) -> Self {
+        self.until = moment;
+        self
+    }
+
+    /// Adds a remark.
+    pub fn remark(&mut self, subject: impl Into<String>, message: impl Into<String>) {
+        self.findings.push(finding(subject, message));
+    }
 }
 
-/// Turns a [`MetadataHook`] into the component's exports. Once per plugin, at the crate's root.
-#[macro_export]
-macro_rules! plugin {
-    ($hook:ty) => {
-        const _: () = {
-            #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "not exported"))]
-            struct Component;
+impl Default for Routing {
+    /// Nowhere.
+    fn default() -> Self {
+        Routing {
+            placements: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+}
 
-            std::thread_local! {
-                static CONFIGURED: std::cell::OnceCell<$hook> = const { std::cell::OnceCell::new() };
-            }
+impl Routing {
+    /// Adds a remark.
+    pub fn remark(&mut self, subject: impl Into<String>, message: impl Into<String>) {
+        self.findings.push(finding(subject, message));
+    }
+}
 
-            impl $crate::bindings::exports::windlass::hooks::plugin::Guest for Component {
-                fn identify() -> $crate::Identity {
-                    $crate::Identity {
-                        name: <$hook as $crate::MetadataHook>::NAME.to_owned(),
-                        version: <$hook as $crate::MetadataHook>::VERSION.to_owned(),
-                    }
-                }
+impl Routed {
+    /// Makes the asset wait for a person.
+    pub fn held(reason: impl Into<String>, rule: impl Into<String>) -> Self {
+        Routed::Hold(Hold {
+            reason: reason.into(),
+            rule: rule.into(),
+        })
+    }
+}
 
-                fn configure(config: String) -> Result<(), String> {
-                    $crate::report_panics();
-                    let host = $crate::ComponentHost;
-                    let hook = <$hook as $crate::MetadataHook>::configure(&config, &host)?;
-                    CONFIGURED.with(|cell| {
-                        cell.set(hook).map_err(|_| "configured twice".to_owned())
-                    })
-                }
-            }
-
-            impl $crate::bindings::exports::windlass::hooks::metadata::Guest for Component {
-                fn describe(assets: Vec<$crate::AssetView>) -> Vec<$crate::Verdict> {
-                    let host = $crate::ComponentHost;
-                    CONFIGURED.with(|cell| {
-                        let hook = cell.get().expect("the host configures an instance first");
-                        assets
-                            .iter()
-                            .map(|asset| $crate::MetadataHook::describe(hook, asset, &host))
-                            .collect()
-                    })
-                }
-            }
-
-            // Native linkers, which `cargo test` uses, do not take the names of a component's exports.
-            #[cfg(target_arch = "wasm32")]
-            $crate::bindings::export!(Component with_types_in $crate::bindings);
-        };
-    };
+fn finding(subject: impl Into<String>, message: impl Into<String>) -> Finding {
+    Finding {
+        subject: subject.into(),
+        message: message.into(),
+    }
 }

@@ -73,6 +73,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Plugin(PluginCommand::Build { dir }) => plugin::build(&dir, out).await,
         Command::Plugin(PluginCommand::Test(args)) => plugin::test(&args, out).await,
         Command::Plugin(PluginCommand::Bench(args)) => plugin::bench(&args, out).await,
+        Command::Plugin(PluginCommand::Replay(args)) => plugin::replay(&args, out).await,
         Command::Plugin(PluginCommand::Inspect(args)) | Command::PluginInspect(args) => {
             plugin::inspect(&args, out).await
         }

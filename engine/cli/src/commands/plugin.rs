@@ -1,4 +1,4 @@
-//! `windlass plugin`: build a component, run its cases, measure it, look at it.
+//! `windlass plugin`: build a component, run its cases, measure it, look at it, make its failed calls again.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -6,11 +6,12 @@ use std::time::Instant;
 use serde::Serialize;
 use windlass_core::{Error, Kind, Result};
 use windlass_plugin::{
-    Benched, CaseOutcome, HostOptions, Inspection, PluginHost, TestedCase, TestedFile, case_files,
+    Benched, Call, CaseOutcome, FailedCall, HostOptions, Inspection, PluginHost, Replayed,
+    TestedCase, TestedFile, case_files,
 };
 
 use super::Ended;
-use crate::args::{InspectArgs, PluginArgs, PluginBenchArgs, PluginTestArgs};
+use crate::args::{InspectArgs, PluginArgs, PluginBenchArgs, PluginTestArgs, ReplayArgs};
 use crate::out::Out;
 use crate::{text, wiring};
 
@@ -54,17 +55,22 @@ async fn prepared(args: &PluginArgs, out: Out) -> Result<(PathBuf, Vec<PathBuf>,
 /// the compiler. Without such a folder each call waits.
 fn authors_host(out: Out) -> Result<PluginHost> {
     let options = HostOptions::default();
-    let Some(folder) = user_cache() else {
+    let Some(folder) = code_cache() else {
         return PluginHost::new(options);
     };
     let keeping = HostOptions {
-        cache_dir: Some(folder.join("windlass").join("plugins")),
+        cache_dir: Some(folder),
         ..options.clone()
     };
     PluginHost::new(keeping).or_else(|error| {
         out.say(&format!("compiled plugins are not kept: {}", error.chain()));
         PluginHost::new(options)
     })
+}
+
+/// The folder of compiled code for whoever writes plugins.
+fn code_cache() -> Option<PathBuf> {
+    Some(user_cache()?.join("windlass").join("plugins"))
 }
 
 /// Where programs keep what they can make again, by the XDG base directory specification.
@@ -236,6 +242,67 @@ fn time(nanoseconds: u64) -> String {
     }
 }
 
+/// Makes a failed call again.
+pub(crate) async fn replay(args: &ReplayArgs, out: Out) -> Result<Ended> {
+    let call = FailedCall::read(&args.file)?;
+    let component = match &args.plugin {
+        Some(source) if source.is_dir() => Some(wiring::build(source.clone(), out).await?),
+        other => other.clone(),
+    };
+    let (call, replayed) = tokio::task::spawn_blocking(move || {
+        let replayed = call.replay(component.as_deref(), code_cache())?;
+        Ok::<_, Error>((call, replayed))
+    })
+    .await
+    .map_err(|error| {
+        Error::new(Kind::Unexpected, "making the call ended abnormally").with_source(error)
+    })??;
+    if out.json {
+        out.record("replayed", &replayed)?;
+    } else {
+        out.data(&replayed_lines(&call, &replayed))?;
+    }
+    Ok(match replayed.stopped {
+        None => Ended::Done,
+        Some(_) => Ended::WithFailures,
+    })
+}
+
+fn replayed_lines(call: &FailedCall, replayed: &Replayed) -> String {
+    let plugin = &call.plugin;
+    let about = match &call.call {
+        Call::Start => "while it started".to_owned(),
+        Call::Describe { asset } | Call::Route { asset, .. } => format!("on {}", asset.path),
+        Call::Decide { release } => {
+            format!("on {} for {:?}", release.asset.path, release.audience)
+        }
+    };
+    let mut lines = format!(
+        "{} {} failed {about} at {}\n  {}: {}\n",
+        plugin.name, plugin.version, call.at, call.stopped.rule, call.stopped.reason
+    );
+    let whose = match replayed.same_component {
+        true => "the same component".to_owned(),
+        false => format!("another component ({})", replayed.digest),
+    };
+    match &replayed.stopped {
+        Some(stopped) if *stopped == call.stopped => {
+            lines.push_str(&format!("now, {whose}: it fails in the same way"));
+        }
+        Some(stopped) => lines.push_str(&format!(
+            "now, {whose}: it fails in another way\n  {}: {}",
+            stopped.rule, stopped.reason
+        )),
+        None => {
+            let answer = replayed.answer.as_ref();
+            let answer = answer.and_then(|answer| serde_json::to_string_pretty(answer).ok());
+            let answer = answer.filter(|answer| answer != "null").unwrap_or_default();
+            lines.push_str(&format!("now, {whose}: it answers\n{answer}"));
+        }
+    }
+    lines.trim_end().to_owned()
+}
+
 /// Shows what a component is and whether it would load.
 pub(crate) async fn inspect(args: &InspectArgs, out: Out) -> Result<Ended> {
     let file = args.file.clone();
@@ -280,6 +347,14 @@ fn describe(inspection: &Inspection) -> String {
             .clone()
             .unwrap_or_else(|| "none".to_owned()),
     );
+    let hooks: Vec<_> = inspection.hooks.iter().map(|hook| hook.name()).collect();
+    if !hooks.is_empty() {
+        row("hooks", hooks.join(", "));
+    }
+    let asks: Vec<_> = inspection.asks.iter().map(|origin| origin.name()).collect();
+    if !asks.is_empty() {
+        row("asks for", asks.join(", "));
+    }
     row("exports", inspection.shape.exports.join(", "));
     row("imports", inspection.shape.imports.join(", "));
     if let Some(time) = inspection.compile_time {

@@ -228,6 +228,31 @@ pub(crate) struct PluginConfig {
     /// Tables the plugin may look things up in, by name: CSV or JSON files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) tables: BTreeMap<String, PathBuf>,
+    /// Whose statements about assets the plugin is given, of those that it asks for: `source` (the system that holds
+    /// the asset), `sheet`, `sidecar` (XMP files), `embedded` (XMP, IPTC and EXIF in the files).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) grants: Vec<Grant>,
+}
+
+/// Whose statements a plugin is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Grant {
+    Source,
+    Sheet,
+    Sidecar,
+    Embedded,
+}
+
+impl Grant {
+    pub(crate) fn origin(self) -> windlass_core::Origin {
+        match self {
+            Grant::Source => windlass_core::Origin::Source,
+            Grant::Sheet => windlass_core::Origin::Sheet,
+            Grant::Sidecar => windlass_core::Origin::Sidecar,
+            Grant::Embedded => windlass_core::Origin::Embedded,
+        }
+    }
 }
 
 /// Something to be done.

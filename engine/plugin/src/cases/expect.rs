@@ -1,21 +1,33 @@
 //! What a case expects, what came in the same terms, and the difference.
 //!
-//! What is left out must be absent, except that `findings` and `rules` are compared only if given. A field
-//! is written as the plain TOML value (a date as `"2026-03-04"`), or as `{ localized = { de = "…" } }`,
-//! `{ keywords = […] }`, `{ references = […] }`. `hold = "…"` expects a hold whose reason contains it. That the
-//! plugin fails, by a trap or at a limit, can not be expected: it differs from everything.
+//! What is left out must be absent, except that `findings`, `rules`, `rule` and `piece` are compared only if given. A
+//! field is written as the plain TOML value (a date as `"2026-03-04"`), or as `{ localized = { de = "…" } }`,
+//! `{ keywords = […] }`, `{ references = […] }`; an availability as `true`, `false` or `{ from = "…", until = "…" }`.
+//! `hold = "…"` expects a hold whose reason contains it, `allow = "…"` and `deny = "…"` a ruling alike, `appears` a list of
+//! places such as `"DE de web /DE/web/key-visual.jpg"`. That the plugin fails, by a trap or at a limit, can not
+//! be expected: it differs from everything.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use similar::{ChangeTag, TextDiff};
 use toml_edit::{Item, TableLike};
-use windlass_core::{Mapping, Value, Verdict};
+use windlass_core::{Appearance, Decision, Finding, Mapping, Routing, Ruling, Verdict};
+
+use super::answer::{Answer, plain, plain_availability};
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
     hold: Option<String>,
+    allow: Option<String>,
+    deny: Option<String>,
+    until: Option<String>,
+    rule: Option<String>,
+    piece: Option<String>,
+    #[serde(default)]
+    appears: Vec<String>,
+    availability: Option<toml::Value>,
     asset_type: Option<String>,
     collection: Option<String>,
     name: Option<String>,
@@ -26,9 +38,9 @@ pub(super) struct Expect {
 }
 
 /// How what came differs from what was expected, if it does. Nothing expected differs from everything.
-pub(super) fn difference(wanted: Option<&Expect>, verdict: &Verdict<Mapping>) -> Option<String> {
-    let given = Expect::of(verdict, wanted);
-    if wanted == Some(&given) && !is_failure(verdict) {
+pub(super) fn difference(wanted: Option<&Expect>, answer: &Answer) -> Option<String> {
+    let given = Expect::of(answer, wanted);
+    if wanted == Some(&given) && !answer.is_failure() {
         return None;
     }
     let before = wanted.map_or_else(String::new, Expect::text);
@@ -43,50 +55,68 @@ pub(super) fn difference(wanted: Option<&Expect>, verdict: &Verdict<Mapping>) ->
         };
         lines.push_str(&format!("{sign} {change}"));
     }
-    match verdict {
-        Verdict::Held { rule, .. } if is_failure(verdict) => lines.push_str(&format!(
+    let held_by = match answer {
+        Answer::Mapping(Verdict::Held { rule, .. })
+        | Answer::Routing(Verdict::Held { rule, .. }) => Some(rule),
+        Answer::Ruling(ruling) => Some(&ruling.rule),
+        Answer::Mapping(_) | Answer::Routing(_) => None,
+    };
+    match held_by {
+        Some(rule) if answer.is_failure() => lines.push_str(&format!(
             "  # the plugin failed ({rule}), which no case can expect\n"
         )),
-        Verdict::Held { rule, .. } => lines.push_str(&format!("  # held by: {rule}\n")),
-        Verdict::Ready(_) if after.is_empty() => {
-            lines.push_str("  # a mapping that assigns nothing came\n");
-        }
-        Verdict::Ready(_) => {}
+        Some(rule) => lines.push_str(&format!("  # by: {rule}\n")),
+        None if after.is_empty() => lines.push_str(match answer {
+            Answer::Routing(_) => "  # it came that the asset appears nowhere\n",
+            _ => "  # a mapping that assigns nothing came\n",
+        }),
+        None => {}
     }
     Some(lines)
-}
-
-/// Whether a verdict is a plugin's failure, and not its opinion.
-pub(super) fn is_failure(verdict: &Verdict<Mapping>) -> bool {
-    match verdict {
-        Verdict::Ready(_) => false,
-        Verdict::Held { rule, .. } => crate::guest::is_failure(rule),
-    }
 }
 
 impl Expect {
     /// Refuses what no verdict can be, and what every hold would be.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self
-            .hold
-            .as_deref()
-            .is_some_and(|part| part.trim().is_empty())
-        {
-            return Err("hold = \"\" is part of every reason: give some of its words".to_owned());
+        let parts = [
+            ("hold", &self.hold),
+            ("allow", &self.allow),
+            ("deny", &self.deny),
+        ];
+        let given: Vec<_> = parts.iter().filter(|(_, part)| part.is_some()).collect();
+        let blank = |part: &Option<String>| part.as_deref().is_some_and(|p| p.trim().is_empty());
+        if let Some((name, _)) = given.iter().find(|(_, part)| blank(part)) {
+            return Err(format!(
+                "{name} = \"\" is part of every reason: give some of its words"
+            ));
+        }
+        if given.len() > 1 {
+            return Err("it is one of hold, allow and deny".to_owned());
         }
         let alone = Expect {
-            hold: self.hold.clone(),
-            ..Expect::default()
+            fields: toml::Table::new(),
+            asset_type: None,
+            collection: None,
+            name: None,
+            availability: None,
+            appears: Vec::new(),
+            piece: None,
+            rules: None,
+            ..self.clone()
         };
-        match self.hold {
-            Some(_) if *self != alone => Err("a hold has no mapping to expect as well".to_owned()),
-            _ => Ok(()),
+        if !given.is_empty() && *self != alone {
+            let (name, _) = given[0];
+            let article = if *name == "allow" { "an" } else { "a" };
+            return Err(format!("{article} {name} has no mapping to expect as well"));
         }
+        Ok(())
     }
 
     /// Reads days that are written as TOML's own dates as what they are compared with.
     pub(super) fn with_days_as_text(mut self) -> Self {
-        for (_, value) in &mut self.fields {
+        let spans = self.availability.iter_mut();
+        let spans = spans.filter_map(|span| span.as_table_mut()).flatten();
+        for (_, value) in self.fields.iter_mut().chain(spans) {
             if let toml::Value::Datetime(day) = value {
                 *value = toml::Value::String(day.to_string());
             }
@@ -94,43 +124,75 @@ impl Expect {
         self
     }
 
-    /// A verdict as a case would expect it, with as much as `wanted` looks at.
-    pub(super) fn of(verdict: &Verdict<Mapping>, wanted: Option<&Expect>) -> Expect {
-        match verdict {
-            Verdict::Held { reason, .. } => {
+    /// An answer as a case would expect it, with as much as `wanted` looks at.
+    pub(super) fn of(answer: &Answer, wanted: Option<&Expect>) -> Expect {
+        // A case that expected something else says nothing of what it looks at.
+        let looks = wanted.filter(|wanted| match answer {
+            Answer::Ruling(_) => true,
+            Answer::Mapping(_) | Answer::Routing(_) => wanted.hold.is_none(),
+        });
+        match answer {
+            Answer::Mapping(Verdict::Held { reason, .. })
+            | Answer::Routing(Verdict::Held { reason, .. }) => {
                 let part = wanted.and_then(|wanted| wanted.hold.as_ref());
-                let fits = part.filter(|part| reason.contains(*part) && !is_failure(verdict));
                 Expect {
-                    hold: Some(fits.unwrap_or(reason).clone()),
+                    hold: Some(part_of(reason, part, answer)),
                     ..Expect::default()
                 }
             }
-            Verdict::Ready(mapping) => Expect::of_mapping(mapping, wanted),
+            Answer::Mapping(Verdict::Ready(mapping)) => Expect::of_mapping(mapping, looks),
+            Answer::Routing(Verdict::Ready(routing)) => Expect::of_routing(routing, looks),
+            Answer::Ruling(ruling) => Expect::of_ruling(ruling, answer, looks),
         }
     }
 
-    fn of_mapping(mapping: &Mapping, wanted: Option<&Expect>) -> Expect {
+    fn of_mapping(mapping: &Mapping, looks: Option<&Expect>) -> Expect {
         let fields = mapping.fields.iter();
         let rules = fields.clone().map(|f| (f.field.clone(), f.rule.clone()));
-        let findings = mapping.findings.iter();
-        let findings: Vec<_> = findings
-            .map(|finding| format!("{}: {}", finding.subject, finding.message))
-            .collect();
-        let (looks_at_rules, looks_at_findings) = match wanted {
-            Some(wanted) if wanted.hold.is_none() => {
-                (wanted.rules.is_some(), wanted.findings.is_some())
-            }
-            _ => (false, !findings.is_empty()),
-        };
         Expect {
-            hold: None,
             asset_type: mapping.asset_type.clone(),
             collection: mapping.collection.as_ref().map(ToString::to_string),
             name: mapping.name.clone(),
-            rules: looks_at_rules.then(|| rules.collect()),
-            findings: looks_at_findings.then_some(findings),
+            availability: mapping.availability.as_ref().map(plain_availability),
+            rules: looks
+                .and_then(|wanted| wanted.rules.as_ref())
+                .map(|_| rules.collect()),
+            findings: findings(&mapping.findings, looks),
             fields: fields.map(|f| (f.field.clone(), plain(&f.value))).collect(),
+            ..Expect::default()
         }
+    }
+
+    fn of_routing(routing: &Routing, looks: Option<&Expect>) -> Expect {
+        let pieces = routing.appearances.iter().map(|place| place.piece.as_str());
+        let pieces = pieces.collect::<std::collections::BTreeSet<_>>();
+        let pieces = pieces.into_iter().collect::<Vec<_>>().join(", ");
+        Expect {
+            appears: routing.appearances.iter().map(place).collect(),
+            piece: looks
+                .and_then(|wanted| wanted.piece.as_ref())
+                .map(|_| pieces),
+            findings: findings(&routing.findings, looks),
+            ..Expect::default()
+        }
+    }
+
+    fn of_ruling(ruling: &Ruling, answer: &Answer, looks: Option<&Expect>) -> Expect {
+        let mut given = Expect {
+            until: ruling.until.map(|until| until.to_string()),
+            rule: looks
+                .and_then(|wanted| wanted.rule.as_ref())
+                .map(|_| ruling.rule.clone()),
+            findings: findings(&ruling.findings, looks),
+            ..Expect::default()
+        };
+        let reason = |part| Some(part_of(&ruling.reason, part, answer));
+        match ruling.decision {
+            Decision::Allow => given.allow = reason(looks.and_then(|w| w.allow.as_ref())),
+            Decision::Hold => given.hold = reason(looks.and_then(|w| w.hold.as_ref())),
+            Decision::Deny => given.deny = reason(looks.and_then(|w| w.deny.as_ref())),
+        }
+        given
     }
 
     /// Its keys and values in the order in which they are written, fields and rules by name.
@@ -138,6 +200,11 @@ impl Expect {
         let mut entries = Vec::new();
         for (key, text) in [
             ("hold", &self.hold),
+            ("allow", &self.allow),
+            ("deny", &self.deny),
+            ("until", &self.until),
+            ("rule", &self.rule),
+            ("piece", &self.piece),
             ("asset_type", &self.asset_type),
             ("collection", &self.collection),
             ("name", &self.name),
@@ -145,6 +212,13 @@ impl Expect {
             if let Some(text) = text {
                 entries.push((vec![key], text.as_str().into()));
             }
+        }
+        if let Some(availability) = &self.availability {
+            entries.push((vec!["availability"], edited(availability)));
+        }
+        if !self.appears.is_empty() {
+            let list = self.appears.iter().collect::<toml_edit::Array>();
+            entries.push((vec!["appears"], list.into()));
         }
         for (field, value) in &self.fields {
             entries.push((vec!["fields", field], edited(value)));
@@ -265,24 +339,43 @@ fn edited(value: &toml::Value) -> toml_edit::Value {
     text.parse().expect("what toml writes, toml reads")
 }
 
-/// A field's value as a case writes it.
-fn plain(value: &Value) -> toml::Value {
-    let named = |name: &str, value: toml::Value| {
-        toml::Value::Table(toml::Table::from_iter([(name.to_owned(), value)]))
+/// What a case gives of a reason, if that is part of it, else the whole.
+fn part_of(reason: &str, part: Option<&String>, answer: &Answer) -> String {
+    let fits = part.filter(|part| reason.contains(*part) && !answer.is_failure());
+    fits.map_or_else(|| reason.to_owned(), Clone::clone)
+}
+
+/// Findings where they are looked at, or where nothing says that they are not.
+fn findings(given: &[Finding], looks: Option<&Expect>) -> Option<Vec<String>> {
+    let looks_at_them = match looks {
+        Some(wanted) => wanted.findings.is_some(),
+        None => !given.is_empty(),
     };
-    let texts = |list: &[String]| list.iter().cloned().map(toml::Value::String).collect();
-    match value {
-        Value::Text(text) => toml::Value::String(text.clone()),
-        Value::LocalizedText(all) => {
-            let texts = all.iter();
-            let texts = texts.map(|(locale, text)| (locale.clone(), text.clone().into()));
-            named("localized", toml::Value::Table(texts.collect()))
-        }
-        Value::Number(number) => toml::Value::Integer(*number),
-        Value::Decimal(number) => toml::Value::Float(*number),
-        Value::Date(date) => toml::Value::String(date.to_string()),
-        Value::Boolean(yes) => toml::Value::Boolean(*yes),
-        Value::Keywords(list) => named("keywords", toml::Value::Array(texts(list))),
-        Value::References(list) => named("references", toml::Value::Array(texts(list))),
+    looks_at_them.then(|| {
+        let written = |finding: &Finding| format!("{}: {}", finding.subject, finding.message);
+        given.iter().map(written).collect()
+    })
+}
+
+/// A place in one line.
+fn place(place: &Appearance) -> String {
+    let Appearance {
+        market,
+        language,
+        channel,
+        folder,
+        file_name,
+        rendition,
+        fallback,
+        piece: _,
+        rule: _,
+    } = place;
+    let mut line = format!("{market} {language} {channel} {folder}/{file_name}");
+    if let Some(rendition) = rendition {
+        line.push_str(&format!(" as {rendition}"));
     }
+    if *fallback > 0 {
+        line.push_str(&format!(", fallback {fallback}"));
+    }
+    line
 }

@@ -13,10 +13,18 @@
 //! expect.fields = { client = "Acme Corporation", keywords = { keywords = ["a", "b"] } }
 //! ```
 //!
-//! A case has a `name` and a `path`, and may have `size` in bytes, `modified` and `tags`.
-//! [`expect`] has what it may expect. A case that expects nothing yet differs from whatever comes, and
+//! A case has a `name` and a `path`, and may have `size` in bytes, `modified`, `tags`, `asset_type`, and what is stated
+//! about the asset, by origin and property: `sheet.Title = "Summer"`. A file may have `hook` where the plugin has
+//! several (else it is the first of metadata, rights and localization), and `grants` where not all is granted that it asks for.
+//!
+//! Cases of a rights plugin have the release, too: `audience`, `market`, `channel`, `at` (midnight of
+//! `today` when left out). Those of a localization plugin share a market table, `[[markets]]` with `code`, `languages` and
+//! `channels`.
+//!
+//! [`expect`] has what a case may expect. A case that expects nothing yet differs from whatever comes, and
 //! blessing writes that down.
 
+mod answer;
 mod expect;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,12 +34,16 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use toml_edit::DocumentMut;
 use windlass_core::{
-    AssetId, AssetPath, AssetView, Error, Hooks, Kind, Mapping, Result, Revision, Verdict,
+    AssetId, AssetPath, AssetView, Error, HookKind, Hooks, Kind, Market, Origin, Release, Result,
+    Revision, Statement,
 };
 
+pub(crate) use self::answer::Questions;
+use self::answer::{Answer, ask};
 use self::expect::Expect;
 use crate::{LoadOptions, Plugin, PluginHost, Table};
 
@@ -141,11 +153,17 @@ impl PluginHost {
             }
         };
         let answered = match self.load_for(component, &written).await {
-            Ok(plugin) => plugin.describe(&written.assets).await,
+            Ok(plugin) => match written.questions(&plugin) {
+                Ok(questions) => ask(&plugin, &questions).await,
+                Err(problem) => {
+                    tested.problem = Some(problem);
+                    return Ok(tested);
+                }
+            },
             Err(error) => Err(error),
         };
-        let verdicts = match answered {
-            Ok(verdicts) => verdicts,
+        let answers = match answered {
+            Ok(answers) => answers,
             // What a plugin says of its configuration is about this file only.
             Err(error) if matches!(error.kind(), Kind::Config | Kind::Plugin) => {
                 tested.problem = Some(error.chain());
@@ -153,19 +171,17 @@ impl PluginHost {
             }
             Err(error) => return Err(error),
         };
-        let cases = written.cases.iter().zip(&verdicts);
+        let cases = written.cases.iter().zip(&answers);
         let differences: Vec<_> = cases
-            .map(|(case, verdict)| expect::difference(case.expect.as_ref(), verdict))
+            .map(|(case, answer)| expect::difference(case.expect.as_ref(), answer))
             .collect();
         let mut blessed: Vec<bool> = differences
             .iter()
-            .zip(&verdicts)
-            .map(|(difference, verdict)| {
-                bless && difference.is_some() && !expect::is_failure(verdict)
-            })
+            .zip(&answers)
+            .map(|(difference, answer)| bless && difference.is_some() && !answer.is_failure())
             .collect();
         if blessed.contains(&true) {
-            let fresh = written.blessed(&text, &verdicts, &blessed);
+            let fresh = written.blessed(&text, &answers, &blessed);
             if let Err(problem) = fresh.and_then(|fresh| replace(file, &text, &fresh)) {
                 tested.problem = Some(problem);
                 blessed.fill(false);
@@ -202,9 +218,12 @@ pub(crate) struct CaseFile {
     config: serde_json::Value,
     tables: BTreeMap<String, BTreeMap<String, String>>,
     today: Date,
+    hook: Option<HookKind>,
+    grants: Option<Vec<Origin>>,
+    markets: Vec<Market>,
     cases: Vec<Case>,
     /// What each case asks about.
-    pub(crate) assets: Vec<AssetView>,
+    assets: Vec<AssetView>,
 }
 
 #[derive(Deserialize)]
@@ -215,6 +234,10 @@ struct Written {
     config: toml::Table,
     #[serde(default)]
     tables: BTreeMap<String, BTreeMap<String, String>>,
+    hook: Option<HookKind>,
+    grants: Option<Vec<Origin>>,
+    #[serde(default)]
+    markets: Vec<Market>,
     #[serde(rename = "case", default)]
     cases: Vec<Case>,
 }
@@ -229,6 +252,19 @@ struct Case {
     modified: Option<toml::Value>,
     #[serde(default)]
     tags: Vec<String>,
+    asset_type: Option<String>,
+    #[serde(default)]
+    source: toml::Table,
+    #[serde(default)]
+    sheet: toml::Table,
+    #[serde(default)]
+    sidecar: toml::Table,
+    #[serde(default)]
+    embedded: toml::Table,
+    audience: Option<String>,
+    market: Option<String>,
+    channel: Option<String>,
+    at: Option<toml::Value>,
     expect: Option<Expect>,
 }
 
@@ -264,6 +300,9 @@ impl CaseFile {
             config: crate::config_json(&written.config).map_err(|error| error.chain())?,
             tables: written.tables,
             today: today.transpose()?.unwrap_or(DAY),
+            hook: written.hook,
+            grants: written.grants,
+            markets: written.markets,
             cases: written.cases,
         };
         Ok((text, file))
@@ -274,6 +313,7 @@ impl CaseFile {
         let tables = self.tables.iter();
         LoadOptions {
             config: self.config.clone(),
+            granted: self.grants.clone(),
             tables: tables
                 .map(|(name, pairs)| (name.clone(), Table::of_pairs(pairs.clone())))
                 .collect(),
@@ -281,13 +321,39 @@ impl CaseFile {
         }
     }
 
-    /// The file's text with the verdicts of chosen cases as what they expect.
-    fn blessed(
-        &self,
-        text: &str,
-        verdicts: &[Verdict<Mapping>],
-        chosen: &[bool],
-    ) -> Result<String, String> {
+    /// What its cases ask a plugin, or why they cannot.
+    pub(crate) fn questions(&self, plugin: &Plugin) -> Result<Questions, String> {
+        // A loaded plugin has one at least.
+        let hook = match (self.hook, plugin.kinds()) {
+            (Some(hook), kinds) if !kinds.contains(&hook) => {
+                return Err(format!("the plugin has no {} hook", hook.name()));
+            }
+            (Some(hook), _) => hook,
+            (None, kinds) => kinds.first().copied().unwrap_or(HookKind::Metadata),
+        };
+        if hook != HookKind::Localization && !self.markets.is_empty() {
+            return Err("only a localization plugin has [[markets]]".to_owned());
+        }
+        let released = self.cases.iter().find(|case| case.is_of_release());
+        if let (Some(case), false) = (released, hook == HookKind::Rights) {
+            let name = &case.name;
+            return Err(format!(
+                "case {name:?} has what only a rights plugin is told"
+            ));
+        }
+        Ok(match hook {
+            HookKind::Metadata => Questions::Describe(self.assets.clone()),
+            HookKind::Localization => Questions::Route(self.assets.clone(), self.markets.clone()),
+            HookKind::Rights => {
+                let releases = self.cases.iter().zip(&self.assets);
+                let releases = releases.map(|(case, asset)| case.release(asset, self.today));
+                Questions::Decide(releases.collect::<Result<_, _>>()?)
+            }
+        })
+    }
+
+    /// The file's text with the answers to chosen cases as what they expect.
+    fn blessed(&self, text: &str, answers: &[Answer], chosen: &[bool]) -> Result<String, String> {
         // The editor knows one line end and no byte order mark; both are put back.
         let plain = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let crlf = plain.matches("\r\n").count();
@@ -300,7 +366,7 @@ impl CaseFile {
             .ok_or("write the cases as [[case]] to have them blessed")?;
         for (index, table) in tables.iter_mut().enumerate() {
             if chosen[index] {
-                let given = Expect::of(&verdicts[index], self.cases[index].expect.as_ref());
+                let given = Expect::of(&answers[index], self.cases[index].expect.as_ref());
                 given.write_to(table);
             }
         }
@@ -341,6 +407,55 @@ impl Case {
             modified: modified.transpose()?,
             tags: self.tags.clone(),
             content_hash: None,
+            asset_type: self.asset_type.clone(),
+            statements: self.statements()?,
+        })
+    }
+
+    fn statements(&self) -> Result<Vec<Statement>, String> {
+        let mut statements = Vec::new();
+        for (origin, table) in [
+            (Origin::Source, &self.source),
+            (Origin::Sheet, &self.sheet),
+            (Origin::Sidecar, &self.sidecar),
+            (Origin::Embedded, &self.embedded),
+        ] {
+            for (name, value) in table {
+                let value = answer::read_value(value);
+                statements.push(Statement {
+                    origin,
+                    name: name.clone(),
+                    value: value.map_err(|why| format!("{}.{name} {why}", origin.name()))?,
+                });
+            }
+        }
+        Ok(statements)
+    }
+
+    /// Whether it has what only a release has.
+    fn is_of_release(&self) -> bool {
+        let named = [&self.audience, &self.market, &self.channel];
+        self.at.is_some() || named.into_iter().any(Option::is_some)
+    }
+
+    fn release(&self, asset: &AssetView, today: Date) -> Result<Release, String> {
+        let at = self.at.as_ref().map(|at| {
+            let time = moment(at).and_then(|text| text.parse::<Timestamp>().ok());
+            time.ok_or_else(|| {
+                let name = &self.name;
+                format!("case {name:?}: at = {at} is no time, such as 2026-03-04T10:46:13Z")
+            })
+        });
+        let midnight = today.to_zoned(TimeZone::UTC).map(|day| day.timestamp());
+        Ok(Release {
+            asset: asset.clone(),
+            audience: self.audience.clone().unwrap_or_default(),
+            market: self.market.clone(),
+            channel: self.channel.clone(),
+            at: match at {
+                Some(at) => at?,
+                None => midnight.map_err(|error| error.to_string())?,
+            },
         })
     }
 }

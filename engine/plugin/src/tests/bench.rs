@@ -56,7 +56,9 @@ fn what_an_instance_holds_is_counted() {
     // An answer of 1 MiB is made in the guest's memory.
     let host = PluginHost::new(options()).unwrap();
     let plugin = host.load(misbehaving(), load_options()).unwrap();
-    let heavy = plugin.run_once(&assets(&["/large"])).unwrap();
+    let heavy = plugin
+        .run_once(&crate::question::Describe, &assets(&["/large"]))
+        .unwrap();
     let more = heavy.memory_bytes as u64 - light.batches[0].memory_bytes;
     assert!((1 << 20..4 << 20).contains(&more), "{more}");
 }

@@ -37,6 +37,16 @@ async fn an_endless_loop_is_ended_by_fuel() {
 }
 
 #[tokio::test]
+async fn endless_recursion_is_ended_by_the_stack() {
+    only_the_guilty_is_held("recurse", "plugin trapped", "the plugin failed: ").await;
+}
+
+#[tokio::test]
+async fn an_answer_of_bytes_that_are_no_text_is_not_taken_over() {
+    only_the_guilty_is_held("garbage", "contract: readable answers", "unreadable").await;
+}
+
+#[tokio::test]
 async fn endless_allocation_is_ended_by_the_memory_limit() {
     only_the_guilty_is_held("hoard", "limit: memory", "more than the 8 MiB").await;
 }
@@ -58,9 +68,9 @@ async fn endless_calls_of_the_host_are_counted() {
 
 #[tokio::test]
 async fn too_few_or_too_many_verdicts_are_refused() {
-    let rule = "contract: one verdict an asset";
-    only_the_guilty_is_held("missing", rule, "0 verdicts for 1 assets").await;
-    only_the_guilty_is_held("extra", rule, "2 verdicts for 1 assets").await;
+    let rule = "contract: one answer an asset";
+    only_the_guilty_is_held("missing", rule, "0 answers for 1 assets").await;
+    only_the_guilty_is_held("extra", rule, "2 answers for 1 assets").await;
 }
 
 #[tokio::test]

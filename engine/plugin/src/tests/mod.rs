@@ -4,9 +4,12 @@
 mod artefacts;
 mod bench;
 mod cases;
+mod failures;
 mod files;
+mod hooks;
 mod limits;
 mod shipped;
+mod wit;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -77,6 +80,8 @@ fn asset(path: &str) -> AssetView {
         modified: None,
         tags: Vec::new(),
         content_hash: None,
+        asset_type: None,
+        statements: Vec::new(),
     }
 }
 

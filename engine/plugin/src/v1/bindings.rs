@@ -8,6 +8,6 @@
 
 wasmtime::component::bindgen!({
     path: "../../wit/v1",
-    world: "metadata-hook",
+    world: "every-hook",
     imports: { default: trappable },
 });
