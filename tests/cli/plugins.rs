@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::plans::folders;
 use crate::program::{Finished, finish, windlass};
 
 /// Runs the binary with a cache of its own, as one user's calls share it.
@@ -17,6 +18,277 @@ fn run(dir: &Path, args: &[&str]) -> Finished {
 fn folder_metadata() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/folder-metadata");
     folder.to_str().unwrap().to_owned()
+}
+
+/// The folder in which this repository's plugins are built: projects that are built there, too, share the standard
+/// library and the crates that they have in common.
+fn shared_target() -> String {
+    format!("{}/../target", folder_metadata())
+}
+
+/// Starts a project, builds it, and answers its component and its cases.
+fn started(dir: &Path, name: &str, language: &str, hook: &str, more: &[&str]) -> [String; 2] {
+    let new = ["plugin", "new", name, "--lang", language, "--hook", hook];
+    run(dir, &new).expect(0);
+    let build = [&["plugin", "build", name, "--json"], more].concat();
+    let built = run(dir, &build).expect(0);
+    let component = built.records("component")[0]["file"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    [component, format!("{name}/cases")]
+}
+
+fn its_cases_hold(dir: &Path, [component, cases]: &[String; 2]) {
+    let test = ["plugin", "test", component, "--cases", cases, "--json"];
+    let tested = run(dir, &test).expect(0);
+    assert!(tested.records("tested")[0]["hold"].as_u64() >= Some(4));
+    let check = ["plugin", "check", component, "--cases", cases];
+    let checked = run(dir, &check).expect(0);
+    assert!(!checked.stdout.contains("BAD"), "{}", checked.stdout);
+}
+
+#[test]
+fn a_javascript_project_of_each_hook_builds_at_once_and_its_cases_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    for hook in ["metadata", "rights", "localization"] {
+        let built = started(dir.path(), &format!("my-{hook}"), "js", hook, &[]);
+        its_cases_hold(dir.path(), &built);
+    }
+    // Where it failed is said, as for a panic in Rust.
+    let code = dir.path().join("my-metadata/plugin.js");
+    let text = fs::read_to_string(&code).unwrap();
+    let failing = text.replace(
+        "function describe(asset) {",
+        "function describe(asset) {\n  none();",
+    );
+    fs::write(&code, failing).unwrap();
+    let failed = run(dir.path(), &["plugin", "test", "my-metadata"]).expect(1);
+    for part in [
+        "the plugin failed: ReferenceError: none",
+        "at describe (/plugin.js:",
+    ] {
+        assert!(failed.stdout.contains(part), "{part}\n{}", failed.stdout);
+    }
+    // Nothing is built twice.
+    let again = run(dir.path(), &["plugin", "build", "my-metadata"]).expect(0);
+    assert!(!again.stderr.contains("building"), "{}", again.stderr);
+    // What does not become a component says where it went wrong.
+    fs::write(
+        dir.path().join("my-metadata/plugin.js"),
+        "export const = 1;",
+    )
+    .unwrap();
+    let broken = run(dir.path(), &["plugin", "build", "my-metadata"]).expect(2);
+    assert!(broken.stderr.contains("plugin.js:1:"), "{}", broken.stderr);
+}
+
+#[test]
+fn a_rust_project_of_each_hook_builds_at_once_and_its_cases_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = shared_target();
+    for hook in ["metadata", "rights", "localization"] {
+        let name = format!("started-{hook}");
+        let built = started(dir.path(), &name, "rust", hook, &["--target-dir", &target]);
+        its_cases_hold(dir.path(), &built);
+    }
+}
+
+#[test]
+fn a_python_project_builds_at_once_and_its_cases_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let built = started(dir.path(), "my-mapping", "python", "metadata", &[]);
+    its_cases_hold(dir.path(), &built);
+}
+
+/// Compiling CPython three times takes minutes; the metadata project is in every run.
+#[test]
+#[ignore = "minutes: cargo test -p windlass-cli --test cli -- --ignored python"]
+fn a_python_project_of_each_further_hook_builds_at_once_and_its_cases_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    for hook in ["rights", "localization"] {
+        let built = started(dir.path(), &format!("my-{hook}"), "python", hook, &[]);
+        its_cases_hold(dir.path(), &built);
+    }
+}
+
+#[test]
+fn a_foreign_import_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("foreign.wasm");
+    let text = r#"(component
+        (import "wasi:clocks/wall-clock@0.2.3" (instance))
+        (instance $plugin)
+        (export "windlass:hooks/plugin@1.0.0" (instance $plugin)))"#;
+    fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
+    let checked = run(dir.path(), &["plugin", "check", "foreign.wasm"]).expect(1);
+    for part in [
+        "it imports wasi:clocks/wall-clock@0.2.3, which no plugin is given",
+        "build it without WASI",
+        "exports no hook",
+        "there are no cases",
+    ] {
+        assert!(checked.stdout.contains(part), "{part}\n{}", checked.stdout);
+    }
+}
+
+#[test]
+fn a_plugin_is_installed_with_its_digest_and_refused_once_its_file_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let plugin = folder_metadata();
+    let install = ["plugin", "install", &plugin, "--name", "mapping"];
+    let without_config = run(dir, &install).expect(2);
+    assert!(
+        without_config.stderr.contains("--config"),
+        "{}",
+        without_config.stderr
+    );
+
+    // It refuses its configuration: nothing is changed.
+    folders(
+        dir,
+        "plugin = \"mapping\"\n[plugin.mapping]\nfile = \"old.wasm\" # ours",
+    );
+    let before = fs::read_to_string(dir.join("windlass.toml")).unwrap();
+    let refused = run(dir, &install).expect(2);
+    assert!(
+        refused.stderr.contains("missing field `templates`"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(
+        fs::read_to_string(dir.join("windlass.toml")).unwrap(),
+        before
+    );
+
+    let config = "[plugin.mapping.config] # rules\ntemplates = ['/**']\n";
+    fs::write(dir.join("windlass.toml"), format!("{before}\n{config}")).unwrap();
+    let installed = run(dir, &install).expect(0);
+    assert!(installed.stdout.contains("digest "), "{}", installed.stdout);
+    let after = fs::read_to_string(dir.join("windlass.toml")).unwrap();
+    assert!(
+        after.contains("# ours") && after.contains("# rules"),
+        "{after}"
+    );
+    run(dir, &["plan", "move"]).expect(0);
+    // The same again is the same.
+    run(dir, &install).expect(0);
+    assert_eq!(
+        fs::read_to_string(dir.join("windlass.toml")).unwrap(),
+        after
+    );
+
+    let kept = fs::read_dir(dir.join("plugins"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut bytes = fs::read(&kept).unwrap();
+    bytes.push(0);
+    fs::write(&kept, bytes).unwrap();
+    let tampered = run(dir, &["plan", "move"]).expect(2);
+    assert!(
+        tampered.stderr.contains("not the one that was pinned"),
+        "{}",
+        tampered.stderr
+    );
+}
+
+#[test]
+fn a_shadow_counts_what_another_configuration_would_change_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let plugin = folder_metadata();
+    let of_flow = format!(
+        "plugin = \"mapping\"\n[plugin.mapping]\nsource = {plugin:?}\n\
+         [plugin.mapping.config]\ntemplates = ['/**']\nname = 'old {{file.name}}'\n"
+    );
+    folders(dir, &of_flow);
+    run(dir, &["run", "move"]).expect(0);
+    let shadow = [
+        "plugin",
+        "shadow",
+        "move",
+        &plugin,
+        "--plugin-config",
+        "new.toml",
+    ];
+    let json = [&shadow[..], &["--json"]].concat();
+
+    fs::write(
+        dir.join("new.toml"),
+        "templates = ['/**']\nname = 'old {file.name}'\n",
+    )
+    .unwrap();
+    let same = run(dir, &json).expect(0);
+    let same = &same.records("shadow")[0];
+    assert_eq!(
+        [&same["assets"], &same["placed"], &same["differ"]],
+        [3, 3, 0]
+    );
+
+    fs::write(dir.join("nas/d.tif"), "d").unwrap();
+    fs::write(
+        dir.join("new.toml"),
+        "templates = ['/**']\nname = '{file.name}'\n",
+    )
+    .unwrap();
+    let named = run(dir, &json).expect(0);
+    let named = &named.records("shadow")[0];
+    assert_eq!(
+        [&named["assets"], &named["differ"], &named["placed_differ"]],
+        [4, 4, 3]
+    );
+    assert_eq!(named["things"]["name"]["changed"], 4);
+    assert_eq!(named["things"]["name"]["first"][0]["before"], "old a.tif");
+    let shown = run(dir, &shadow).expect(0);
+    for part in ["4 differ, 3 of them placed", "- old a.tif", "+ a.tif"] {
+        assert!(shown.stdout.contains(part), "{part}\n{}", shown.stdout);
+    }
+
+    fs::write(dir.join("new.toml"), "templates = ['/{client}/**']\n").unwrap();
+    let held = run(dir, &json).expect(0);
+    let held = &held.records("shadow")[0]["things"];
+    assert_eq!(held["held"]["added"], 4, "{held}");
+    // All of it was only looked at.
+    assert!(!dir.join("out/d.tif").exists() && dir.join("out/a.tif").exists());
+    let planned = run(dir, &["plan", "move", "--json"]).expect(0);
+    assert_eq!(planned.records("step").len(), 1);
+}
+
+#[test]
+fn a_call_on_which_a_plugin_fails_in_a_run_is_made_again_from_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let misbehaving = format!("{}/../misbehaving", folder_metadata());
+    let of_flow = format!("plugin = \"bad\"\n[plugin.bad]\nsource = {misbehaving:?}\n");
+    folders(dir, &of_flow);
+    fs::write(dir.join("nas/trap.tif"), "x").unwrap();
+    let planned = run(dir, &["plan", "move"]).expect(0);
+    assert!(
+        planned.stderr.contains("windlass plugin replay"),
+        "{}",
+        planned.stderr
+    );
+    let calls = fs::read_dir(dir.join("windlass.failed-calls"));
+    let calls: Vec<_> = calls.unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [call] = calls.as_slice() else {
+        panic!("{calls:?}");
+    };
+    let replayed = run(dir, &["plugin", "replay", call.to_str().unwrap()]).expect(1);
+    for part in [
+        "failed on /trap.tif",
+        "told to trap",
+        "it fails in the same way",
+    ] {
+        assert!(
+            replayed.stdout.contains(part),
+            "{part}\n{}",
+            replayed.stdout
+        );
+    }
 }
 
 #[test]

@@ -450,11 +450,22 @@ pub(crate) struct LedgerExportArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Writes a project to start a plugin from, which builds at once and whose cases hold
+    New(PluginNewArgs),
     /// Builds a plugin from its source folder
     Build {
-        /// The folder with the plugin's Cargo.toml
+        /// The folder with the plugin's Cargo.toml, package.json or pyproject.toml
         dir: PathBuf,
+        /// Where what is made is put; several plugins that share a folder share what they have in common. When not given
+        /// `target` in the plugin's workspace
+        #[arg(long, value_name = "DIR")]
+        target_dir: Option<PathBuf>,
     },
+    /// Looks at everything that can be wrong with a plugin before it has a configuration
+    ///
+    /// The version of the interface, the hooks, imports that no plugin is given, the size, whether it starts, and whether
+    /// it has cases; each with what to do.
+    Check(PluginArgs),
     /// Runs a plugin's cases: which asset gets which verdict
     ///
     /// The cases are TOML files, run against the built component under the same limits as a run. What differs is
@@ -467,11 +478,76 @@ pub(crate) enum PluginCommand {
     Bench(PluginBenchArgs),
     /// Shows what a component is and whether it would load
     Inspect(InspectArgs),
+    /// Names a component in the configuration, pinned by its digest
+    ///
+    /// The component is copied beside the configuration file and loaded as a run would load it; only if that goes
+    /// well is it named in the file, under [plugin.NAME]. Runs that are under way keep the plugin that they began with.
+    Install(InstallArgs),
+    /// Shows what another plugin would change, asset by asset and field by field, before it is installed
+    ///
+    /// Both plugins are asked about everything that the flow takes, placed or not. Nothing is written, at neither side
+    /// nor in the ledger.
+    Shadow(ShadowArgs),
     /// Makes a call again on which a plugin failed
     ///
     /// A run writes such calls down, each with all that decided it: the asset, the configuration, what was looked up,
     /// the limits. Nothing else is needed but the component.
     Replay(ReplayArgs),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LanguageArg {
+    /// Small and fast; needs a compiler for WebAssembly
+    Rust,
+    /// 18 MB with the interpreter; needs python3
+    Python,
+    /// 1 MB with the interpreter; needs node and npm
+    Js,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HookArg {
+    /// What an asset becomes
+    Metadata,
+    /// Whether an asset may leave
+    Rights,
+    /// Where an asset is to appear
+    Localization,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PluginNewArgs {
+    /// The plugin's name: lower-case words with hyphens between them
+    pub(crate) name: String,
+    /// The language
+    #[arg(long, value_enum, default_value_t = LanguageArg::Rust)]
+    pub(crate) lang: LanguageArg,
+    /// What the plugin is asked
+    #[arg(long, value_enum, default_value_t = HookArg::Metadata)]
+    pub(crate) hook: HookArg,
+    /// The folder to write; when not given one of the plugin's name
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InstallArgs {
+    /// The plugin's source folder, which is built, or a component file
+    pub(crate) plugin: PathBuf,
+    /// Its name in the configuration: the table [plugin.NAME]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShadowArgs {
+    /// The flow
+    pub(crate) flow: String,
+    /// The other plugin: a source folder, which is built, or a component file
+    pub(crate) plugin: PathBuf,
+    /// A TOML file with what the other plugin is told; when not given what the flow's plugin is told
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plugin_config: Option<PathBuf>,
 }
 
 /// A plugin with its cases.

@@ -19,6 +19,7 @@ use windlass_http::{
 };
 use windlass_ledger::{Compacted, LedgerOptions, Place, SqlLedger};
 use windlass_local::{LocalEndpoint, LocalOptions};
+use windlass_plugin::build::{BuildOptions, build_plugin};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
 use windlass_transfer::{Engine, EngineOptions};
 
@@ -185,6 +186,33 @@ impl<'a> Wiring<'a> {
     pub(crate) async fn plugin(&self, name: &str) -> Result<Plugin> {
         let config = &self.layered.config.plugin[name];
         let file = self.component(config).await?;
+        let options = self.load_options(name, config)?;
+        self.load(file, options, name).await
+    }
+
+    /// Loads another component in the place of a plugin, with its configuration, grants and tables or with a
+    /// configuration of its own. In the place of none it is granted all that it asks for.
+    pub(crate) async fn candidate(
+        &self,
+        name: Option<&str>,
+        component: &Path,
+        config_file: Option<&Path>,
+    ) -> Result<Plugin> {
+        let options = match name {
+            Some(name) => self.load_options(name, &self.layered.config.plugin[name])?,
+            None => LoadOptions::new(jiff::Zoned::now().date()),
+        };
+        let mut options = LoadOptions {
+            pinned_digest: None,
+            ..options
+        };
+        if let Some(file) = config_file {
+            options.config = config_of_file(file, "the plugin's configuration")?;
+        }
+        self.load(component.to_owned(), options, "candidate").await
+    }
+
+    fn load_options(&self, name: &str, config: &PluginConfig) -> Result<LoadOptions> {
         let pinned = config
             .digest
             .as_deref()
@@ -195,7 +223,7 @@ impl<'a> Wiring<'a> {
             let key = format!("plugin.{name}.tables.{table}");
             tables.insert(table.clone(), tables::read(&key, &self.at(path))?);
         }
-        let options = LoadOptions {
+        Ok(LoadOptions {
             pinned_digest: pinned.map_err(|error| {
                 Error::new(Kind::Config, format!("plugin.{name}.digest: {error}"))
             })?,
@@ -203,10 +231,13 @@ impl<'a> Wiring<'a> {
             granted: Some(config.grants.iter().map(|grant| grant.origin()).collect()),
             tables,
             today: jiff::Zoned::now().date(),
-        };
+        })
+    }
+
+    async fn load(&self, file: PathBuf, options: LoadOptions, name: &str) -> Result<Plugin> {
         // Compiled code and failed calls are kept beside the ledger: they belong to the same user and installation.
         let ledger = self.at(&self.layered.config.ledger.file);
-        let options_of_host = HostOptions {
+        let host = HostOptions {
             cache_dir: Some(ledger.with_extension("plugins")),
             failures_dir: Some(ledger.with_extension("failed-calls")),
             // A command asks about each asset once.
@@ -214,15 +245,17 @@ impl<'a> Wiring<'a> {
             ..HostOptions::default()
         };
         let named = name.to_owned();
-        tokio::task::spawn_blocking(move || {
-            let host = PluginHost::new(options_of_host)?;
-            host.load(&file, options)
+        let loading = move || {
+            PluginHost::new(host)?
+                .load(&file, options)
                 .map_err(|error| error.with_context("plugin", named))
-        })
-        .await
-        .map_err(|error| {
-            Error::new(Kind::Unexpected, "loading the plugin ended abnormally").with_source(error)
-        })?
+        };
+        tokio::task::spawn_blocking(loading)
+            .await
+            .map_err(|error| {
+                Error::new(Kind::Unexpected, "loading the plugin ended abnormally")
+                    .with_source(error)
+            })?
     }
 
     /// The component file of a plugin.
@@ -238,22 +271,7 @@ impl<'a> Wiring<'a> {
         let table = match (&config.config, &config.config_file) {
             (Some(table), _) => table.clone(),
             (None, Some(file)) => {
-                let file = self.at(file);
-                let text = std::fs::read_to_string(&file).map_err(|error| {
-                    Error::new(
-                        Kind::Config,
-                        format!("plugin.{name}.config_file cannot be read"),
-                    )
-                    .with_context("file", file.display())
-                    .with_source(error)
-                })?;
-                toml::from_str(&text).map_err(|error: toml::de::Error| {
-                    Error::new(
-                        Kind::Config,
-                        format!("plugin.{name}.config_file is not TOML: {}", error.message()),
-                    )
-                    .with_context("file", file.display())
-                })?
+                return config_of_file(&self.at(file), &format!("plugin.{name}.config_file"));
             }
             (None, None) => toml::Table::new(),
         };
@@ -410,18 +428,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Builds a plugin from its source folder and answers the component file.
 pub(crate) async fn build(source: PathBuf, out: Out) -> Result<PathBuf> {
-    let built = tokio::task::spawn_blocking(move || {
-        windlass_plugin::build::build_plugin(
-            &source,
-            &windlass_plugin::build::BuildOptions::default(),
-            |line: &str| out.say(line),
-        )
-    })
-    .await
-    .map_err(|error| {
-        Error::new(Kind::Unexpected, "building the plugin ended abnormally").with_source(error)
-    })??;
+    build_into(source, None, out).await
+}
+
+/// The same with a folder for what is made.
+pub(crate) async fn build_into(
+    source: PathBuf,
+    target_dir: Option<PathBuf>,
+    out: Out,
+) -> Result<PathBuf> {
+    let options = BuildOptions {
+        target_dir,
+        ..BuildOptions::default()
+    };
+    let building = move || build_plugin(&source, &options, |line: &str| out.say(line));
+    let built = tokio::task::spawn_blocking(building)
+        .await
+        .map_err(|error| {
+            Error::new(Kind::Unexpected, "building the plugin ended abnormally").with_source(error)
+        })??;
     Ok(built.component)
+}
+
+/// A plugin's configuration from a TOML file; `what` names it in errors.
+fn config_of_file(file: &Path, what: &str) -> Result<serde_json::Value> {
+    let about = |error: Error| error.with_context("file", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        about(Error::new(Kind::Config, format!("{what} cannot be read")).with_source(error))
+    })?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error: toml::de::Error| {
+        about(Error::new(
+            Kind::Config,
+            format!("{what} is not TOML: {}", error.message()),
+        ))
+    })?;
+    windlass_plugin::config_json(&table).map_err(about)
 }
 
 fn ingest_options(name: &str, flow: &IngestConfig) -> Result<IngestOptions> {

@@ -32,6 +32,7 @@ pub use custody::{
 pub use duplicates::Duplicates;
 pub use explain::{Explanation, explain};
 pub use flows::ingest::{Ingest, IngestOptions};
+pub use flows::shadow::{Changed, Example, Shadow};
 pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};
 pub use observe::{Event, Observer, RunStatus, Silent};

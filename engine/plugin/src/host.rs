@@ -22,8 +22,8 @@ use crate::v1;
 /// Core instances and tables of one component. A Python guest has 50 of each, a Rust guest 4.
 const PARTS_PER_COMPONENT: u32 = 50;
 
-/// Memories of one component. Linked guests have one; two leaves room for an allocator of its own.
-const MEMORIES_PER_COMPONENT: u32 = 2;
+/// Memories of one component. A Rust or Python guest has one, a JavaScript guest three.
+const MEMORIES_PER_COMPONENT: u32 = 4;
 
 /// Loads plugins and runs them under one set of limits. Cheap to clone; one per process is enough.
 #[derive(Clone)]

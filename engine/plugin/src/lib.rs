@@ -22,6 +22,7 @@ mod options;
 mod plugin;
 mod question;
 mod shape;
+mod starters;
 mod tables;
 mod v1;
 
@@ -33,6 +34,7 @@ pub use inspect::Inspection;
 pub use options::{HostOptions, LoadOptions, config_json};
 pub use plugin::Plugin;
 pub use shape::{API_VERSION, Shape};
+pub use starters::{StarterLanguage, new_plugin};
 pub use tables::{Table, Tables};
 
 #[cfg(test)]

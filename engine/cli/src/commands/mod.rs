@@ -70,12 +70,9 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Key(KeyCommand::Show { file }) => seal::show_key(&file, out),
         Command::Doctor => doctor::run(global, out).await,
         Command::Config(command) => config::run(&command, global, out),
-        Command::Plugin(PluginCommand::Build { dir }) => plugin::build(&dir, out).await,
-        Command::Plugin(PluginCommand::Test(args)) => plugin::test(&args, out).await,
-        Command::Plugin(PluginCommand::Bench(args)) => plugin::bench(&args, out).await,
-        Command::Plugin(PluginCommand::Replay(args)) => plugin::replay(&args, out).await,
-        Command::Plugin(PluginCommand::Inspect(args)) | Command::PluginInspect(args) => {
-            plugin::inspect(&args, out).await
+        Command::Plugin(command) => plugin::run(command, global, out).await,
+        Command::PluginInspect(args) => {
+            plugin::run(PluginCommand::Inspect(args), global, out).await
         }
     }
 }

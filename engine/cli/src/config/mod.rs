@@ -16,7 +16,7 @@ use windlass_core::sign::PublicKey;
 use windlass_core::{ByteSize, Error, Kind, Result};
 use windlass_flow::{Approval, Duplicates, RemovalCap, Selection};
 
-pub(crate) use layers::{Layered, Overlay, load};
+pub(crate) use layers::{Layered, Overlay, load, parse};
 pub(crate) use secrets::SecretRef;
 pub(crate) use values::{AvailabilityConfig, field_value};
 

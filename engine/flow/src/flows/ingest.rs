@@ -21,10 +21,10 @@ use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Work};
 use crate::select::{Pick, Selection, Selector};
 
 /// How many assets a hook, a ledger or a sink is asked about at once.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// How many assets are decided before their steps are handed over.
-const DECIDED_AT_ONCE: usize = 2_048;
+pub(super) const DECIDED_AT_ONCE: usize = 2_048;
 
 /// How many assets the ledger is asked about at once whether they are as they were. Larger, because nothing
 /// else is asked and a key costs less in a larger set.
@@ -86,11 +86,21 @@ struct Candidate {
 }
 
 /// What a planning knows of the whole, while it decides page by page.
-struct Whole {
+pub(super) struct Whole {
     summary: PlanSummary,
     placed_names: PlacedNames,
     /// Where files are hashed before they move.
     hashing: Option<Hashing>,
+}
+
+impl Whole {
+    pub(super) fn new(ingest: &Ingest, summary: PlanSummary, hashing: Option<Hashing>) -> Self {
+        Whole {
+            summary,
+            placed_names: PlacedNames::new(ingest.source.capabilities()),
+            hashing,
+        }
+    }
 }
 
 impl Ingest {
@@ -108,11 +118,9 @@ impl Ingest {
     /// anywhere itself.
     pub async fn decide(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
         let selector = Selector::new(&self.options.selection)?;
-        let mut whole = Whole {
-            summary: PlanSummary::new(self.options.flow.clone(), self.origin()?),
-            placed_names: PlacedNames::new(self.source.capabilities()),
-            hashing: self.hashes_in_place().then(Hashing::new),
-        };
+        let summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
+        let hashing = self.hashes_in_place().then(Hashing::new);
+        let mut whole = Whole::new(self, summary, hashing);
         let wants_unchanged = writer.wants_unchanged();
         let is_settled = !wants_unchanged && self.is_settled(&whole.summary.origin.rules).await?;
         let mut undecided = self.list(is_settled, &mut whole).await?;
@@ -154,7 +162,7 @@ impl Ingest {
     }
 
     /// Lists the source; what is placed and unchanged is counted, the rest kept.
-    async fn list(&self, is_settled: bool, whole: &mut Whole) -> Result<Sorted> {
+    pub(super) async fn list(&self, is_settled: bool, whole: &mut Whole) -> Result<Sorted> {
         let scope = Scope {
             root: self.options.root.clone(),
         };
@@ -377,7 +385,7 @@ impl Ingest {
     ) -> Result<Vec<Asset>> {
         let mut unchanged = Vec::new();
         let mut open = Vec::new();
-        let mappings = self.describe(&batch).await?;
+        let mappings = self.describe(self.hooks.as_deref(), &batch).await?;
         let candidates = self.candidates(batch).await?;
         for (candidate, mapping) in candidates.into_iter().zip(mappings) {
             let mapping = match mapping {
@@ -469,8 +477,13 @@ impl Ingest {
         Ok(candidates)
     }
 
-    async fn describe(&self, batch: &[(Asset, String)]) -> Result<Vec<Verdict<Mapping>>> {
-        let Some(hooks) = &self.hooks else {
+    /// What a plugin says of each asset; without one, each is to become what the configuration says.
+    pub(super) async fn describe(
+        &self,
+        hooks: Option<&dyn Hooks>,
+        batch: &[(Asset, String)],
+    ) -> Result<Vec<Verdict<Mapping>>> {
+        let Some(hooks) = hooks else {
             return Ok(batch
                 .iter()
                 .map(|_| Verdict::Ready(Mapping::default()))
@@ -481,7 +494,7 @@ impl Ingest {
     }
 
     /// What the asset shall be: the hook's mapping, completed and overruled by the configuration.
-    fn draft(&self, asset: &Asset, mapping: Mapping) -> Draft {
+    pub(super) fn draft(&self, asset: &Asset, mapping: Mapping) -> Draft {
         let options = &self.options;
         let mut fields: BTreeMap<String, Assigned> = BTreeMap::new();
         for assigned in mapping.fields {

@@ -1,6 +1,6 @@
-//! Builds a plugin's crate into a component, with whatever compiler the machine has.
+//! Builds a plugin's project into a component, with whatever the machine has.
 //!
-//! An ordinary machine has the `wasm32-unknown-unknown` target (`rustup target add …`) and cargo does
+//! [`script`] does it for JavaScript and Python; the rest is for crates. An ordinary machine has the `wasm32-unknown-unknown` target (`rustup target add …`) and cargo does
 //! the work. Where rustup cannot fetch it, [`toolchain`] finds a compiler that carries the standard
 //! library's sources (Debian's `rust-web-src`, rustup's `rust-src`) and [`sysroot`] builds the target
 //! once per compiler version. The core module that cargo leaves is wrapped into a component in
@@ -9,6 +9,8 @@
 //! One build runs at a time per target folder, whoever asks: tests and a demo may ask at once.
 
 mod inputs;
+mod packages;
+mod script;
 mod sysroot;
 mod toolchain;
 
@@ -19,6 +21,7 @@ use std::process::{Command, Output};
 use serde::Deserialize;
 use windlass_core::{Blake3, Error, Kind, Result};
 
+use self::script::Language;
 use self::toolchain::{Search, Toolchain};
 
 /// The compiler's name of the only target that plugins are built for: no WASI, no imports of its own.
@@ -30,8 +33,8 @@ const SHOWN_LINES: usize = 40;
 /// How to build. The defaults suit both a user's command and a test.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
-    /// Where cargo and this module put what they make; `None` is the target folder of the plugin's
-    /// workspace.
+    /// Where what is made is put; `None` is the target folder of the plugin's workspace, or `target` in a project of
+    /// another language.
     pub target_dir: Option<PathBuf>,
     /// Whether missing Debian packages may be installed. Needs root; announced in a progress line.
     pub may_install: bool,
@@ -46,10 +49,18 @@ impl Default for BuildOptions {
     }
 }
 
+impl BuildOptions {
+    /// The folder for what is made, absolute, because the tools run in the plugin's folder.
+    fn target_dir_or(&self, default: &Path) -> Result<PathBuf> {
+        let folder = self.target_dir.as_deref().unwrap_or(default);
+        std::path::absolute(folder).map_err(|e| disk("find", folder, e))
+    }
+}
+
 /// A component that is ready to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuiltPlugin {
-    /// The plugin crate's name.
+    /// The plugin's name, as its manifest has it.
     pub name: String,
     /// The component file. The next build of the same crate replaces it.
     pub component: PathBuf,
@@ -61,11 +72,12 @@ pub struct BuiltPlugin {
     pub rebuilt: bool,
 }
 
-/// Builds the plugin crate in `project_dir`; blocks until done, which may take minutes the first time.
+/// Builds the plugin in `project_dir`, a crate or a project in JavaScript or Python; blocks until done, which may take minutes the first time.
 ///
 /// `progress` gets one line for whatever takes long or changes the machine; nothing if all is fresh.
-/// Fails with `Config` if the folder is no plugin crate, with `Unsupported` and the exact
-/// commands if no compiler can build for wasm, with `InvalidInput` if the crate does not compile.
+/// Fails with `Config` if the folder is no plugin, with `Unsupported` and the exact
+/// commands if what builds it is missing, with `InvalidInput` if it does not compile, with `Unavailable` if
+/// a package that it needs cannot be fetched.
 pub fn build_plugin(
     project_dir: &Path,
     options: &BuildOptions,
@@ -89,14 +101,17 @@ fn build_with(
         .canonicalize()
         .map_err(|e| no_project(project_dir, &e.to_string()))?;
     if !project.join("Cargo.toml").is_file() {
-        return Err(no_project(project_dir, "it has no Cargo.toml"));
+        return match Language::of(&project) {
+            Some(language) => script::build(language, &project, options, progress),
+            None => Err(no_project(
+                project_dir,
+                "it has no Cargo.toml, package.json or pyproject.toml",
+            )),
+        };
     }
     let toolchain = toolchain::find_or_install(search, &project, options.may_install, progress)?;
     let package = Package::read(&toolchain, &project)?;
-    let target_dir = options
-        .target_dir
-        .clone()
-        .unwrap_or_else(|| package.target_dir.clone());
+    let target_dir = options.target_dir_or(&package.target_dir)?;
     let _lock = lock(&target_dir, progress)?;
 
     let component = target_dir
@@ -320,7 +335,7 @@ fn last_lines(talk: &[u8]) -> String {
 fn no_project(folder: &Path, why: &str) -> Error {
     Error::new(
         Kind::Config,
-        format!("{} is no plugin crate: {why}", folder.display()),
+        format!("{} is no plugin: {why}", folder.display()),
     )
 }
 

@@ -213,7 +213,12 @@ fn a_folder_without_a_plugin_crate_is_refused_in_words() {
     let machine = Machine::new();
     let error = build_plugin(machine.root.path(), &BuildOptions::default(), |_| {}).unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
-    assert!(error.to_string().contains("has no Cargo.toml"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("has no Cargo.toml, package.json or pyproject.toml"),
+        "{error}"
+    );
     let error = build_plugin(
         Path::new("/no/such/folder"),
         &BuildOptions::default(),

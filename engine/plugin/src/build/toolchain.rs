@@ -5,13 +5,13 @@
 //! that library; Debian packages both, so on Debian they can be installed by root.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use windlass_core::{Error, Kind, Result};
 
-use super::{TARGET, claim, disk, last_lines, run};
+use super::{TARGET, packages};
 
 /// What Debian calls a compiler, its package manager, its sources and a wasm linker.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
@@ -79,13 +79,11 @@ impl Search {
             "wasm-ld-21",
             "wasm-ld-20",
         ];
-        let apt_get = PathBuf::from("/usr/bin/apt-get");
-        let debian = Path::new("/etc/debian_version").is_file() && apt_get.is_file();
         Search {
             // The user's own choice first; the distribution's beside it.
             compilers: vec![pair(""), pair("/usr/bin")],
             linkers: linkers.map(PathBuf::from).to_vec(),
-            installer: (debian && is_root()).then_some(apt_get),
+            installer: packages::installer(),
         }
     }
 }
@@ -97,25 +95,11 @@ pub(super) fn find_or_install(
     may_install: bool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Toolchain> {
-    let missing = match find(search, folder) {
-        Ok(toolchain) => return Ok(toolchain),
-        Err(missing) => missing,
-    };
-    let Some(apt_get) = search.installer.as_deref().filter(|_| may_install) else {
-        return Err(nothing_found(&missing));
-    };
-    // apt-get refuses to run twice at a time. Its own file is one that all of us can lock, wherever they build.
-    let file = File::open(apt_get).map_err(|e| disk("open", apt_get, e))?;
-    let _lock = claim(file, apt_get, "another installation to finish", progress)?;
-    if let Ok(toolchain) = find(search, folder) {
-        return Ok(toolchain);
-    }
-    let packages = DEBIAN_PACKAGES.join(" ");
-    progress(&format!(
-        "no compiler here can build for {TARGET}: installing {packages} with apt-get"
-    ));
-    install(apt_get, folder)?;
-    find(search, folder).map_err(|missing| nothing_found(&missing))
+    let installer = search.installer.as_deref().filter(|_| may_install);
+    let found = packages::find_or_install(&DEBIAN_PACKAGES, installer, folder, progress, || {
+        find(search, folder)
+    })?;
+    found.map_err(|missing| nothing_found(&missing))
 }
 
 /// The first compiler that can build for wasm, or why each of them cannot.
@@ -204,28 +188,6 @@ fn stated_version(sources: &Path) -> Option<String> {
     text.split_whitespace().next().map(str::to_owned)
 }
 
-fn install(apt_get: &Path, folder: &Path) -> Result<()> {
-    let mut install = vec!["install", "-qq", "-y", "--no-install-recommends"];
-    install.extend(DEBIAN_PACKAGES);
-    for arguments in [vec!["update", "-qq"], install] {
-        let mut command = clean(apt_get, folder);
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(&arguments)
-            // Somebody else's apt-get, such as nightly upgrades, is waited for: five minutes.
-            .args(["-o", "DPkg::Lock::Timeout=300"]);
-        let output = run(&mut command)?;
-        if !output.status.success() {
-            return Err(
-                Error::new(Kind::Unavailable, "apt-get could not install the compiler")
-                    .with_context("apt-get", last_lines(&output.stderr))
-                    .with_hint(format!("try it by hand: {}", debian_command())),
-            );
-        }
-    }
-    Ok(())
-}
-
 fn nothing_found(missing: &[String]) -> Error {
     Error::new(
         Kind::Unsupported,
@@ -234,19 +196,12 @@ fn nothing_found(missing: &[String]) -> Error {
     .with_context("looked at", missing.join("; "))
     .with_hint(format!(
         "with rustup: `rustup target add {TARGET}`; on Debian, as root: `{}`",
-        debian_command()
+        packages::command(&DEBIAN_PACKAGES)
     ))
 }
 
-fn debian_command() -> String {
-    format!(
-        "apt-get install -y --no-install-recommends {}",
-        DEBIAN_PACKAGES.join(" ")
-    )
-}
-
 /// A command's standard output, if it could be started and succeeded.
-fn ask<'a>(
+pub(super) fn ask<'a>(
     program: &Path,
     folder: &Path,
     arguments: impl IntoIterator<Item = &'a str>,
@@ -262,7 +217,7 @@ fn ask<'a>(
 
 /// A command that does not inherit what a surrounding cargo, clippy or test runner has set for
 /// another compiler: flags, wrappers, target folders, library paths.
-fn clean(program: &Path, folder: &Path) -> Command {
+pub(super) fn clean(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder);
     for name in [
@@ -280,16 +235,4 @@ fn clean(program: &Path, folder: &Path) -> Command {
         command.env_remove(name);
     }
     command
-}
-
-#[cfg(target_os = "linux")]
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    // A process's own entry belongs to the user it runs as.
-    fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_root() -> bool {
-    false
 }
