@@ -10,12 +10,15 @@
 #![deny(unsafe_code)]
 
 mod embedded;
-
+mod sheet;
 mod stated;
 mod twice;
 
 pub use embedded::{END_BYTES, Ends, embedded, sidecar};
-
+pub use sheet::{
+    JoinBy, JoinReport, LISTED_MAX, Listed, OrphanRow, SHEET_BYTES_MAX, SharedRow, Sheet,
+    SheetOptions,
+};
 pub use stated::{FINDINGS_MAX, ITEMS_MAX, STATEMENTS_MAX, Stated, TEXT_BYTES_MAX};
 
 #[cfg(test)]

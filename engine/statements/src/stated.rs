@@ -175,7 +175,7 @@ impl<'a> Collector<'a> {
 }
 
 /// As much of a text as a finding can show.
-fn start_of(text: &str) -> String {
+pub(crate) fn start_of(text: &str) -> String {
     const SHOWN: usize = 40;
     let mut start: String = text.chars().take(SHOWN).collect();
     if start.len() < text.len() {

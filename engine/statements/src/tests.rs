@@ -2,7 +2,9 @@ mod containers;
 mod exif;
 mod iim;
 mod mutations;
+mod sheet;
 mod twice;
+mod workbook;
 mod write;
 mod xmp;
 
