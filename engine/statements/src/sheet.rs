@@ -22,7 +22,7 @@ pub use usage::{JoinReport, LISTED_MAX, Listed, OrphanRow, SharedRow};
 use table::Table;
 use usage::Usage;
 
-/// The largest sheet: 256 MiB. All of it is held in memory while it is read; 50,000 rows of 30 columns have a tenth.
+/// The largest sheet: 256 MiB. All of it is held in memory while it is read; 50,000 rows of 30 columns have some 40.
 pub const SHEET_BYTES_MAX: u64 = 256 << 20;
 
 /// How a sheet is read and joined.

@@ -46,6 +46,13 @@ pub(super) fn blocks<'a>(ends: &Ends<'a>) -> Blocks<'a> {
         }
     }
     add_extension(&mut found, &extensions);
+    let walked = ends.head.len() - rest.len();
+    let at_picture = ends.head[..walked].ends_with(&[0xff, 0xda]);
+    if !at_picture && (ends.head.len() as u64) < ends.size {
+        found
+            .remarks
+            .push("what precedes the picture goes beyond the part that is read");
+    }
     found.iim = photoshop::resource(&resources, photoshop::IIM).map(|iim| Cow::Owned(iim.to_vec()));
     found
 }

@@ -35,6 +35,13 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("pdf", "http://ns.adobe.com/pdf/1.3/"),
 ];
 
+/// What programs keep for themselves, at times in a hundred thousand entries.
+const MACHINERY: &[&str] = &[
+    "photoshop:DocumentAncestors",
+    "xmpMM:History",
+    "xmpMM:Pantry",
+];
+
 /// How deep the elements of a property may nest. Those of the standards nest six deep.
 const DEPTH_MAX: usize = 24;
 
@@ -105,13 +112,23 @@ struct Walk<'i, 'c, 's> {
 
 impl<'i> Walk<'i, '_, '_> {
     fn packet(&mut self) -> Result<(), Broken> {
+        let mut has_rdf = false;
         loop {
             match self.reader.read_event()? {
-                Event::Start(start) if self.element_is(&start, "rdf:RDF") => self.descriptions()?,
-                Event::Eof => return Ok(()),
+                Event::Start(start) if self.element_is(&start, "rdf:RDF") => {
+                    has_rdf = true;
+                    self.descriptions()?;
+                }
+                Event::Empty(empty) if self.element_is(&empty, "rdf:RDF") => has_rdf = true,
+                Event::Eof => break,
                 _ => {}
             }
         }
+        if !has_rdf {
+            self.into
+                .remark("its XMP has no RDF in it, so nothing is read");
+        }
+        Ok(())
     }
 
     fn descriptions(&mut self) -> Result<(), Broken> {
@@ -308,7 +325,11 @@ fn known(namespace: &ResolveResult<'_>, local: &str) -> Option<String> {
         return None;
     };
     let (prefix, _) = NAMESPACES.iter().find(|(_, known)| known == uri)?;
-    (local.len() <= NAME_BYTES_MAX).then(|| format!("{prefix}:{local}"))
+    if local.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let name = format!("{prefix}:{local}");
+    (!MACHINERY.contains(&name.as_str())).then_some(name)
 }
 
 /// A character reference, or one of the five entities of XML.

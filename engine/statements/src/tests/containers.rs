@@ -145,6 +145,17 @@ fn what_lies_out_of_reach_is_said_and_not_guessed() {
         middle(webp(Some(&xmp), None, GAP)),
         psd(&[(1005, &vec![0; GAP]), (1060, &xmp)]),
         [
+            b"\xff\xd8".to_vec(),
+            b"\xff\xe2\xff\xff"
+                .iter()
+                .copied()
+                .chain(vec![0; 0xfffd])
+                .collect::<Vec<u8>>()
+                .repeat(40),
+            jpeg(Some(&xmp), None, None)[2..].to_vec(),
+        ]
+        .concat(),
+        [
             b"%PDF-1.4",
             &vec![b' '; END_BYTES as usize - 100][..],
             &xmp,

@@ -205,6 +205,23 @@ fn of_a_damaged_packet_the_whole_properties_before_the_damage_count() {
 }
 
 #[test]
+fn a_sidecar_that_is_no_xmp_is_said_to_be_none() {
+    for file in [&b""[..], b"plain text", b"<svg/>", b"<a><b></a>"] {
+        let stated = sidecar("a.xmp", file);
+        assert_eq!((stated.statements.len(), stated.findings.len()), (0, 1));
+    }
+}
+
+#[test]
+fn what_programs_keep_for_themselves_is_not_stated() {
+    let ancestors = "<rdf:li>x</rdf:li>".repeat(20_000);
+    let elements = format!(
+        "<photoshop:DocumentAncestors><rdf:Bag>{ancestors}</rdf:Bag></photoshop:DocumentAncestors>"
+    );
+    assert_eq!(read("", &elements), Stated::default());
+}
+
+#[test]
 fn what_is_stated_twice_is_taken_once_and_a_contradiction_is_said() {
     let stated = read(
         "photoshop:City=\"Wien\" photoshop:State=\"W\"",
