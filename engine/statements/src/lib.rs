@@ -1,0 +1,25 @@
+//! What files and sheets state about assets, as [`Statement`](windlass_core::Statement)s for plugins.
+//!
+//! [`embedded()`] reads XMP, EXIF and IPTC-IIM out of both ends of a file, [`sidecar`] an XMP file beside one, and
+//! [`Sheet`] a CSV or XLSX file whose rows are joined to assets by path or name. Bytes come in and statements go
+//! out; only [`Sheet::read`] opens a file.
+//!
+//! Whoever wrote the bytes is not trusted: every list, text and depth is bounded, and nothing that cannot be read
+//! for certain is guessed. It is left out, and a finding says so.
+
+#![deny(unsafe_code)]
+
+mod embedded;
+mod sheet;
+mod stated;
+mod twice;
+
+pub use embedded::{END_BYTES, Ends, embedded, sidecar};
+pub use sheet::{
+    JoinBy, JoinReport, LISTED_MAX, Listed, OrphanRow, SHEET_BYTES_MAX, SharedRow, Sheet,
+    SheetOptions,
+};
+pub use stated::{FINDINGS_MAX, ITEMS_MAX, STATEMENTS_MAX, Stated, TEXT_BYTES_MAX};
+
+#[cfg(test)]
+mod tests;
