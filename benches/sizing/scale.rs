@@ -163,6 +163,7 @@ fn ingest(ledger: &Arc<SqlLedger>, assets: u64) -> Ingest {
         source: Arc::new(Numbers::new("numbers", assets, asset)),
         sink: Arc::new(MemoryEndpoint::new("dam")),
         hooks: None,
+        informant: None,
         ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
         observer: Arc::new(Silent),
         clock: Arc::new(SystemClock),

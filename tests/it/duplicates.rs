@@ -64,6 +64,7 @@ impl Flow {
             source,
             sink,
             hooks: None,
+            informant: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             observer: Arc::new(Silent),
             clock: Arc::new(SystemClock),

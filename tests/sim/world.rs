@@ -375,6 +375,7 @@ impl Flow {
             source: Arc::clone(&source),
             sink: Arc::clone(&sink),
             hooks: None,
+            informant: None,
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
             clock: Arc::new(world.clock),

@@ -9,7 +9,8 @@ mod tables;
 
 use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
 use windlass_core::{
-    AssetPath, Blake3, Error, Evidence, Hooks, Kind, Ledger, Result, Sink, Source, SystemClock,
+    AssetPath, Blake3, Error, Evidence, Hooks, Informant, Kind, Ledger, Origin, Result, Sink,
+    Source, SystemClock,
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
 use windlass_flow::{Ingest, IngestOptions, Observer, RunOptions, Runner};
@@ -21,12 +22,13 @@ use windlass_ledger::{Compacted, LedgerOptions, Place, SqlLedger};
 use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_plugin::build::{BuildOptions, build_plugin};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
+use windlass_statements::{JoinBy, Sheet, SheetOptions, Survey};
 use windlass_transfer::{Engine, EngineOptions};
 
 use crate::calls::{self, CallRecorder, Counted};
 use crate::config::{
-    CelumConfig, DropboxConfig, EndpointConfig, IngestConfig, Layered, LocalConfig, PluginConfig,
-    field_value,
+    CelumConfig, DropboxConfig, EndpointConfig, IngestConfig, JoinConfig, Layered, LocalConfig,
+    PluginConfig, field_value,
 };
 use crate::out::Out;
 
@@ -90,6 +92,7 @@ impl<'a> Wiring<'a> {
             None => None,
             Some(plugin) => Some(Arc::new(self.plugin(plugin).await?) as Arc<dyn Hooks>),
         };
+        let informant = self.informant(name, flow, hooks.as_deref(), from.source.as_ref())?;
         let ingest = Ingest {
             options: IngestOptions {
                 retry_held,
@@ -98,6 +101,7 @@ impl<'a> Wiring<'a> {
             source: from.source,
             sink: to.sink,
             hooks,
+            informant,
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
             clock: Arc::new(SystemClock),
@@ -141,6 +145,46 @@ impl<'a> Wiring<'a> {
             ledger,
             calls,
         })
+    }
+
+    /// Who knows what is stated about the files of a flow, if its plugin is granted any of it.
+    fn informant(
+        &self,
+        name: &str,
+        flow: &IngestConfig,
+        hooks: Option<&dyn Hooks>,
+        source: &dyn Source,
+    ) -> Result<Option<Arc<dyn Informant>>> {
+        let granted = hooks.map_or(&[][..], |hooks| hooks.granted());
+        if granted.is_empty() {
+            return Ok(None);
+        }
+        let reads_files = [Origin::Sidecar, Origin::Embedded]
+            .iter()
+            .any(|origin| granted.contains(origin));
+        if reads_files && !source.capabilities().range_reads {
+            let from = &flow.from;
+            return Err(Error::new(
+                Kind::Config,
+                format!("flow.{name}: parts of files cannot be read at {from}"),
+            )
+            .with_hint("leave `sidecar` and `embedded` out of the plugin's grants"));
+        }
+        let sheet = flow.sheet.as_ref().map(|sheet| {
+            let options = SheetOptions {
+                key: sheet.key.clone(),
+                by: match sheet.by {
+                    JoinConfig::Path => JoinBy::Path,
+                    JoinConfig::Name => JoinBy::Name,
+                    JoinConfig::Stem => JoinBy::Stem,
+                },
+                worksheet: sheet.worksheet.clone(),
+                list_separator: sheet.list_separator.clone(),
+            };
+            Sheet::read(&self.at(&sheet.file), &options)
+                .map_err(|error| error.with_context("configured as", format!("flow.{name}.sheet")))
+        });
+        Ok(Some(Arc::new(Survey::new(sheet.transpose()?))))
     }
 
     /// Where the ledger is.

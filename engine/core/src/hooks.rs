@@ -12,52 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::asset::{AssetId, AssetPath, Revision};
 use crate::digest::{Blake3, ContentHash};
 use crate::error::{Error, Kind, Result};
-use crate::metadata::{Assigned, Availability, Value};
-
-/// Who states something about an asset, besides its path and its listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// The system that holds the asset.
-    Source,
-    /// A row of a sheet that is joined to the assets, by column name.
-    Sheet,
-    /// An XMP file beside the asset, by the names of embedded properties.
-    Sidecar,
-    /// The file itself, by property name with its customary prefix, such as `dc:title`.
-    Embedded,
-}
-
-impl Origin {
-    /// All of them, in the order in which statements are given.
-    pub const ALL: [Origin; 4] = [
-        Origin::Source,
-        Origin::Sheet,
-        Origin::Sidecar,
-        Origin::Embedded,
-    ];
-
-    /// Its name in configuration files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Origin::Source => "source",
-            Origin::Sheet => "sheet",
-            Origin::Sidecar => "sidecar",
-            Origin::Embedded => "embedded",
-        }
-    }
-}
-
-/// Something that is stated about an asset. It need not be true.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Statement {
-    /// Who says so.
-    pub origin: Origin,
-    /// Which property, in the origin's own words.
-    pub name: String,
-    /// What it is said to be.
-    pub value: Value,
-}
+use crate::metadata::{Assigned, Availability};
+use crate::stated::{Origin, Statement};
 
 /// What a hook is told about an asset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

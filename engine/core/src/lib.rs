@@ -24,6 +24,7 @@ mod secret;
 pub mod sign;
 mod spool;
 mod stamp;
+mod stated;
 
 pub use asset::{
     Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Folder, Readable, Revision,
@@ -34,7 +35,7 @@ pub use digest::{Blake3, ContentHash, Digests};
 pub use error::{Error, Kind, Result, Status};
 pub use hooks::{
     Appearance, AssetView, Decision, Finding, HookIdentity, HookKind, Hooks, Mapping, Market,
-    Origin, Release, Routing, Ruling, Statement, Verdict,
+    Release, Routing, Ruling, Verdict,
 };
 pub use journal::{CallCount, Journal, Note, Noted, Part, Unfinished};
 pub use ledger::{
@@ -58,6 +59,7 @@ pub use ranges::Ranges;
 pub use secret::Secret;
 pub use spool::{MemorySpool, Spool, SpoolEntry, SpoolOrder};
 pub use stamp::{NoStamp, Stamp};
+pub use stated::{Described, Informant, Origin, Stated, Statement};
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@
 //! over a million assets holds a page of them, changed or not.
 
 use windlass_core::{
-    Asset, Change, ContentHash, Cursor, Ledger, MemorySpool, Result, Scope, Source, Spool,
-    SpoolEntry, SpoolOrder,
+    Asset, AssetPath, Change, ContentHash, Cursor, Ledger, MemorySpool, Result, Scope, Source,
+    Spool, SpoolEntry, SpoolOrder,
 };
 
 use crate::observe::{Event, Observer};
@@ -149,12 +149,8 @@ impl<'a> Kept<'a> {
         Ok(())
     }
 
-    fn key(&self, path: &windlass_core::AssetPath) -> String {
-        if self.folds {
-            path.key()
-        } else {
-            path.as_str().to_owned()
-        }
+    fn key(&self, path: &AssetPath) -> String {
+        key(path, self.folds)
     }
 
     /// What is kept, in order, once the listing is complete.
@@ -167,8 +163,36 @@ impl<'a> Kept<'a> {
             len: spool.kept().await?,
             spool,
             after: None,
+            folds: self.folds,
         })
     }
+}
+
+fn key(path: &AssetPath, folds: bool) -> String {
+    match folds {
+        true => path.key(),
+        false => path.as_str().to_owned(),
+    }
+}
+
+/// Whether a file is an XMP file, which states something about the file that it is called like.
+pub(crate) fn is_sidecar(path: &AssetPath) -> bool {
+    path.extension() == "xmp"
+}
+
+/// What XMP files beside an asset may be called, the most certain first.
+fn sidecars_of(path: &AssetPath) -> Vec<AssetPath> {
+    let text = path.as_str();
+    let name_at = text.len() - path.name().len();
+    let stem = text[name_at..]
+        .rfind('.')
+        .filter(|at| *at > 0)
+        .map(|at| &text[..name_at + at]);
+    let named = std::iter::once(text).chain(stem);
+    named
+        .flat_map(|text| [format!("{text}.xmp"), format!("{text}.XMP")])
+        .map(|text| AssetPath::new(&text))
+        .collect()
 }
 
 /// Assets in the order of folded paths.
@@ -176,9 +200,28 @@ pub(crate) struct Sorted {
     spool: Box<dyn Spool>,
     after: Option<SpoolOrder>,
     len: u64,
+    folds: bool,
 }
 
 impl Sorted {
+    /// The XMP file beside each asset, in the same order: `a.jpg.xmp` before `a.xmp`, which may be about `a.mov` as well.
+    pub(crate) async fn sidecars(
+        &mut self,
+        assets: impl Iterator<Item = &Asset>,
+    ) -> Result<Vec<Option<Asset>>> {
+        let names: Vec<Vec<String>> = assets
+            .map(|asset| sidecars_of(&asset.path))
+            .map(|names| names.iter().map(|name| key(name, self.folds)).collect())
+            .collect();
+        let all: Vec<String> = names.iter().flatten().cloned().collect();
+        let mut found = self.spool.get(&all).await?.into_iter();
+        let each = names.iter().map(|names| {
+            let of_one: Vec<_> = found.by_ref().take(names.len()).collect();
+            of_one.into_iter().flatten().next()
+        });
+        Ok(each.collect())
+    }
+
     /// How many there are in all.
     pub(crate) fn len(&self) -> u64 {
         self.len

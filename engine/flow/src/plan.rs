@@ -60,6 +60,8 @@ pub struct PlanSummary {
     pub findings: BTreeSet<Finding>,
     /// Further remarks that are not among them, repeated ones too.
     pub more_findings: u64,
+    /// A digest of the XMP files that the listing showed, in any order.
+    pub(crate) sidecars: u64,
     steps: BTreeMap<Action, (u64, u64)>,
     reasons: BTreeMap<(Action, String), u64>,
     more_reasons: BTreeMap<Action, u64>,
@@ -274,6 +276,7 @@ impl PlanSummary {
             samples: BTreeMap::new(),
             findings: BTreeSet::new(),
             more_findings: 0,
+            sidecars: 0,
             steps: BTreeMap::new(),
             reasons: BTreeMap::new(),
             more_reasons: BTreeMap::new(),

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use windlass_core::memory::{Disturbance, MemoryEndpoint, MemoryLedger, Operation};
 use windlass_core::{
     Action, AssetPath, AssetView, Assigned, Blake3, ByteSize, ContentHash, Digests, Evidence,
-    Finding, HookIdentity, HookKind, Hooks, Kind, Ledger, Mapping, Note, Noted, Readable, Result,
-    RunId, RunState, StepState, SystemClock, Value, Verdict, WorkerId,
+    Finding, HookIdentity, HookKind, Hooks, Informant, Kind, Ledger, Mapping, Note, Noted,
+    Readable, Result, RunId, RunState, StepState, SystemClock, Value, Verdict, WorkerId,
 };
 use windlass_transfer::{Engine, EngineOptions};
 
@@ -89,6 +89,7 @@ struct World {
     sink: MemoryEndpoint,
     ledger: Arc<MemoryLedger>,
     hooks: Arc<dyn Hooks>,
+    informant: Option<Arc<dyn Informant>>,
     set: BTreeMap<String, Value>,
     transfers: usize,
     retry_held: bool,
@@ -102,6 +103,7 @@ impl World {
             sink: MemoryEndpoint::new("dam"),
             ledger: Arc::new(MemoryLedger::new(Arc::new(SystemClock))),
             hooks: hooks(""),
+            informant: None,
             set: BTreeMap::from([("approval".into(), Value::Text("Approved".into()))]),
             transfers: 4,
             duplicates: None,
@@ -136,6 +138,7 @@ impl World {
             source: Arc::new(self.source.clone()),
             sink: Arc::new(self.sink.clone()),
             hooks: Some(Arc::clone(&self.hooks)),
+            informant: self.informant.clone(),
             ledger: Arc::clone(&self.ledger) as Arc<dyn Ledger>,
             observer: Arc::new(Silent),
             clock: Arc::new(SystemClock),

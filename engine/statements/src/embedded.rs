@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
-use windlass_core::Origin;
+use windlass_core::{Origin, Stated};
 
-use crate::stated::{Collector, Stated};
+use crate::stated::Collector;
 
 mod ends;
 mod exif;

@@ -1,8 +1,8 @@
 //! What files and sheets state about assets, as [`Statement`](windlass_core::Statement)s for plugins.
 //!
 //! [`embedded()`] reads XMP, EXIF and IPTC-IIM out of both ends of a file, [`sidecar`] an XMP file beside one, and
-//! [`Sheet`] a CSV or XLSX file whose rows are joined to assets by path or name. Bytes come in and statements go
-//! out; only [`Sheet::read`] opens a file.
+//! [`Sheet`] a CSV or XLSX file whose rows are joined to assets by path or name: bytes come in and statements go
+//! out, and only [`Sheet::read`] opens a file. [`Survey`] asks all of them about the assets of a source.
 //!
 //! Whoever wrote the bytes is not trusted: every list, text and depth is bounded, and nothing that cannot be read
 //! for certain is guessed. It is left out, and a finding says so.
@@ -12,6 +12,7 @@
 mod embedded;
 mod sheet;
 mod stated;
+mod survey;
 mod twice;
 
 pub use embedded::{END_BYTES, Ends, embedded, sidecar};
@@ -19,7 +20,8 @@ pub use sheet::{
     JoinBy, JoinReport, LISTED_MAX, Listed, OrphanRow, SHEET_BYTES_MAX, SharedRow, Sheet,
     SheetOptions,
 };
-pub use stated::{FINDINGS_MAX, ITEMS_MAX, STATEMENTS_MAX, Stated, TEXT_BYTES_MAX};
+pub use stated::{FINDINGS_MAX, ITEMS_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
+pub use survey::Survey;
 
 #[cfg(test)]
 mod tests;

@@ -128,6 +128,11 @@ impl Sheet {
         self.len() == 0
     }
 
+    /// Its name, for people.
+    pub fn name(&self) -> &str {
+        self.table.name()
+    }
+
     /// What the sheet states about a file: a statement a cell, by column; cells that are blank state nothing. `None`
     /// if it has no row about it. Remembers that the row was used, or that the file had none.
     pub fn join(&self, path: &AssetPath) -> Option<Vec<Statement>> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 
-use windlass_core::{Finding, Origin, Statement, Value};
+use windlass_core::{Finding, Origin, Stated, Statement, Value};
 
 use crate::twice;
 
@@ -18,15 +18,6 @@ pub const ITEMS_MAX: usize = 1 << 10;
 
 /// The most findings about one asset. A file that is wrong in more ways is wrong altogether.
 pub const FINDINGS_MAX: usize = 64;
-
-/// What a file states, and what was found on reading it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stated {
-    /// At most [`STATEMENTS_MAX`], each name once.
-    pub statements: Vec<Statement>,
-    /// What was left out, cut or repaired, and why; at most [`FINDINGS_MAX`] and one that counts the rest.
-    pub findings: Vec<Finding>,
-}
 
 /// Takes statements and findings, and keeps them within bounds.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ mod workbook;
 mod write;
 mod xmp;
 
-use windlass_core::{Statement, Value};
+use windlass_core::{Stated, Statement, Value};
 
-use crate::{END_BYTES, Ends, Stated, embedded};
+use crate::{END_BYTES, Ends, embedded};
 
 /// Reads a file as its caller does: whole if it is small, else both ends.
 fn stated(file: &[u8]) -> Stated {

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use windlass_sdk::{Host, LookupError};
+use windlass_sdk::{Host, LookupError, Origin};
 
 use crate::pattern::Pattern;
+use crate::stated::{TRUST, Trusted};
 use crate::template::Template;
 
 /// Templates of one configuration: a bound on what one asset can cost.
@@ -42,6 +43,9 @@ pub struct Config {
     pub collection: Option<String>,
     /// The asset's name, a pattern such as `{client} {file.stem}`.
     pub name: Option<String>,
+    /// Who is believed first where several state a field; who is not named is not believed.
+    #[serde(default = "trust")]
+    pub trust: Vec<Trusted>,
 }
 
 /// What happens to a file in a folder that fits no template.
@@ -111,8 +115,16 @@ pub enum Unknown {
 pub struct FieldConfig {
     /// The field's technical name in the target system.
     pub field: String,
-    /// A pattern, or several for keywords and references.
-    pub value: OneOrMany,
+    /// A pattern, or several for keywords and references: what the path gives.
+    pub value: Option<OneOrMany>,
+    /// The sheet's column that states it.
+    pub sheet: Option<String>,
+    /// The property of the XMP file beside the asset that states it, such as `dc:title`.
+    pub sidecar: Option<String>,
+    /// The property of the file that states it.
+    pub embedded: Option<String>,
+    /// Who is believed first, for this field; else as [`Config::trust`] says.
+    pub trust: Option<Vec<Trusted>>,
     /// How the text becomes a value.
     #[serde(default, rename = "type")]
     pub kind: Kind,
@@ -201,15 +213,28 @@ pub struct Field {
     pub config: FieldConfig,
     /// Its patterns; exactly one unless it is a list of keywords or references.
     pub patterns: Vec<Pattern>,
+    /// Who is asked for it, in order.
+    pub trust: Vec<Trusted>,
+}
+
+impl Field {
+    /// Whether it may be stated otherwise than by the path.
+    pub fn is_stated(&self) -> bool {
+        self.trust.iter().any(|trusted| *trusted != Trusted::Path)
+    }
 }
 
 fn yes() -> bool {
     true
 }
 
+fn trust() -> Vec<Trusted> {
+    TRUST.to_vec()
+}
+
 impl Config {
     /// Checks and compiles. The error is one sentence that names the key at fault.
-    pub fn check(self, host: &dyn Host) -> Result<Checked, String> {
+    pub fn check(self, granted: &[Origin], host: &dyn Host) -> Result<Checked, String> {
         if self.templates.is_empty() || self.templates.len() > TEMPLATES_MAX {
             return Err(format!(
                 "key \"templates\": 1 to {TEMPLATES_MAX} templates are needed"
@@ -230,7 +255,8 @@ impl Config {
         let mut fields = Vec::new();
         for field in self.field {
             let key = format!("key \"field\", {:?}", field.field);
-            let field = Field::check(field, &names).map_err(|e| format!("{key}: {e}"))?;
+            let field = Field::check(field, &names, &self.trust, granted);
+            let field = field.map_err(|e| format!("{key}: {e}"))?;
             check_repeated(&fields, &field).map_err(|e| format!("{key}: {e}"))?;
             fields.push(field);
         }
@@ -260,13 +286,22 @@ impl Config {
 }
 
 impl Field {
-    fn check(config: FieldConfig, names: &BTreeSet<&str>) -> Result<Self, String> {
+    fn check(
+        config: FieldConfig,
+        names: &BTreeSet<&str>,
+        trust: &[Trusted],
+        granted: &[Origin],
+    ) -> Result<Self, String> {
         let is_list = matches!(config.kind, Kind::Keywords | Kind::References);
         let texts = match &config.value {
-            OneOrMany::One(text) => std::slice::from_ref(text),
-            OneOrMany::Many(texts) if is_list => texts.as_slice(),
-            OneOrMany::Many(_) => return Err("only keywords and references take a list".to_owned()),
+            None => &[],
+            Some(OneOrMany::One(text)) => std::slice::from_ref(text),
+            Some(OneOrMany::Many(texts)) if is_list => texts.as_slice(),
+            Some(OneOrMany::Many(_)) => {
+                return Err("only keywords and references take a list".to_owned());
+            }
         };
+        let trust = trusted(&config, trust, granted)?;
         let patterns: Result<Vec<_>, _> = texts.iter().map(|t| Pattern::parse(t, names)).collect();
         let has_locale = config
             .locale
@@ -292,8 +327,50 @@ impl Field {
         }
         Ok(Field {
             patterns: patterns?,
+            trust,
             config,
         })
+    }
+}
+
+/// Who is asked for a field, in order: those of the trust order who can say something about it.
+fn trusted(
+    config: &FieldConfig,
+    trust: &[Trusted],
+    granted: &[Origin],
+) -> Result<Vec<Trusted>, String> {
+    let order = config.trust.as_deref().unwrap_or(trust);
+    let says = |trusted: Trusted| match trusted {
+        Trusted::Path => config.value.is_some(),
+        other => other.property(config).is_some(),
+    };
+    if let Some(unheard) = TRUST.into_iter().find(|t| says(*t) && !order.contains(t)) {
+        return Err(format!("{unheard:?} is not in its order of trust").to_lowercase());
+    }
+    let asked: Vec<Trusted> = order.iter().copied().filter(|t| says(*t)).collect();
+    if asked.is_empty() {
+        return Err(
+            "it needs one of \"value\", \"sheet\", \"sidecar\" and \"embedded\"".to_owned(),
+        );
+    }
+    for trusted in &asked {
+        if trusted
+            .origin()
+            .is_some_and(|origin| !granted.contains(&origin))
+        {
+            let name = format!("{trusted:?}").to_lowercase();
+            return Err(format!(
+                "\"{name}\" is not granted: add \"{name}\" to the plugin's `grants`"
+            ));
+        }
+    }
+    match order
+        .iter()
+        .enumerate()
+        .find(|(at, t)| order[..*at].contains(t))
+    {
+        Some((_, twice)) => Err(format!("{twice:?} is twice in its order of trust").to_lowercase()),
+        None => Ok(asked),
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod pattern;
+pub mod stated;
 pub mod template;
 pub mod values;
 

@@ -12,6 +12,7 @@ use windlass_sdk::{AssetView, Host, Mapping, MetadataHook, Origin, Plugin, Value
 
 use crate::config::{Checked, Config, Field, Unknown, Unmatched};
 use crate::pattern::{Pattern, Reference};
+use crate::stated::{self, Trusted};
 use crate::template::Captures;
 use crate::values;
 
@@ -50,26 +51,28 @@ struct Reading<'a> {
     /// The path in Unicode normal form C.
     path: &'a str,
     folder: &'a FolderReading,
+    /// The file itself; `None` where any file of the folder would do.
+    asset: Option<&'a AssetView>,
 }
 
 impl Plugin for FolderMetadata {
     const NAME: &'static str = "folder-metadata";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const ASKS: &'static [Origin] = &[Origin::Sheet, Origin::Sidecar, Origin::Embedded];
 
-    fn configure(config: &str, _granted: &[Origin], host: &dyn Host) -> Result<Self, String> {
+    fn configure(config: &str, granted: &[Origin], host: &dyn Host) -> Result<Self, String> {
         let config: Config = serde_json::from_str(config).map_err(|error| {
             let text = error.to_string();
             // The position is one in JSON that the operator never saw.
             text.split(" at line ").next().unwrap_or(&text).to_owned()
         })?;
-        let config = config.check(host)?;
+        let config = config.check(granted, host)?;
         let needs_file = |pattern: &Pattern| pattern.references().any(Reference::needs_file);
         Ok(FolderMetadata {
             fields_need_file: config
                 .fields
                 .iter()
-                .flat_map(|f| &f.patterns)
-                .any(needs_file),
+                .any(|field| field.is_stated() || field.patterns.iter().any(needs_file)),
             collection_needs_file: config.collection.as_ref().is_some_and(needs_file),
             known: RefCell::default(),
             config,
@@ -98,6 +101,7 @@ impl FolderMetadata {
         let reading = Reading {
             path: &path,
             folder: &folder,
+            asset: Some(asset),
         };
         if self.fields_need_file {
             self.assign_all(&reading, &mut mapping)?;
@@ -160,6 +164,7 @@ impl FolderMetadata {
         let reading = Reading {
             path,
             folder: &read,
+            asset: None,
         };
         if !self.fields_need_file {
             self.assign_all(&reading, &mut mapping)?;
@@ -222,7 +227,10 @@ impl FolderMetadata {
             let rule = format!("{{{name}}} by table {table}");
             let found =
                 found.map_err(|_| (format!("the table {table:?} is gone"), rule.clone()))?;
-            let message = format!("the code {cleaned:?} is not in the table {table}");
+            let inline = self.config.table.get(table);
+            let near = inline.and_then(|inline| nearest(&cleaned, inline.keys()));
+            let near = near.map_or_else(String::new, |near| format!("; nearest is {near:?}"));
+            let message = format!("the code {cleaned:?} is not in the table {table}{near}");
             match (found, capture.unknown) {
                 (Some(meaning), _) => {
                     meanings.insert(name.clone(), meaning);
@@ -249,35 +257,52 @@ impl FolderMetadata {
         reading: &Reading<'_>,
         mapping: &mut Mapping,
     ) -> Result<(), Held> {
+        let name = &field.config.field;
+        let mut tried = Vec::new();
+        for trusted in &field.trust {
+            let (value, rule) = self.believed(field, *trusted, reading);
+            match value {
+                Err(problem) => return Err((format!("field {name:?}: {problem}"), rule)),
+                Ok(None) => tried.push(rule),
+                Ok(Some(Value::LocalizedText(texts))) => {
+                    localize(mapping, name, texts, rule);
+                    return Ok(());
+                }
+                Ok(Some(value)) => {
+                    mapping.assign(name, value, rule);
+                    return Ok(());
+                }
+            }
+        }
+        match field.config.required {
+            true => Err((
+                format!("field {name:?} is required, but has no value here"),
+                tried.join("; "),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// What somebody says of a field, and the rule that this is. A value that is of no use is no reason to
+    /// believe the next one: somebody meant something by it.
+    fn believed(
+        &self,
+        field: &Field,
+        trusted: Trusted,
+        reading: &Reading<'_>,
+    ) -> (Result<Option<Value>, String>, String) {
+        let stated = trusted.origin().zip(trusted.property(&field.config));
+        if let (Some((origin, (property, rule))), Some(asset)) = (stated, reading.asset) {
+            return (stated::value(&field.config, asset, origin, property), rule);
+        }
         let filled = field
             .patterns
             .iter()
             .filter_map(|p| p.fill(|r| reading.resolve(r)));
         let texts: Vec<String> = filled.collect();
-        let name = &field.config.field;
-        let rule = self.rule(&field.patterns, reading);
-        let value = values::value(&field.config, &texts).map_err(|wanted| {
-            let text = texts.concat();
-            (
-                format!("field {name:?}: {text:?} is not {wanted}"),
-                rule.clone(),
-            )
-        })?;
-        match value {
-            None if field.config.required => Err((
-                format!("field {name:?} is required, but has no value here"),
-                rule,
-            )),
-            None => Ok(()),
-            Some(Value::LocalizedText(texts)) => {
-                localize(mapping, name, texts, rule);
-                Ok(())
-            }
-            Some(value) => {
-                mapping.assign(name, value, rule);
-                Ok(())
-            }
-        }
+        let value = values::value(&field.config, &texts);
+        let value = value.map_err(|wanted| format!("{:?} is not {wanted}", texts.concat()));
+        (value, self.rule(&field.patterns, reading))
     }
 
     /// The words in which a value's origin is told: `template 1, {client} by table clients`.
@@ -360,6 +385,20 @@ impl Reading<'_> {
             Reference::Path => Some(self.path.to_owned()),
         }
     }
+}
+
+/// The code that was probably meant: the nearest one, if it is near.
+fn nearest<'a>(code: &str, codes: impl Iterator<Item = &'a String>) -> Option<&'a str> {
+    let folded = code.to_lowercase();
+    let near = codes.map(|known| {
+        (
+            strsim::damerau_levenshtein(&folded, &known.to_lowercase()),
+            known,
+        )
+    });
+    let (distance, known) = near.min()?;
+    // A third of its letters may differ, and of a short one a single letter.
+    (distance <= (code.chars().count() / 3).max(1)).then_some(known)
 }
 
 /// The names in a path, from the root down.

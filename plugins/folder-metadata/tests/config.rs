@@ -15,7 +15,7 @@ fn configure(text: &str) -> Result<FolderMetadata, String> {
     };
     FolderMetadata::configure(
         &serde_json::to_string(&config).expect("TOML fits JSON"),
-        &[],
+        FolderMetadata::ASKS,
         &host,
     )
 }

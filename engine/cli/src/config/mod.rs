@@ -333,6 +333,41 @@ pub(crate) struct IngestConfig {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub(crate) set: BTreeMap<String, toml::Value>,
+    /// A sheet that states something about the files, row by row; the plugin needs the grant `sheet` to see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sheet: Option<SheetConfig>,
+}
+
+/// A sheet whose rows are joined to files.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SheetConfig {
+    /// A CSV or XLSX file. Relative to the configuration file.
+    pub(crate) file: PathBuf,
+    /// The column that says which file a row is about.
+    pub(crate) key: String,
+    /// What the key is of a file: its `path`, its `name`, or its name without extension (`stem`).
+    #[serde(default)]
+    pub(crate) by: JoinConfig,
+    /// The worksheet of an XLSX file; the first when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) worksheet: Option<String>,
+    /// What separates the entries of cells that are lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) list_separator: Option<String>,
+}
+
+/// What the key of a sheet's row is.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum JoinConfig {
+    /// The path.
+    #[default]
+    Path,
+    /// The name.
+    Name,
+    /// The name without its extension.
+    Stem,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -454,6 +489,19 @@ impl Config {
                     self.endpoint.keys(),
                     &format!("flow.{name}.{key}"),
                 )?;
+            }
+            let granted = ingest
+                .plugin
+                .as_ref()
+                .and_then(|name| self.plugin.get(name));
+            let sees_sheets = granted.is_some_and(|plugin| plugin.grants.contains(&Grant::Sheet));
+            if ingest.sheet.is_some() && !sees_sheets {
+                let message = format!("flow.{name} has a sheet that its plugin is not granted");
+                let hint = match &ingest.plugin {
+                    Some(plugin) => format!("add \"sheet\" to plugin.{plugin}.grants"),
+                    None => format!("name a plugin: flow.{name}.plugin"),
+                };
+                return Err(Error::new(Kind::Config, message).with_hint(hint));
             }
             if let Some(plugin) = &ingest.plugin {
                 known(

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities,
-    Change, Clock, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Kind, Ledger,
-    Mapping, Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sharing, Sink, Source,
-    SpoolOrder, StepState, Value, Verdict, preflight_name,
+    Change, Clock, Correlation, Cursor, Described, Destination, Draft, Error, Hold, Hooks,
+    Informant, Kind, Ledger, Mapping, Origin, Placement, Readable, Result, Reuse, RunId, RunOrigin,
+    Scope, Sharing, Sink, Source, SpoolOrder, Stated, StepState, Value, Verdict, preflight_name,
 };
 
-use crate::discover::{Kept, Listing, Sorted};
+use crate::discover::{Kept, Listing, Sorted, is_sidecar};
 use crate::duplicates::{Duplicates, Hashing, Twin};
 use crate::observe::{Event, Observer};
 use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Work};
@@ -67,6 +67,8 @@ pub struct Ingest {
     pub sink: Arc<dyn Sink>,
     /// The customer's rules, where configured.
     pub hooks: Option<Arc<dyn Hooks>>,
+    /// Who knows what the rules are granted of what is stated about assets.
+    pub informant: Option<Arc<dyn Informant>>,
     /// What was placed before.
     pub ledger: Arc<dyn Ledger>,
     /// Who watches.
@@ -124,6 +126,15 @@ impl Ingest {
         let wants_unchanged = writer.wants_unchanged();
         let is_settled = !wants_unchanged && self.is_settled(&whole.summary.origin.rules).await?;
         let mut undecided = self.list(is_settled, &mut whole).await?;
+        if is_settled && self.wants_sidecars() && !self.knows_sidecars(&whole.summary).await? {
+            // Assets that were left out because nothing about them changed may be beside one that did.
+            whole = Whole::new(
+                self,
+                PlanSummary::new(self.options.flow.clone(), whole.summary.origin),
+                whole.hashing.map(|_| Hashing::new()),
+            );
+            undecided = self.list(false, &mut whole).await?;
+        }
         if let Some(hashing) = &mut whole.hashing {
             self.fingerprint(&mut undecided, hashing).await?;
         }
@@ -133,6 +144,9 @@ impl Ingest {
         loop {
             let page = undecided.next(DECIDED_AT_ONCE).await?;
             if page.is_empty() {
+                if let Some(informant) = &self.informant {
+                    whole.summary.find(&informant.leftovers());
+                }
                 return Ok(whole.summary);
             }
             let (steps, unchanged) = self
@@ -169,6 +183,7 @@ impl Ingest {
         let mut listing = Listing::new(self.source.as_ref(), &scope, self.observer.as_ref());
         let folds = self.source.capabilities().folds_names;
         let mut kept = Kept::new(self.ledger.as_ref(), folds);
+        let sidecars = self.wants_sidecars();
         // The ledger looks at what was listed before while the source lists on.
         let mut before = Vec::new();
         loop {
@@ -179,9 +194,15 @@ impl Ingest {
             let mut same = same.into_iter();
             kept.apply(before, |asset| {
                 let is_same = same.next().unwrap_or(false);
+                if sidecars && is_sidecar(&asset.path) {
+                    whole.summary.sidecars ^= revision_hash(asset);
+                }
                 if is_same {
                     whole.placed_names.insert(&asset.path);
                     whole.summary.unchanged.count(asset);
+                    if let Some(informant) = &self.informant {
+                        informant.pass(asset);
+                    }
                 }
                 if let Some(hashing) = &mut whole.hashing {
                     hashing.sizes.add(asset.size);
@@ -207,6 +228,7 @@ impl Ingest {
         let spelled_alike = alike(&page);
         let mut unchanged = Vec::new();
         let mut steps = Vec::with_capacity(page.len());
+        let page = self.without_sidecars(page, &mut steps);
         let picked = self.select(selector, page, &mut steps).await?;
         let picked = self.preflight(picked, &spelled_alike, &whole.placed_names, &mut steps);
         let mut picked = picked.into_iter();
@@ -242,10 +264,31 @@ impl Ingest {
                 }
             }
         }
+        let sidecars = Cursor::new(plan.sidecars.to_string());
+        self.ledger
+            .set_cursor(&self.sidecars_key(), Some(&sidecars))
+            .await?;
         let rules = Cursor::new(plan.origin.rules.to_hex());
         self.ledger
             .set_cursor(&self.rules_key(), Some(&rules))
             .await
+    }
+
+    /// Whether XMP files beside assets say something about them.
+    fn wants_sidecars(&self) -> bool {
+        let granted = self.hooks.as_ref().map_or(&[][..], |hooks| hooks.granted());
+        let gives = |informant: &Arc<dyn Informant>| informant.origins().contains(&Origin::Sidecar);
+        granted.contains(&Origin::Sidecar) && self.informant.as_ref().is_some_and(gives)
+    }
+
+    /// Whether the XMP files are those by which everything was settled.
+    async fn knows_sidecars(&self, plan: &PlanSummary) -> Result<bool> {
+        let noted = self.ledger.cursor(&self.sidecars_key()).await?;
+        Ok(noted.is_some_and(|noted| noted.as_str() == plan.sidecars.to_string()))
+    }
+
+    fn sidecars_key(&self) -> String {
+        format!("sidecars of {}", self.options.flow)
     }
 
     /// Forgets what was settled by other rules than these, which are about to be applied: if that is not done to the
@@ -282,6 +325,7 @@ impl Ingest {
             (options.keep_folders, &options.asset_type, &options.set),
             (&options.availability, self.duplicates()),
             (self.sink.name(), hook, today),
+            self.informant.as_ref().map(|informant| informant.digest()),
         ));
         let text = text.map_err(|error| {
             Error::new(Kind::Unexpected, "the flow's rules cannot be written").with_source(error)
@@ -305,6 +349,24 @@ impl Ingest {
         self.ledger
             .unchanged(&self.options.flow, self.source.name(), &assets)
             .await
+    }
+
+    /// Leaves out XMP files, if what they state goes with the assets that they are beside.
+    pub(super) fn without_sidecars(
+        &self,
+        page: Vec<Asset>,
+        steps: &mut Vec<PlannedStep>,
+    ) -> Vec<Asset> {
+        if !self.wants_sidecars() {
+            return page;
+        }
+        let (sidecars, assets) = page
+            .into_iter()
+            .partition::<Vec<_>, _>(|asset| is_sidecar(&asset.path));
+        let reason = "what it states goes with the file that it is beside";
+        let skips = sidecars.into_iter();
+        steps.extend(skips.map(|asset| no_work(Action::Skip, reason.to_owned(), asset)));
+        assets
     }
 
     /// Splits the listing into assets that are in, with what approved them, and skips.
@@ -385,7 +447,16 @@ impl Ingest {
     ) -> Result<Vec<Asset>> {
         let mut unchanged = Vec::new();
         let mut open = Vec::new();
-        let mappings = self.describe(self.hooks.as_deref(), &batch).await?;
+        let granted = self.hooks.as_ref().map_or(&[][..], |hooks| hooks.granted());
+        let stated = self.stated(granted, &batch, undecided).await?;
+        let mappings = self
+            .describe(self.hooks.as_deref(), &batch, &stated)
+            .await?;
+        for stated in &stated {
+            if let Verdict::Ready(stated) = stated {
+                whole.summary.find(&stated.findings);
+            }
+        }
         let candidates = self.candidates(batch).await?;
         for (candidate, mapping) in candidates.into_iter().zip(mappings) {
             let mapping = match mapping {
@@ -477,11 +548,53 @@ impl Ingest {
         Ok(candidates)
     }
 
+    /// What is stated about each asset by the origins that somebody is granted.
+    pub(super) async fn stated(
+        &self,
+        granted: &[Origin],
+        batch: &[(Asset, String)],
+        listed: &mut Sorted,
+    ) -> Result<Vec<Verdict<Stated>>> {
+        let nothing = || {
+            batch
+                .iter()
+                .map(|_| Verdict::Ready(Stated::default()))
+                .collect()
+        };
+        let Some(informant) = &self.informant else {
+            return Ok(nothing());
+        };
+        let has = |origin: &&Origin| informant.origins().contains(*origin);
+        let wanted: Vec<Origin> = granted.iter().filter(has).copied().collect();
+        if wanted.is_empty() {
+            return Ok(nothing());
+        }
+        let sidecars = match wanted.contains(&Origin::Sidecar) {
+            true => {
+                listed
+                    .sidecars(batch.iter().map(|(asset, _)| asset))
+                    .await?
+            }
+            false => vec![None; batch.len()],
+        };
+        let assets = batch.iter().zip(sidecars);
+        let assets: Vec<Described> = assets
+            .map(|((asset, _), sidecar)| Described {
+                asset: asset.clone(),
+                sidecar,
+            })
+            .collect();
+        informant
+            .state(self.source.as_ref(), &assets, &wanted)
+            .await
+    }
+
     /// What a plugin says of each asset; without one, each is to become what the configuration says.
     pub(super) async fn describe(
         &self,
         hooks: Option<&dyn Hooks>,
         batch: &[(Asset, String)],
+        stated: &[Verdict<Stated>],
     ) -> Result<Vec<Verdict<Mapping>>> {
         let Some(hooks) = hooks else {
             return Ok(batch
@@ -489,8 +602,22 @@ impl Ingest {
                 .map(|_| Verdict::Ready(Mapping::default()))
                 .collect());
         };
-        let views: Vec<AssetView> = batch.iter().map(|(asset, _)| view(asset)).collect();
-        hooks.describe(&views).await
+        let mut views = Vec::with_capacity(batch.len());
+        for ((asset, _), stated) in batch.iter().zip(stated) {
+            if let Verdict::Ready(stated) = stated {
+                views.push(view(asset, stated));
+            }
+        }
+        let mut verdicts = hooks.describe(&views).await?.into_iter();
+        let each = stated.iter().map(|stated| match stated {
+            Verdict::Ready(_) => verdicts.next(),
+            Verdict::Held { reason, rule } => Some(Verdict::Held {
+                reason: reason.clone(),
+                rule: rule.clone(),
+            }),
+        });
+        let all: Option<Vec<_>> = each.collect();
+        all.ok_or_else(|| Error::new(Kind::Unexpected, "the plugin host lost a verdict"))
     }
 
     /// What the asset shall be: the hook's mapping, completed and overruled by the configuration.
@@ -677,7 +804,7 @@ fn no_work(action: Action, reason: String, asset: Asset) -> PlannedStep {
     }
 }
 
-fn view(asset: &Asset) -> AssetView {
+fn view(asset: &Asset, stated: &Stated) -> AssetView {
     AssetView {
         id: asset.id.clone(),
         path: asset.path.clone(),
@@ -687,7 +814,7 @@ fn view(asset: &Asset) -> AssetView {
         tags: asset.tags.clone(),
         content_hash: asset.content_hash,
         asset_type: None,
-        statements: Vec::new(),
+        statements: stated.statements.clone(),
     }
 }
 
@@ -761,10 +888,20 @@ impl PlacedNames {
     }
 }
 
+/// A number of a file's path and revision; of many files they are combined by exclusive or, which has no order.
+fn revision_hash(asset: &Asset) -> u64 {
+    let text = format!("{}\u{1}{}", asset.path, asset.revision);
+    eight_bytes(text.as_bytes())
+}
+
 /// Eight bytes of a digest: two names among 10^8 share one with a chance of one in 3,700, and all that
 /// comes of it is a hold with a wrong reason.
 fn name_hash(path: &AssetPath) -> u64 {
-    let digest = Blake3::of(path.key().as_bytes());
+    eight_bytes(path.key().as_bytes())
+}
+
+fn eight_bytes(text: &[u8]) -> u64 {
+    let digest = Blake3::of(text);
     let (first, _) = digest.as_bytes().split_at(8);
     first
         .iter()

@@ -11,6 +11,7 @@ use windlass_core::{
 };
 
 use super::ingest::{BATCH, DECIDED_AT_ONCE, Ingest, Whole};
+use crate::discover::Sorted;
 use crate::plan::PlanSummary;
 use crate::select::Selector;
 
@@ -99,9 +100,11 @@ impl Ingest {
             }
             // Who is left out is left out by the flow's configuration, whatever a plugin says.
             let mut left_out = Vec::new();
+            let page = self.without_sidecars(page, &mut left_out);
             let picked = self.select(&selector, page, &mut left_out).await?;
             for batch in picked.chunks(BATCH) {
-                self.compare(batch, candidate.as_ref(), &mut shadow).await?;
+                self.compare(batch, candidate.as_ref(), &mut listed, &mut shadow)
+                    .await?;
             }
         }
     }
@@ -110,10 +113,15 @@ impl Ingest {
         &self,
         batch: &[(Asset, String)],
         candidate: &dyn Hooks,
+        listed: &mut Sorted,
         shadow: &mut Shadow,
     ) -> Result<()> {
-        let before = self.describe(self.hooks.as_deref(), batch).await?;
-        let after = self.describe(Some(candidate), batch).await?;
+        let mut granted = candidate.granted().to_vec();
+        granted.extend(self.hooks.iter().flat_map(|hooks| hooks.granted()));
+        // Read once for both; a plugin is shown only what it is granted itself.
+        let stated = self.stated(&granted, batch, listed).await?;
+        let before = self.describe(self.hooks.as_deref(), batch, &stated).await?;
+        let after = self.describe(Some(candidate), batch, &stated).await?;
         let ids: Vec<_> = batch.iter().map(|(asset, _)| asset.id.clone()).collect();
         let (flow, source) = (&self.options.flow, self.source.name());
         let placements = self.ledger.placements(flow, source, &ids).await?;

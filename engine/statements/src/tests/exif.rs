@@ -1,8 +1,7 @@
-use windlass_core::Value;
+use windlass_core::{Stated, Value};
 
 use super::write::*;
 use super::{messages, stated, text, value};
-use crate::Stated;
 
 fn of_camera(big_endian: bool, fields: &[(u16, Field)]) -> Stated {
     stated(&jpeg(None, Some(&tiff(big_endian, 0, fields)), None))

@@ -1,6 +1,6 @@
 use super::write::{SCRIPTS, iim, jpeg, titled};
 use super::{list, messages, stated, text, value};
-use crate::Stated;
+use windlass_core::Stated;
 
 fn of_block(datasets: &[(u8, u8, &[u8])]) -> Stated {
     stated(&jpeg(None, None, Some(&iim(datasets))))

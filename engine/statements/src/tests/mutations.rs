@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::write::*;
-use crate::{Ends, FINDINGS_MAX, STATEMENTS_MAX, Stated, embedded, sidecar};
+use windlass_core::Stated;
+
+use crate::{Ends, FINDINGS_MAX, STATEMENTS_MAX, embedded, sidecar};
 
 fn samples() -> Vec<Vec<u8>> {
     let xmp = titled("Größe");

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use windlass_core::{Origin, Value};
+use windlass_core::{Origin, Stated, Value};
 
 use super::write::packet;
 use super::{list, messages, text, value};
-use crate::{ITEMS_MAX, STATEMENTS_MAX, Stated, TEXT_BYTES_MAX, sidecar};
+use crate::{ITEMS_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX, sidecar};
 
 fn read(attributes: &str, elements: &str) -> Stated {
     sidecar("a.xmp", &packet(attributes, elements))
