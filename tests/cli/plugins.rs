@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use crate::bad_input::run_on;
 use crate::plans::folders;
-use crate::program::{Finished, finish, windlass};
+use crate::program::{Finished, Served, finish, windlass};
 
 /// Runs the binary with a cache of its own, as one user's calls share it.
 fn run(dir: &Path, args: &[&str]) -> Finished {
@@ -256,6 +257,148 @@ fn a_shadow_counts_what_another_configuration_would_change_and_writes_nothing() 
     assert!(!dir.join("out/d.tif").exists() && dir.join("out/a.tif").exists());
     let planned = run(dir, &["plan", "move", "--json"]).expect(0);
     assert_eq!(planned.records("step").len(), 1);
+}
+
+/// An XMP packet with one title.
+fn xmp(title: &str) -> String {
+    format!(
+        "<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>\
+         <rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>\
+         <rdf:Description xmlns:dc='http://purl.org/dc/elements/1.1/'>\
+         <dc:title><rdf:Alt><rdf:li xml:lang='x-default'>{title}</rdf:li></rdf:Alt></dc:title>\
+         </rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end='w'?>"
+    )
+}
+
+/// What a placed file is described as, and by which rule.
+fn described(served: &Served, dir: &Path, file: &str) -> (String, String) {
+    let explained = run_on(served, dir, &["explain", file, "--json"]).expect(0);
+    let explanation = &explained.records("explanation")[0];
+    let fields = explanation["draft"]["fields"].as_array();
+    let fields = fields.unwrap_or_else(|| panic!("{explanation}"));
+    let field = fields.iter().find(|field| field["field"] == "description");
+    let field = field.unwrap_or_else(|| panic!("{explanation}"));
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    (text(&field["value"]["value"]), text(&field["rule"]))
+}
+
+/// A flow of a folder into the served DAM, whose descriptions are stated in several ways.
+fn described_flow(served: &Served, grants: &str) -> String {
+    let (plugin, api_root) = (folder_metadata(), &served.endpoints["celum_api_root"]);
+    format!(
+        r#"
+[endpoint.nas]
+kind = "local"
+root = "nas"
+[endpoint.dam]
+kind = "celum"
+api_root = {api_root}
+api_key = {{ env = "CELUM_API_KEY" }}
+correlation_field = "windlassCorrelation"
+[flow.move]
+kind = "ingest"
+from = "nas"
+to = "dam"
+collection = "/Brand Library/Inbox"
+asset_type = "document"
+plugin = "mapping"
+[flow.move.sheet]
+file = "texts.csv"
+key = "File"
+by = "name"
+[plugin.mapping]
+source = {plugin:?}
+grants = [{grants}]
+[plugin.mapping.config]
+templates = ["/**"]
+[[plugin.mapping.config.field]]
+field = "description"
+sheet = "Text"
+sidecar = "dc:title"
+embedded = "dc:title"
+value = "{{file.stem}}"
+trust = ["sheet", "sidecar", "embedded", "path"]
+"#
+    )
+}
+
+#[test]
+fn sheets_sidecars_and_files_reach_the_plugin_in_the_order_of_trust() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let served = Served::start(dir, &[]);
+    let configure = |grants: &str| {
+        fs::write(dir.join("windlass.toml"), described_flow(&served, grants)).unwrap();
+    };
+    configure("'sheet', 'sidecar', 'embedded'");
+    fs::create_dir(dir.join("nas")).unwrap();
+    // A name in the other normal form, a row about no file, and a byte order mark.
+    let sheet = "\u{feff}File;Text\na.tif;Käse ☀\njalape\u{f1}o.tif;Scharf\nnone.tif;Nichts\n";
+    fs::write(dir.join("texts.csv"), sheet).unwrap();
+    for (name, content) in [
+        ("a.tif", "a".to_owned()),
+        ("jalapen\u{303}o.tif", "j".to_owned()),
+        ("b.tif", "b".to_owned()),
+        ("b.tif.xmp", xmp("Daneben")),
+        ("d.pdf", format!("%PDF-1.7 {}", xmp("Im Dokument"))),
+        ("e.tif", "e".to_owned()),
+    ] {
+        fs::write(dir.join("nas").join(name), content).unwrap();
+    }
+
+    let planned = run_on(&served, dir, &["plan", "move"]).expect(0);
+    for part in [
+        "texts.csv: 1 of its 3 rows are about no file",
+        "texts.csv, row 4: no file is called \"none.tif\"",
+        "texts.csv: 3 files have no row",
+        "/e.tif: it has no row in texts.csv",
+        "what it states goes with the file that it is beside",
+    ] {
+        assert!(planned.stdout.contains(part), "{part}\n{}", planned.stdout);
+    }
+    run_on(&served, dir, &["run", "move"]).expect(0);
+    for (file, text, rule) in [
+        ("/a.tif", "Käse ☀", "sheet, column Text"),
+        ("/jalapen\u{303}o.tif", "Scharf", "sheet, column Text"),
+        ("/b.tif", "Daneben", "XMP beside it, dc:title"),
+        ("/d.pdf", "Im Dokument", "embedded dc:title"),
+        ("/e.tif", "e", "{file.stem}"),
+    ] {
+        let wanted = (text.to_owned(), rule.to_owned());
+        assert_eq!(described(&served, dir, file), wanted, "{file}");
+    }
+
+    // Settled; then a file beside an asset changes, and only that.
+    let acting = || -> Vec<String> {
+        let planned = run_on(&served, dir, &["plan", "move", "--json"]).expect(0);
+        let steps = planned.records("step").into_iter();
+        let acting = steps.filter(|step| step["action"] != "skip");
+        acting
+            .map(|step| step["asset"]["path"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(acting(), Vec::<String>::new());
+    fs::write(dir.join("nas/b.tif.xmp"), xmp("Daneben, und neu")).unwrap();
+    assert_eq!(acting(), ["/b.tif"]);
+    // So does a sheet.
+    fs::write(dir.join("texts.csv"), sheet.replace("Käse", "Milch")).unwrap();
+    assert_eq!(acting(), ["/a.tif", "/b.tif"]);
+
+    // What is not granted is not read, and a configuration that needs it is refused.
+    configure("'sidecar'");
+    let refused = run_on(&served, dir, &["plan", "move"]).expect(2);
+    assert!(
+        refused.stderr.contains("plugin.mapping.grants"),
+        "{}",
+        refused.stderr
+    );
+    configure("'sheet', 'sidecar'");
+    let refused = run_on(&served, dir, &["plan", "move"]).expect(2);
+    assert!(
+        refused.stderr.contains("\"embedded\" is not granted"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
