@@ -157,6 +157,7 @@ fn ingest(ledger: &Arc<SqlLedger>, assets: u64) -> Ingest {
             asset_type: None,
             set: BTreeMap::new(),
             availability: None,
+            choices: windlass_core::Choices::default(),
             duplicates: None,
             retry_held: false,
         },

@@ -140,6 +140,7 @@ pub(crate) fn everything(collection: &str) -> IngestOptions {
         asset_type: None,
         set: BTreeMap::new(),
         availability: None,
+        choices: windlass_core::Choices::default(),
         duplicates: None,
         retry_held: false,
     }

@@ -160,6 +160,7 @@ fn ingest_options() -> IngestOptions {
             ("approval".to_owned(), Value::Text("Approved".to_owned())),
         ]),
         availability: None,
+        choices: windlass_core::Choices::default(),
         duplicates: None,
         retry_held: false,
     }

@@ -368,6 +368,7 @@ impl Flow {
                     false => BTreeMap::new(),
                 },
                 availability: None,
+                choices: windlass_core::Choices::default(),
                 duplicates: (to_celum && story.links).then_some(Duplicates::Reuse),
                 // What a fault made a hold of is for a person to settle; here the person says go on.
                 retry_held: true,

@@ -29,6 +29,7 @@ impl Shared {
             field: None,
             message,
             hint,
+            unknown: None,
         };
         let reached = self.tree.find(&self.api, path).await?;
         let at = match &reached {
@@ -112,13 +113,15 @@ impl Shared {
             vocabularies: &self.vocabularies,
             strict,
             keywords,
+            accepted: &self.accepted,
+            any_keyword: self.profile.tag_create,
             existing,
         };
         resolver.resolve(draft).await
     }
 
     fn foreseen(&self) -> NewKeywords<'static> {
-        match self.profile.tag_create {
+        match self.profile.tag_create || !self.accepted.is_empty() {
             true => NewKeywords::Foreseen,
             false => NewKeywords::Refused,
         }

@@ -1,5 +1,6 @@
 //! The tenant: its capability sheet, what is known of it, and whether it can be used.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct CelumEndpoint {
 pub(crate) struct Shared {
     pub(crate) api: Api,
     pub(crate) profile: CelumProfile,
+    /// Values that are to become new entries.
+    pub(crate) accepted: BTreeSet<(String, String)>,
     pub(crate) tree: Tree,
     pub(crate) vocabularies: Vocabularies,
     pub(crate) calibration: Calibration,
@@ -89,6 +92,7 @@ impl CelumEndpoint {
                 attempts: Attempts::default(),
                 vocabularies: Vocabularies::new(Duration::from_secs(options.profile.index_lag)),
                 profile: options.profile,
+                accepted: options.accepted,
                 tree: Tree::default(),
                 catalogue: Mutex::default(),
                 original: OnceCell::new(),

@@ -1,5 +1,7 @@
 //! What an endpoint is told when it is made.
 
+use std::collections::BTreeSet;
+
 use url::Url;
 use windlass_core::Secret;
 use windlass_http::Jitter;
@@ -17,6 +19,9 @@ pub struct CelumOptions {
     pub credential: Credential,
     /// How this tenant differs.
     pub profile: CelumProfile,
+    /// Values that people decided to be new entries of the tenant's vocabularies: field and folded value. They are
+    /// created whether or not the profile lets others be.
+    pub accepted: BTreeSet<(String, String)>,
     /// How often one call is sent at most when sends fail.
     pub tries: u32,
     /// Where the randomness of backoffs comes from.
@@ -45,6 +50,7 @@ impl CelumOptions {
             api_root,
             credential: Credential::ApiKey(api_key),
             profile,
+            accepted: BTreeSet::new(),
             tries: 5,
             jitter: Jitter::random(),
         }

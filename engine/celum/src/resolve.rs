@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 use serde_json::{Value as Json, json};
-use windlass_core::{Assigned, Draft, Fault, Result, Value, fold_key, preflight_name};
+use unicode_normalization::UnicodeNormalization;
+use windlass_core::{
+    Assigned, Draft, Fault, Result, UnknownEntry, Value, fold_key, preflight_name,
+};
 
 use crate::catalogue::{Catalogue, SheetField, TypeSheet};
 use crate::client::Api;
@@ -46,6 +49,10 @@ pub(crate) struct Resolver<'a> {
     /// Whether the draft's collection asks for a type and for required fields.
     pub(crate) strict: bool,
     pub(crate) keywords: NewKeywords<'a>,
+    /// Which values people decided to be new entries: field and folded value.
+    pub(crate) accepted: &'a BTreeSet<(String, String)>,
+    /// Whether others may become new entries, too, unless an entry is all but the same.
+    pub(crate) any_keyword: bool,
     /// The asset that the draft is for, where there is one: fields that a draft leaves out keep their
     /// values.
     pub(crate) existing: Option<&'a Asset>,
@@ -53,6 +60,17 @@ pub(crate) struct Resolver<'a> {
 
 /// What is wrong, and what to do about it.
 pub(crate) type Refused = (String, Option<String>);
+
+/// A value that the vocabulary does not have, with what is to be said of it.
+type NotThere = (UnknownEntry, Refused);
+
+/// Why the names of a reference field cannot be used.
+enum BadReferences {
+    /// The value as a whole.
+    Whole(Refused),
+    /// Each of some names.
+    Names(Vec<NotThere>),
+}
 
 impl Resolver<'_> {
     /// Resolves a draft as far as it can be, and says what the tenant would refuse.
@@ -70,7 +88,7 @@ impl Resolver<'_> {
         for assigned in &draft.fields {
             match self.value_of(sheet, assigned).await? {
                 Ok(entry) => resolved.values.push(entry),
-                Err(fault) => resolved.faults.push(fault),
+                Err(faults) => resolved.faults.extend(faults),
             }
         }
         self.check_switches(sheet, draft, &mut resolved);
@@ -111,13 +129,14 @@ impl Resolver<'_> {
         &self,
         sheet: &TypeSheet,
         assigned: &Assigned,
-    ) -> Result<Result<FieldEntry, Fault>> {
+    ) -> Result<Result<FieldEntry, Vec<Fault>>> {
         let fault = |message: String, hint: Option<String>| {
-            Ok(Err(Fault {
+            Ok(Err(vec![Fault {
                 field: Some(assigned.field.clone()),
                 message,
                 hint,
-            }))
+                unknown: None,
+            }]))
         };
         let Some(SheetField { field, .. }) = sheet.fields.get(&assigned.field) else {
             return match self.catalogue.type_with(&assigned.field) {
@@ -133,9 +152,13 @@ impl Resolver<'_> {
         };
         let value = match field.kind {
             FieldKind::CollectionReference | FieldKind::TagReference => {
-                self.references(field, &assigned.value).await?
+                self.references(&assigned.field, field, &assigned.value)
+                    .await?
             }
-            _ => plain(field, &assigned.value),
+            _ => plain(field, &assigned.value).map_err(|refused| match refused {
+                (refused, None) => BadReferences::Whole(refused),
+                (refused, Some(unknown)) => BadReferences::Names(vec![(unknown, refused)]),
+            }),
         };
         match value {
             Ok(value) => Ok(Ok(FieldEntry {
@@ -143,39 +166,59 @@ impl Resolver<'_> {
                 kind: field.kind,
                 value,
             })),
-            Err((message, hint)) => fault(message, hint),
+            Err(BadReferences::Whole((message, hint))) => fault(message, hint),
+            Err(BadReferences::Names(names)) => {
+                let faults = names.into_iter().map(|(unknown, (message, hint))| Fault {
+                    field: Some(assigned.field.clone()),
+                    message,
+                    hint,
+                    unknown: Some(unknown),
+                });
+                Ok(Err(faults.collect()))
+            }
         }
     }
 
-    async fn references(&self, field: &Field, value: &Value) -> Result<Result<Json, Refused>> {
+    async fn references(
+        &self,
+        field_name: &str,
+        field: &Field,
+        value: &Value,
+    ) -> Result<Result<Json, BadReferences>> {
+        let whole = |message: String| Ok(Err(BadReferences::Whole((message, None))));
         let names: &[String] = match value {
             Value::Keywords(names) | Value::References(names) => names,
             Value::Text(name) => std::slice::from_ref(name),
             other => {
-                let message = format!("it takes {}, not {}", wanted(field.kind), other.kind());
-                return Ok(Err((message, None)));
+                return whole(format!(
+                    "it takes {}, not {}",
+                    wanted(field.kind),
+                    other.kind()
+                ));
             }
         };
         let Some(root) = field.root_id else {
-            let message = "the tenant states no root for its entries".to_owned();
-            return Ok(Err((message, None)));
+            return whole("the tenant states no root for its entries".to_owned());
         };
         let mut ids: Vec<i64> = Vec::new();
         let mut foreseen: BTreeSet<String> = BTreeSet::new();
+        let mut not_there = Vec::new();
         for name in names {
-            match self.entry(field, root, name).await? {
+            match self.entry(field_name, field, root, name).await? {
                 Ok(Some(id)) if ids.contains(&id) => {}
                 Ok(Some(id)) => ids.push(id),
                 Ok(None) => {
                     foreseen.insert(fold_key(name));
                 }
-                Err(refused) => return Ok(Err(refused)),
+                Err(refused) => not_there.push(refused),
             }
+        }
+        if !not_there.is_empty() {
+            return Ok(Err(BadReferences::Names(not_there)));
         }
         let given = ids.len() + foreseen.len();
         if let Some(max) = field.max_selections.filter(|max| given > *max) {
-            let message = format!("it takes at most {max} entries, not {given}");
-            return Ok(Err((message, None)));
+            return whole(format!("it takes at most {max} entries, not {given}"));
         }
         Ok(Ok(json!(ids)))
     }
@@ -183,39 +226,50 @@ impl Resolver<'_> {
     /// The id of one entry; `None` for a keyword that will be created.
     async fn entry(
         &self,
+        field_name: &str,
         field: &Field,
         root: i64,
         name: &str,
-    ) -> Result<Result<Option<i64>, Refused>> {
+    ) -> Result<Result<Option<i64>, NotThere>> {
         let vocabulary = self.vocabularies.below(self.api, root).await?;
-        let near = match vocabulary.find(name) {
+        let nearest = match vocabulary.find(name) {
             Entry::One(id) => return Ok(Ok(Some(id))),
             Entry::Several => {
                 let message = format!("several entries are named {name:?}");
                 let hint = "write its path, such as Parent/Name".to_owned();
-                return Ok(Err((message, Some(hint))));
+                return Ok(Err((unknown(name, None, false), (message, Some(hint)))));
             }
-            Entry::Unknown(near) => near,
+            Entry::Unknown(nearest) => nearest,
         };
         let creatable = field.kind == FieldKind::TagReference
             && field.create_new_on_the_fly
             && preflight_name(name, NAME_UNITS_MAX).is_ok();
-        match self.keywords {
-            NewKeywords::Foreseen if creatable => return Ok(Ok(None)),
-            NewKeywords::Created(locale) if creatable => {
-                let created = self.vocabularies.ensure(self.api, root, locale, name);
-                return Ok(Ok(Some(created.await?)));
+        let twin = nearest.as_deref().filter(|near| is_all_but(near, name));
+        let is_accepted = || {
+            let accepted = (field_name.to_owned(), fold_key(name.trim()));
+            self.accepted.contains(&accepted)
+        };
+        if creatable && (self.any_keyword && twin.is_none() || is_accepted()) {
+            match self.keywords {
+                NewKeywords::Foreseen => return Ok(Ok(None)),
+                NewKeywords::Created(locale) => {
+                    let created = self.vocabularies.ensure(self.api, root, locale, name);
+                    return Ok(Ok(Some(created.await?)));
+                }
+                NewKeywords::Refused => {}
             }
-            _ => {}
         }
-        let hint = match near {
+        let hint = match &nearest {
             Some(near) => format!("did you mean {near:?}?"),
             None if creatable => {
-                "add it to the vocabulary, or set tagCreate in the tenant's profile".to_owned()
+                "add it to the vocabulary, decide that it is new, or set tagCreate in the tenant's \
+                 profile"
+                    .to_owned()
             }
             None => "add it to the vocabulary, or map it to an entry".to_owned(),
         };
-        Ok(Err((format!("there is no entry {name:?}"), Some(hint))))
+        let refused = (format!("there is no entry {name:?}"), Some(hint));
+        Ok(Err((unknown(name, nearest, creatable), refused)))
     }
 
     /// Fields of a set that a yes-or-no field switches on are refused while that field is not true.
@@ -236,6 +290,7 @@ impl Resolver<'_> {
                 field: Some(assigned.field.clone()),
                 message: format!("it may only be set while {switch:?} is true"),
                 hint: Some(format!("set {switch:?} as well, or leave it out")),
+                unknown: None,
             });
         }
     }
@@ -268,6 +323,7 @@ impl Resolver<'_> {
                     field: Some(name.clone()),
                     message: "it is required and has no value".to_owned(),
                     hint: Some("let the plugin assign it, or set it in the flow".to_owned()),
+                    unknown: None,
                 });
             }
         }
@@ -286,14 +342,40 @@ impl Resolved {
             field: None,
             message,
             hint,
+            unknown: None,
         });
     }
 }
 
-fn plain(field: &Field, value: &Value) -> Result<Json, Refused> {
+fn unknown(name: &str, nearest: Option<String>, creatable: bool) -> UnknownEntry {
+    UnknownEntry {
+        name: name.to_owned(),
+        nearest,
+        creatable,
+    }
+}
+
+/// Whether two names are one but for accents, blanks, hyphens, case, or a single letter of a longer word: somebody who
+/// wrote one may well have meant the other.
+fn is_all_but(one: &str, other: &str) -> bool {
+    let bare = |text: &str| -> String {
+        let folded = fold_key(text);
+        let letters = folded.nfd().filter(|c| c.is_alphanumeric());
+        letters.collect()
+    };
+    let (one, other) = (bare(one), bare(other));
+    let is_long = one.chars().count().min(other.chars().count()) >= 6;
+    one == other || is_long && strsim::damerau_levenshtein(&one, &other) <= 1
+}
+
+/// A refusal, with the value where it is one that the options do not have.
+type RefusedValue = (Refused, Option<UnknownEntry>);
+
+fn plain(field: &Field, value: &Value) -> Result<Json, RefusedValue> {
+    let whole = |refused: Refused| (refused, None);
     Ok(match (field.kind, value) {
         (FieldKind::Text | FieldKind::TextArea, Value::Text(text)) => {
-            check_text(field, text)?;
+            check_text(field, text).map_err(whole)?;
             json!(text)
         }
         (FieldKind::LocalizedText | FieldKind::LocalizedTextArea, Value::LocalizedText(texts)) => {
@@ -309,16 +391,12 @@ fn plain(field: &Field, value: &Value) -> Result<Json, Refused> {
             json!(option(field, &labels[0])?)
         }
         (FieldKind::Other, _) => {
-            return Err((
-                "its type is not known to this version of windlass".to_owned(),
-                None,
-            ));
+            let message = "its type is not known to this version of windlass";
+            return Err(whole((message.to_owned(), None)));
         }
         (kind, value) => {
-            return Err((
-                format!("it takes {}, not {}", wanted(kind), value.kind()),
-                None,
-            ));
+            let message = format!("it takes {}, not {}", wanted(kind), value.kind());
+            return Err(whole((message, None)));
         }
     })
 }
@@ -368,7 +446,7 @@ pub(crate) fn check_text(field: &Field, text: &str) -> Result<(), Refused> {
     }
 }
 
-fn option(field: &Field, label: &str) -> Result<i64, Refused> {
+fn option(field: &Field, label: &str) -> Result<i64, RefusedValue> {
     let all = || field.options.values().flatten();
     if let Some(option) = all().find(|option| option.label == label) {
         return Ok(option.index);
@@ -376,10 +454,13 @@ fn option(field: &Field, label: &str) -> Result<i64, Refused> {
     let mut labels: Vec<&str> = all().map(|option| option.label.as_str()).collect();
     labels.sort_unstable();
     labels.dedup();
-    let hint = nearest(label, labels.iter().copied())
-        .map(|near| format!("did you mean {near:?}?"))
-        .unwrap_or_else(|| format!("its options are {}", labels.join(", ")));
-    Err((format!("there is no option {label:?}"), Some(hint)))
+    let near = nearest(label, labels.iter().copied());
+    let hint = match &near {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("its options are {}", labels.join(", ")),
+    };
+    let refused = (format!("there is no option {label:?}"), Some(hint));
+    Err((refused, Some(unknown(label, near, false))))
 }
 
 fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {

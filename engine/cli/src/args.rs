@@ -62,6 +62,12 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Holds both sides beside the ledger and names how every file stands
     Verify(VerifyArgs),
+    /// Notes values that the other side's vocabularies do not have, for people to decide about once
+    ///
+    /// Plans the flow and adds each such value to the flow's vocabulary file, with the entry that it is closest to.
+    /// Whoever gives it an entry there, or says that it is new or left out, has decided for all files. Nothing is
+    /// written at the other side. Exit status 1 while something is undecided.
+    Vocabulary(VocabularyArgs),
     /// Finds files that have the same bytes, before anything moves
     Duplicates(DuplicatesArgs),
     /// Copies, exports, checks, compacts and rebuilds the ledger
@@ -97,7 +103,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
         &["status", "report", "explain", "verify", "ledger"],
     ),
     ("Stand for it", &["custody", "sign", "key"]),
-    ("Set it up", &["doctor", "config", "plugin"]),
+    ("Set it up", &["doctor", "config", "plugin", "vocabulary"]),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -493,6 +499,12 @@ pub(crate) enum PluginCommand {
     /// A run writes such calls down, each with all that decided it: the asset, the configuration, what was looked up,
     /// the limits. Nothing else is needed but the component.
     Replay(ReplayArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VocabularyArgs {
+    /// The flow
+    pub(crate) flow: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

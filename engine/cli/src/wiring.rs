@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod tables;
+pub(crate) mod vocabulary;
 
 use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
 use windlass_core::{
-    AssetPath, Blake3, Error, Evidence, Hooks, Informant, Kind, Ledger, Origin, Result, Sink,
-    Source, SystemClock,
+    AssetPath, Blake3, Choices, Error, Evidence, Hooks, Informant, Kind, Ledger, Origin, Result,
+    Sink, Source, SystemClock,
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
 use windlass_flow::{Ingest, IngestOptions, Observer, RunOptions, Runner};
@@ -27,8 +28,8 @@ use windlass_transfer::{Engine, EngineOptions};
 
 use crate::calls::{self, CallRecorder, Counted};
 use crate::config::{
-    CelumConfig, DropboxConfig, EndpointConfig, IngestConfig, JoinConfig, Layered, LocalConfig,
-    PluginConfig, field_value,
+    CelumConfig, DropboxConfig, EndpointConfig, FlowConfig, IngestConfig, JoinConfig, Layered,
+    LocalConfig, PluginConfig, field_value,
 };
 use crate::out::Out;
 
@@ -96,7 +97,7 @@ impl<'a> Wiring<'a> {
         let ingest = Ingest {
             options: IngestOptions {
                 retry_held,
-                ..ingest_options(name, flow)?
+                ..self.ingest_options(name, flow)?
             },
             source: from.source,
             sink: to.sink,
@@ -185,6 +186,40 @@ impl<'a> Wiring<'a> {
                 .map_err(|error| error.with_context("configured as", format!("flow.{name}.sheet")))
         });
         Ok(Some(Arc::new(Survey::new(sheet.transpose()?))))
+    }
+
+    /// What people decided about values that the other side does not have.
+    fn choices(&self, flow: &IngestConfig) -> Result<Choices> {
+        match &flow.vocabulary {
+            Some(file) => vocabulary::read(&self.at(file)),
+            None => Ok(Choices::default()),
+        }
+    }
+
+    fn ingest_options(&self, name: &str, flow: &IngestConfig) -> Result<IngestOptions> {
+        let set = flow
+            .set
+            .iter()
+            .map(|(field, value)| {
+                Ok((
+                    field.clone(),
+                    field_value(&format!("flow.{name}.set.{field}"), value)?,
+                ))
+            })
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        Ok(IngestOptions {
+            flow: name.to_owned(),
+            root: AssetPath::new(&flow.root),
+            selection: flow.select.selection(),
+            collection: AssetPath::new(&flow.collection),
+            keep_folders: flow.keep_folders,
+            asset_type: flow.asset_type.clone(),
+            set,
+            availability: flow.availability.as_ref().map(Into::into),
+            choices: self.choices(flow)?,
+            duplicates: flow.duplicates.map(Into::into),
+            retry_held: false,
+        })
     }
 
     /// Where the ledger is.
@@ -412,7 +447,13 @@ impl<'a> Wiring<'a> {
         let api_key = config
             .api_key
             .read(&format!("endpoint.{name}.api_key"), &self.layered.base)?;
-        let options = CelumOptions::new(name, config.api_root.clone(), api_key, profile);
+        let mut options = CelumOptions::new(name, config.api_root.clone(), api_key, profile);
+        for flow in self.layered.config.flow.values() {
+            let FlowConfig::Ingest(flow) = flow;
+            if flow.to == name {
+                options.accepted.extend(self.choices(flow)?.accepted());
+            }
+        }
         let endpoint = CelumEndpoint::connect(self.transport()?, options).await?;
         Ok(Connected::of(endpoint))
     }
@@ -507,29 +548,4 @@ fn config_of_file(file: &Path, what: &str) -> Result<serde_json::Value> {
         ))
     })?;
     windlass_plugin::config_json(&table).map_err(about)
-}
-
-fn ingest_options(name: &str, flow: &IngestConfig) -> Result<IngestOptions> {
-    let set = flow
-        .set
-        .iter()
-        .map(|(field, value)| {
-            Ok((
-                field.clone(),
-                field_value(&format!("flow.{name}.set.{field}"), value)?,
-            ))
-        })
-        .collect::<Result<BTreeMap<_, _>>>()?;
-    Ok(IngestOptions {
-        flow: name.to_owned(),
-        root: AssetPath::new(&flow.root),
-        selection: flow.select.selection(),
-        collection: AssetPath::new(&flow.collection),
-        keep_folders: flow.keep_folders,
-        asset_type: flow.asset_type.clone(),
-        set,
-        availability: flow.availability.as_ref().map(Into::into),
-        duplicates: flow.duplicates.map(Into::into),
-        retry_held: false,
-    })
 }

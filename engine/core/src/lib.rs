@@ -6,6 +6,7 @@
 
 mod asset;
 mod bytesize;
+mod choices;
 mod clock;
 pub mod digest;
 mod error;
@@ -30,6 +31,7 @@ pub use asset::{
     Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Folder, Readable, Revision,
 };
 pub use bytesize::{ByteSize, ParseByteSizeError};
+pub use choices::{Choice, Choices};
 pub use clock::{Clock, SystemClock};
 pub use digest::{Blake3, ContentHash, Digests};
 pub use error::{Error, Kind, Result, Status};
@@ -44,7 +46,7 @@ pub use ledger::{
     StepState, Tally, WorkerId,
 };
 pub use metadata::{
-    Assigned, Availability, Correlation, Destination, Draft, Fault, Value, ValueKind,
+    Assigned, Availability, Correlation, Destination, Draft, Fault, UnknownEntry, Value, ValueKind,
 };
 pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
 pub use plan::Action;

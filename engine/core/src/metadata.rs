@@ -242,6 +242,21 @@ pub struct Fault {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The value, if it is one that the sink's vocabulary does not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<UnknownEntry>,
+}
+
+/// A value that a sink's vocabulary does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownEntry {
+    /// As it was given.
+    pub name: String,
+    /// The entry that it is closest to, if any is close.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<String>,
+    /// Whether it may be made a new entry.
+    pub creatable: bool,
 }
 
 impl fmt::Display for Fault {

@@ -336,6 +336,7 @@ fn faults(draft: &Draft) -> Vec<Fault> {
             field: None,
             message,
             hint: hint.map(str::to_owned),
+            unknown: None,
         });
     };
     if draft.file_name.contains('/') {
@@ -367,6 +368,7 @@ fn faults(draft: &Draft) -> Vec<Fault> {
         field: Some(assigned.field.clone()),
         message: "Dropbox keeps no fields".to_owned(),
         hint: Some("remove the field from the flow, or choose another sink".to_owned()),
+        unknown: None,
     }));
     faults
 }

@@ -37,7 +37,7 @@ pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};
 pub use observe::{Event, Observer, RunStatus, Silent};
 pub use pace::Pace;
-pub use plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work};
+pub use plan::{MissingValue, Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work};
 pub use planfile::{Forecast, PLAN_DOCUMENT, PlanFileReader, PlanFileWriter, PlanHeader, ReadPlan};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use report::{AssetLine, ReasonLine, Report, Saved, TallyLine, each_asset};

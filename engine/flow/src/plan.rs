@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
-    Action, Asset, AssetId, AssetPath, ContentHash, Correlation, Destination, Draft, Error,
+    Action, Asset, AssetId, AssetPath, ContentHash, Correlation, Destination, Draft, Error, Fault,
     Finding, Kind, NewStep, Placement, Result, RunOrigin, StepState,
 };
 
 /// Why an asset is skipped that is [`Unchanged`].
 pub(crate) const UNCHANGED: &str = "already placed and unchanged";
+
+/// Values that a sink does not have that are kept. Whoever has more of them has no vocabulary.
+const MISSING_MAX: usize = 10_000;
 
 /// How many different reasons and remarks a summary tells apart; what comes after is counted together.
 const REASONS_MAX: usize = 1_000;
@@ -60,11 +63,26 @@ pub struct PlanSummary {
     pub findings: BTreeSet<Finding>,
     /// Further remarks that are not among them, repeated ones too.
     pub more_findings: u64,
+    /// Values that the sink's vocabularies do not have, by field and value.
+    pub missing: BTreeMap<(String, String), MissingValue>,
+    /// Further ones that are not among them, repeated ones too.
+    pub more_missing: u64,
     /// A digest of the XMP files that the listing showed, in any order.
     pub(crate) sidecars: u64,
     steps: BTreeMap<Action, (u64, u64)>,
     reasons: BTreeMap<(Action, String), u64>,
     more_reasons: BTreeMap<Action, u64>,
+}
+
+/// A value that a sink's vocabulary does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingValue {
+    /// How many assets have it.
+    pub assets: u64,
+    /// The entry that it is closest to, if any is close.
+    pub nearest: Option<String>,
+    /// Whether it may be made a new entry.
+    pub creatable: bool,
 }
 
 /// One step of a plan, as its summary names it.
@@ -276,6 +294,8 @@ impl PlanSummary {
             samples: BTreeMap::new(),
             findings: BTreeSet::new(),
             more_findings: 0,
+            missing: BTreeMap::new(),
+            more_missing: 0,
             sidecars: 0,
             steps: BTreeMap::new(),
             reasons: BTreeMap::new(),
@@ -317,6 +337,26 @@ impl PlanSummary {
                 true => drop(self.findings.insert(finding.clone())),
                 false => self.more_findings += 1,
             }
+        }
+    }
+
+    /// Counts the values that a sink's vocabulary does not have.
+    pub(crate) fn miss(&mut self, faults: &[Fault]) {
+        for fault in faults {
+            let (Some(field), Some(unknown)) = (&fault.field, &fault.unknown) else {
+                continue;
+            };
+            let key = (field.clone(), unknown.name.clone());
+            if self.missing.len() >= MISSING_MAX && !self.missing.contains_key(&key) {
+                self.more_missing += 1;
+                continue;
+            }
+            let missing = self.missing.entry(key).or_insert_with(|| MissingValue {
+                assets: 0,
+                nearest: unknown.nearest.clone(),
+                creatable: unknown.creatable,
+            });
+            missing.assets += 1;
         }
     }
 

@@ -132,6 +132,7 @@ impl World {
                 asset_type: None,
                 set: self.set.clone(),
                 availability: None,
+                choices: windlass_core::Choices::default(),
                 duplicates: self.duplicates,
                 retry_held: self.retry_held,
             },

@@ -270,6 +270,7 @@ fn faults(root: &Root, label: &str, draft: &Draft) -> Vec<Fault> {
             field: None,
             message,
             hint: None,
+            unknown: None,
         })
     };
     if let Err(problem) = preflight_name(&draft.file_name, NAME_BYTES_MAX) {
@@ -293,6 +294,7 @@ fn faults(root: &Root, label: &str, draft: &Draft) -> Vec<Fault> {
         field: Some(assigned.field.clone()),
         message: format!("{label} is a folder: it keeps no fields"),
         hint: Some("remove the field from the flow, or choose another sink".to_owned()),
+        unknown: None,
     }));
     faults
 }

@@ -15,6 +15,7 @@ mod run;
 mod sandbox;
 mod seal;
 mod verify;
+mod vocabulary;
 
 use windlass_core::Result;
 
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
         Command::Verify(args) => verify::run(&args, &read(global)?, out).await,
+        Command::Vocabulary(args) => vocabulary::run(&args, &read(global)?, out).await,
         Command::Duplicates(args) => duplicates::run(&args, &read(global)?, out).await,
         Command::Ledger(LedgerCommand::Check) => ledger::check(&read(global)?, out).await,
         Command::Ledger(LedgerCommand::Compact) => ledger::compact(&read(global)?, out).await,

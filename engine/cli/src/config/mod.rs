@@ -333,6 +333,10 @@ pub(crate) struct IngestConfig {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub(crate) set: BTreeMap<String, toml::Value>,
+    /// A file with what people decided about values that the other side's vocabularies do not have; `windlass vocabulary
+    /// FLOW` writes it. Relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vocabulary: Option<PathBuf>,
     /// A sheet that states something about the files, row by row; the plugin needs the grant `sheet` to see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sheet: Option<SheetConfig>,

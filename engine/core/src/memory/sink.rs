@@ -365,6 +365,7 @@ fn faults(store: &Store, draft: &Draft, name_units_max: usize, late: bool) -> Ve
             field: None,
             message: problem.to_string(),
             hint: Some("rename the file".to_owned()),
+            unknown: None,
         });
     }
     for assigned in &draft.fields {
@@ -374,6 +375,7 @@ fn faults(store: &Store, draft: &Draft, name_units_max: usize, late: bool) -> Ve
                 field: Some(assigned.field.clone()),
                 message: refusal.message.clone(),
                 hint: None,
+                unknown: None,
             });
         }
     }

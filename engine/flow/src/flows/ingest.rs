@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities,
-    Change, Clock, Correlation, Cursor, Described, Destination, Draft, Error, Hold, Hooks,
+    Change, Choices, Clock, Correlation, Cursor, Described, Destination, Draft, Error, Hold, Hooks,
     Informant, Kind, Ledger, Mapping, Origin, Placement, Readable, Result, Reuse, RunId, RunOrigin,
     Scope, Sharing, Sink, Source, SpoolOrder, Stated, StepState, Value, Verdict, preflight_name,
 };
@@ -50,6 +50,8 @@ pub struct IngestOptions {
     pub set: BTreeMap<String, Value>,
     /// The availability of assets whose hook names none.
     pub availability: Option<Availability>,
+    /// What people decided about values that the sink's vocabularies do not have.
+    pub choices: Choices,
     /// What becomes of files whose bytes the sink has already; `None` leaves it to [`Duplicates::of_sink`].
     pub duplicates: Option<Duplicates>,
     /// Tries again what an earlier run held, although nothing about it changed.
@@ -323,7 +325,7 @@ impl Ingest {
         let text = serde_json::to_vec(&(
             (&options.root, &options.selection, &options.collection),
             (options.keep_folders, &options.asset_type, &options.set),
-            (&options.availability, self.duplicates()),
+            (&options.availability, &options.choices, self.duplicates()),
             (self.sink.name(), hook, today),
             self.informant.as_ref().map(|informant| informant.digest()),
         ));
@@ -487,6 +489,7 @@ impl Ingest {
             match faults.as_slice() {
                 [] => fit.push((candidate, draft)),
                 faults => {
+                    whole.summary.miss(faults);
                     let reasons: Vec<String> = faults.iter().map(ToString::to_string).collect();
                     let reason = format!(
                         "{} would refuse it: {}",
@@ -644,7 +647,10 @@ impl Ingest {
             file_name,
             collection: mapping.collection.unwrap_or_else(|| self.collection(asset)),
             asset_type: mapping.asset_type.or_else(|| options.asset_type.clone()),
-            fields: fields.into_values().collect(),
+            fields: fields
+                .into_values()
+                .filter_map(|assigned| options.choices.apply(assigned))
+                .collect(),
             availability: mapping
                 .availability
                 .or_else(|| options.availability.clone()),
