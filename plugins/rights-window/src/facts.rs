@@ -98,6 +98,9 @@ pub(crate) fn fold(word: &str) -> String {
         return word.to_ascii_lowercase();
     }
     let blanked = word.split_whitespace().collect::<Vec<_>>().join(" ");
+    if blanked.is_ascii() {
+        return blanked.to_ascii_lowercase();
+    }
     // Lower-casing can leave the normal form again, as with a capital I with a dot.
     blanked
         .nfc()
