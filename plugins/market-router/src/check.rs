@@ -37,6 +37,8 @@ pub(crate) struct Checked {
     pub(crate) neutral_fallback: u32,
     pub(crate) market: Option<Origins>,
     pub(crate) channel: Option<Origins>,
+    /// What an asset for all markets, and one for all channels, adds to its fallback number.
+    pub(crate) general_fallback: (u32, u32),
     pub(crate) piece: Option<Origins>,
     /// A pattern for each part of the folder.
     pub(crate) folder: Vec<Pattern>,
@@ -105,7 +107,10 @@ impl Config {
             groups: &groups,
         };
         let file_name = file_name(&self.file_name, names);
+        let general =
+            |place: &Option<PlaceConfig>| place.as_ref().map_or(0, |p| p.general_fallback);
         Ok(Checked {
+            general_fallback: (general(&self.market), general(&self.channel)),
             none_is_neutral: self.language.is_none() || neutral.iter().any(|n| n.trim().is_empty()),
             neutral: neutral
                 .iter()

@@ -144,6 +144,10 @@ pub struct PlaceConfig {
     /// Entries that mean all.
     #[serde(default)]
     pub all: Vec<String>,
+    /// What an asset that may be used for all adds to its fallback number: 0 is as good as one made for the
+    /// market or channel; more is after those that are.
+    #[serde(default)]
+    pub general_fallback: u32,
 }
 
 /// What an asset is a version of.

@@ -2,8 +2,8 @@
 //!
 //! `{market}`, `{language}` and `{channel}` are those of the placement, as the market table writes them; `{piece}` is the
 //! asset's piece, `{asset.language}` its own language (the first of `neutral` if it has none); `{file.name}`,
-//! `{file.stem}` and `{file.extension}` are of the file, the extension in lower case or the rendition's. Any other
-//! name is a group of an expression. In `value` keys there is no placement yet, so there every name is a group,
+//! `{file.stem}` and `{file.extension}` are of the file, with the rendition's extension if it has one, `{file.extension}` in
+//! lower case. Any other name is a group of an expression. In `value` keys there is no placement yet, so there every name is a group,
 //! those of the file apart. `{{` and `}}` are braces.
 
 use std::collections::BTreeSet;

@@ -47,7 +47,8 @@ struct Place<'a> {
     channel: &'a str,
     /// The asset's language that is served; `None` if it has none.
     own: Option<&'a Code>,
-    fallback: u32,
+    /// How far that is from the language of the place; see [`crate::fallback`].
+    number: u32,
     extension: Option<&'a str>,
 }
 
@@ -198,12 +199,16 @@ impl MarketRouter {
     ) -> Result<(), Held> {
         // The places of this asset, as a system sees them that ignores case.
         let mut taken: HashMap<String, (&str, &str)> = HashMap::new();
+        let (all_markets, all_channels) = self.config.general_fallback;
+        let general = [(&made.markets, all_markets), (&made.channels, all_channels)];
+        let general = general.iter().filter(|(limits, _)| limits.is_none());
+        let general = general.fold(0, |sum: u32, (_, more)| sum.saturating_add(*more));
         for market in markets {
             if !is_in(&made.markets, &market.code) {
                 continue;
             }
             for (index, language) in market.languages.iter().enumerate() {
-                let Some((own, fallback)) = self.nearest(made, language) else {
+                let Some((own, number)) = self.nearest(made, language) else {
                     continue;
                 };
                 if market.languages[..index].contains(language) {
@@ -220,7 +225,7 @@ impl MarketRouter {
                         language,
                         channel,
                         own,
-                        fallback,
+                        number,
                         extension: rendition.and_then(|(_, extension)| extension.as_deref()),
                     };
                     let folder = self.folder(made, &place)?;
@@ -234,7 +239,7 @@ impl MarketRouter {
                         file_name,
                         rendition: rendition.map(|(name, _)| name.clone()),
                         piece: made.piece.clone(),
-                        fallback,
+                        fallback: number.saturating_add(general),
                         rule: rule(made, &place),
                     });
                 }
@@ -306,17 +311,24 @@ impl MarketRouter {
         place: &Place<'_>,
         into: &mut String,
     ) -> bool {
-        into.push_str(match reference {
-            Reference::Market => place.market,
-            Reference::Language => place.language,
-            Reference::Channel => place.channel,
-            Reference::Piece => &made.piece,
-            Reference::AssetLanguage => place.own.map_or(&self.config.neutral, |own| &own.text),
-            Reference::FileExtension if place.extension.is_some() => {
-                place.extension.unwrap_or_default()
+        let text = match (reference, place.extension) {
+            (Reference::Market, _) => place.market,
+            (Reference::Language, _) => place.language,
+            (Reference::Channel, _) => place.channel,
+            (Reference::Piece, _) => &made.piece,
+            (Reference::AssetLanguage, _) => {
+                place.own.map_or(&*self.config.neutral, |own| &own.text)
             }
-            of_file => return made.facts.resolve(of_file, into),
-        });
+            (Reference::FileExtension, Some(extension)) => extension,
+            // The file's own extension would belie a rendition.
+            (Reference::FileName, Some(extension)) => {
+                made.facts.resolve(&Reference::FileStem, into);
+                into.push('.');
+                extension
+            }
+            (of_file, _) => return made.facts.resolve(of_file, into),
+        };
+        into.push_str(text);
         true
     }
 }
@@ -355,7 +367,7 @@ fn rule(made: &Made<'_>, place: &Place<'_>) -> String {
         return "no language".to_owned();
     };
     let from = made.language_from.as_deref().unwrap_or_default();
-    match place.fallback {
+    match place.number {
         0 => format!("language {:?} of {from}", own.text),
         number => format!(
             "language {:?} of {from} stands in for {:?}, no. {number}",
