@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+#[cfg(test)]
+use schemars::JsonSchema;
 use serde::Deserialize;
 use windlass_sdk::{Host, LookupError, Origin};
 
@@ -17,6 +19,7 @@ const TEMPLATES_MAX: usize = 64;
 
 /// The configuration as written.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Path templates, tried in order; see [`crate::template`].
@@ -50,6 +53,7 @@ pub struct Config {
 
 /// What happens to a file in a folder that fits no template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Unmatched {
     /// It is held.
@@ -61,6 +65,7 @@ pub enum Unmatched {
 
 /// How one capture is cleaned and translated.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CaptureConfig {
     /// Texts that are replaced by others, longest first, before anything else.
@@ -80,6 +85,7 @@ pub struct CaptureConfig {
 
 /// One step of cleaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Normalise {
     /// No white space at either end.
@@ -98,6 +104,7 @@ pub enum Normalise {
 
 /// What happens to a code that its table does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Unknown {
     /// The asset is held.
@@ -111,6 +118,7 @@ pub enum Unknown {
 
 /// One field, as written.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FieldConfig {
     /// The field's technical name in the target system.
@@ -141,6 +149,7 @@ pub struct FieldConfig {
 
 /// One text or a list of them.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// One.
@@ -151,6 +160,7 @@ pub enum OneOrMany {
 
 /// The types that a field can have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// One text.
@@ -174,6 +184,7 @@ pub enum Kind {
 
 /// How an asset gets its type.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AssetTypeConfig {
     /// The type of files that no list names.
@@ -440,4 +451,21 @@ fn types_by_extension(config: &AssetTypeConfig) -> Result<BTreeMap<String, Strin
         }
     }
     Ok(types)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `WINDLASS_WRITE_SCHEMA=1 cargo test schema` writes it anew.
+    #[test]
+    fn the_committed_schema_is_that_of_the_types() {
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config)).unwrap() + "\n";
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
+        if std::env::var_os("WINDLASS_WRITE_SCHEMA").is_some() {
+            std::fs::write(file, &schema).unwrap();
+        }
+        let committed = std::fs::read_to_string(file).unwrap_or_default();
+        assert_eq!(committed, schema, "run it with WINDLASS_WRITE_SCHEMA=1");
+    }
 }
