@@ -402,6 +402,80 @@ fn sheets_sidecars_and_files_reach_the_plugin_in_the_order_of_trust() {
 }
 
 #[test]
+fn a_value_that_is_all_but_an_entry_is_decided_about_once_for_all_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let served = Served::start(dir, &[]);
+    let keywords = "\n[[plugin.mapping.config.field]]\nfield = 'keywords'\nsheet = 'Words'\n\
+                    type = 'keywords'\nseparator = ','\n";
+    let flow = described_flow(&served, "'sheet', 'sidecar', 'embedded'") + keywords;
+    let flow = flow.replace(
+        "[flow.move.sheet]",
+        "vocabulary = 'words.toml'\n[flow.move.sheet]",
+    );
+    fs::write(dir.join("windlass.toml"), flow).unwrap();
+    fs::create_dir(dir.join("nas")).unwrap();
+    let sheet =
+        "File,Text,Words\na.tif,A,\"Vidéo,Nightlife\"\nb.tif,B,\"vidéo, Print\"\nc.tif,C,Print\n";
+    fs::write(dir.join("texts.csv"), sheet).unwrap();
+    for name in ["a.tif", "b.tif", "c.tif"] {
+        fs::write(dir.join("nas").join(name), name).unwrap();
+    }
+    // Only what needs no decision is to be done.
+    let actions = |action: &str| {
+        let planned = run_on(&served, dir, &["plan", "move", "--json"]).expect(0);
+        let steps = planned.records("step").into_iter();
+        steps.filter(|step| step["action"] == action).count()
+    };
+    assert_eq!([actions("create"), actions("hold")], [1, 2]);
+
+    let asked = run_on(&served, dir, &["vocabulary", "move"]).expect(1);
+    for part in ["Vidéo", "nearest is \"Video\"", "Nightlife", "may be new"] {
+        assert!(asked.stdout.contains(part), "{part}\n{}", asked.stdout);
+    }
+    let file = dir.join("words.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(
+        text.contains("Nightlife = \"\"  # 1 file; may be new"),
+        "{text}"
+    );
+    // Nothing is decided yet.
+    assert_eq!(actions("hold"), 2);
+
+    let decided = text
+        .replace("\"Vidéo\" = \"\"", "\"Vidéo\" = \"Video\"")
+        .replace("Nightlife = \"\"", "Nightlife = { new = true }");
+    assert_ne!(decided, text);
+    fs::write(&file, &decided).unwrap();
+    run_on(&served, dir, &["vocabulary", "move"]).expect(0);
+    assert_eq!(fs::read_to_string(&file).unwrap(), decided);
+    run_on(&served, dir, &["run", "move"]).expect(0);
+    let explained = run_on(&served, dir, &["explain", "/b.tif", "--json"]).expect(0);
+    let fields = &explained.records("explanation")[0]["draft"]["fields"];
+    let field = fields
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|field| field["field"] == "keywords");
+    let field = field.unwrap();
+    assert_eq!(
+        field["value"]["value"],
+        serde_json::json!(["Video", "Print"])
+    );
+    assert!(
+        field["rule"]
+            .as_str()
+            .unwrap()
+            .ends_with("decided about \"vidéo\""),
+        "{field}"
+    );
+
+    // A decision that is taken back is noticed, although no file changed.
+    fs::write(&file, decided.replace("\"Video\"", "\"Social\"")).unwrap();
+    assert_eq!(actions("update-metadata"), 2);
+}
+
+#[test]
 fn a_call_on_which_a_plugin_fails_in_a_run_is_made_again_from_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -8,6 +8,7 @@ use crate::values;
 
 /// Who may give a field its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Trusted {
     /// A row of the flow's sheet.
