@@ -50,6 +50,8 @@ pub struct BenchedBatches {
     pub p50_ns: u64,
     /// 99 of 100 batches took no longer.
     pub p99_ns: u64,
+    /// Of that, until there was an instance; the median.
+    pub instance_p50_ns: u64,
     /// Of that, until the instance was configured; the median.
     pub start_p50_ns: u64,
     /// The median batch's share for one asset.
@@ -133,7 +135,7 @@ fn measure<Q: Question>(
     count: usize,
     time: Duration,
 ) -> Result<BenchedBatches> {
-    let (mut whole, mut starts) = (Vec::new(), Vec::new());
+    let (mut whole, mut starts, mut instances) = (Vec::new(), Vec::new(), Vec::new());
     let (mut fuel, mut memory_bytes) = (0, 0);
     // The first one pays for pages that later ones find mapped.
     plugin.run_once(question, &filled(inputs, count, 0))?;
@@ -144,6 +146,7 @@ fn measure<Q: Question>(
         let begun = Instant::now();
         let cost = plugin.run_once(question, &batch)?;
         whole.push(nanoseconds(begun.elapsed()));
+        instances.push(nanoseconds(cost.instance));
         starts.push(nanoseconds(cost.start));
         fuel = fuel.max(cost.fuel);
         memory_bytes = memory_bytes.max(cost.memory_bytes as u64);
@@ -157,6 +160,7 @@ fn measure<Q: Question>(
         assets_per_second: (whole.len() * count) as f64 / seconds,
         p50_ns,
         p99_ns: percentile(&mut whole, 99),
+        instance_p50_ns: percentile(&mut instances, 50),
         start_p50_ns: percentile(&mut starts, 50),
         asset_p50_ns: p50_ns / count as u64,
         asset_fuel_max: fuel / count as u64,

@@ -56,6 +56,8 @@ struct Inner {
 
 /// What one batch took.
 pub(crate) struct Cost {
+    /// Until there was an instance.
+    pub(crate) instance: Duration,
     /// Until its instance was configured.
     pub(crate) start: Duration,
     /// Fuel after that.
@@ -325,7 +327,8 @@ impl Inner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut store = self.store(0)?;
-        self.configured(&mut store).map(drop)
+        let instance = self.instantiated(&mut store)?;
+        self.configure(&mut store, &instance)
     }
 
     /// One answer an input: what is kept, and the rest asked for.
@@ -419,7 +422,10 @@ impl Inner {
         let started = Instant::now();
         let mut store = self.store(inputs.len()).map_err(Failure::Whole)?;
         store.data_mut().log = log;
-        let instance = self.configured(&mut store).map_err(Failure::Whole)?;
+        let instance = self.instantiated(&mut store).map_err(Failure::Whole)?;
+        let instantiated = started.elapsed();
+        self.configure(&mut store, &instance)
+            .map_err(Failure::Whole)?;
         let start = started.elapsed();
         let fuel = self
             .shared
@@ -430,6 +436,7 @@ impl Inner {
         let answers = question.ask(&self.linked.exports, &mut store, &instance, inputs);
         store.data().report_dropped_lines();
         let cost = Cost {
+            instance: instantiated,
             start,
             fuel: store.get_fuel().map_or(0, |left| fuel.saturating_sub(left)),
             memory_bytes: store.data().held_bytes(),
@@ -453,19 +460,17 @@ impl Inner {
         Err(Failure::InBatch(stop))
     }
 
-    /// An instance that has accepted its configuration.
-    fn configured(&self, store: &mut Store<Guest>) -> Result<Instance> {
-        let instance = self
-            .linked
-            .pre
-            .instantiate(&mut *store)
-            .map_err(|e| self.does_not_start(store, &e))?;
-        let accepted = self
-            .linked
-            .exports
-            .configure(store, &instance, &self.config, &self.granted);
+    fn instantiated(&self, store: &mut Store<Guest>) -> Result<Instance> {
+        let instance = self.linked.pre.instantiate(&mut *store);
+        instance.map_err(|e| self.does_not_start(store, &e))
+    }
+
+    /// Gives an instance its configuration, which it must accept.
+    fn configure(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<()> {
+        let exports = &self.linked.exports;
+        let accepted = exports.configure(store, instance, &self.config, &self.granted);
         match accepted.map_err(|e| self.does_not_start(store, &e))? {
-            Ok(()) => Ok(instance),
+            Ok(()) => Ok(()),
             Err(why) => Err(Error::new(
                 Kind::Config,
                 format!(

@@ -224,7 +224,7 @@ mod tests {
             .flat_map(|language| HookKind::ALL.into_iter().map(move |hook| (language, hook)))
         {
             let folder = tempfile::tempdir().unwrap();
-            let written = new_plugin(folder.path(), "acme-1", language, hook).unwrap();
+            let written = new_plugin(folder.path(), "acme-one", language, hook).unwrap();
             let texts = written.iter().map(|path| fs::read_to_string(path).unwrap());
             let all: String = texts.collect();
             assert!(!all.contains(NAME), "{language:?} {hook:?}");

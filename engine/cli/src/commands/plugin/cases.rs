@@ -149,12 +149,13 @@ fn costs(benched: &Benched) -> String {
             "assets/s",
             "p50",
             "p99",
+            "instance",
             "start",
             "p50/asset",
             "work/asset",
             "memory",
         ],
-        &[1, 2, 3, 4, 5, 6, 7, 8],
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9],
     );
     for batches in &benched.batches {
         let file = batches.file.file_name().unwrap_or_default();
@@ -164,6 +165,7 @@ fn costs(benched: &Benched) -> String {
             format!("{:.0}", batches.assets_per_second),
             time(batches.p50_ns),
             time(batches.p99_ns),
+            time(batches.instance_p50_ns),
             time(batches.start_p50_ns),
             time(batches.asset_p50_ns),
             batches.asset_fuel_max.to_string(),
