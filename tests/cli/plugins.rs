@@ -619,7 +619,73 @@ fn a_plugin_is_measured_on_its_own_cases() {
     }
     let measured = run(dir.path(), &[&command[..], &["--json"]].concat()).expect(0);
     let batches = &measured.records("benched")[0]["batches"];
-    assert_eq!(batches.as_array().unwrap().len(), 6, "{batches}");
+    let files = fs::read_dir(Path::new(&plugin).join("cases"))
+        .unwrap()
+        .count();
+    // Batches of one asset and of 256.
+    assert_eq!(batches.as_array().unwrap().len(), 2 * files, "{batches}");
+}
+
+/// The blocks of the guide's first part, in order: language and text.
+fn guide_blocks() -> Vec<(String, String)> {
+    let guide = Path::new(&folder_metadata()).join("../README.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let part = guide
+        .split("## Ten minutes to a mapping of your own")
+        .nth(1)
+        .unwrap();
+    let part = part.split("\n## ").next().unwrap();
+    let fences = part.split("```").skip(1).step_by(2);
+    fences
+        .map(|block| {
+            let (language, text) = block.split_once('\n').unwrap();
+            (language.to_owned(), text.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn a_stranger_who_follows_the_guide_has_a_tested_installed_plugin() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    folders(dir, "plugin = \"acme\"");
+    fs::write(
+        dir.join("clients.csv"),
+        "code,client\nACME,Acme Corporation\n",
+    )
+    .unwrap();
+    let append = |file: &str, text: &str| {
+        let before = fs::read_to_string(dir.join(file)).unwrap();
+        fs::write(dir.join(file), format!("{before}\n{text}")).unwrap();
+    };
+    let mut commands = 0;
+    for (language, text) in guide_blocks() {
+        match language.as_str() {
+            "toml" if text.contains("[[case]]") => {
+                append("acme-campaigns/cases/first.toml", &text);
+            }
+            "toml" => append("windlass.toml", &text),
+            "sh" => {
+                for line in text.lines() {
+                    let typed = line.split('#').next().unwrap().replace("FLOW", "move");
+                    let words: Vec<&str> = typed.split_whitespace().collect();
+                    assert_eq!(words[0], "windlass", "{line}");
+                    run(dir, &words[1..]).expect(0);
+                    commands += 1;
+                }
+            }
+            other => panic!("a block of {other:?}"),
+        }
+    }
+    assert!(commands >= 8, "only {commands} commands ran");
+    let cases = fs::read_to_string(dir.join("acme-campaigns/cases/first.toml")).unwrap();
+    assert!(
+        cases.contains("/Campaigns/Acme Corporation/CMP-2001"),
+        "{cases}"
+    );
+    let config = fs::read_to_string(dir.join("windlass.toml")).unwrap();
+    assert!(config.contains("digest = "), "{config}");
+    run(dir, &["plan", "move"]).expect(0);
 }
 
 #[test]

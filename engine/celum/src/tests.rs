@@ -15,7 +15,7 @@ mod upload;
 mod versions;
 mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -350,8 +350,18 @@ pub(crate) fn network(tenant: &Arc<Tenant>) -> Arc<dyn Transport> {
 }
 
 pub(crate) async fn connect(tenant: &Arc<Tenant>, profile: CelumProfile) -> Arc<CelumEndpoint> {
+    connect_with(tenant, profile, BTreeSet::new()).await
+}
+
+/// The same with values that people accepted as new entries.
+pub(crate) async fn connect_with(
+    tenant: &Arc<Tenant>,
+    profile: CelumProfile,
+    accepted: BTreeSet<(String, String)>,
+) -> Arc<CelumEndpoint> {
     let key = Secret::new("key-1".to_owned());
     let options = CelumOptions {
+        accepted,
         // Waits between tries would only make tests slow.
         tries: 1,
         ..CelumOptions::new("dam", ROOT.parse().unwrap(), key, profile)

@@ -8,6 +8,7 @@ mod asset;
 mod bytesize;
 mod choices;
 mod clock;
+mod coverage;
 pub mod digest;
 mod error;
 mod hooks;
@@ -33,6 +34,7 @@ pub use asset::{
 pub use bytesize::{ByteSize, ParseByteSizeError};
 pub use choices::{Choice, Choices};
 pub use clock::{Clock, SystemClock};
+pub use coverage::{Clash, Coverage, Covered, Gap};
 pub use digest::{Blake3, ContentHash, Digests};
 pub use error::{Error, Kind, Result, Status};
 pub use hooks::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use windlass_core::{AssetPath, Draft, Fault, Sink, Value};
 
-use super::{Tenant, assigned, collection, connect, draft, ok, page, profile};
+use super::{Tenant, assigned, collection, connect, connect_with, draft, ok, page, profile};
 use crate::CelumProfile;
 
 async fn faults_with(
@@ -216,6 +216,36 @@ async fn new_keywords_are_no_fault_where_field_and_profile_allow_them() {
     // The other field has the same entries and does not allow new ones.
     let theme = with("themes", Value::References(names(&["Nightlife"])));
     assert_eq!(faults_with(&Tenant::new(), growing, theme).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_keyword_that_is_all_but_an_entry_becomes_a_new_one_only_if_somebody_says_so() {
+    let growing = CelumProfile {
+        tag_create: true,
+        ..profile()
+    };
+    let keywords = |list: &[&str]| with("keywords", Value::Keywords(names(list)));
+    // Entries are Spring and Summer, among others: an accent, a blank, one letter of a longer word.
+    for twin in ["Spríng", "SUM MER", "Sommer"] {
+        let faults = faults_with(&Tenant::new(), growing.clone(), keywords(&[twin])).await;
+        let unknown = faults[0].unknown.clone().unwrap();
+        assert_eq!(unknown.name, twin);
+        assert!(
+            unknown.nearest.is_some() && unknown.creatable,
+            "{unknown:?}"
+        );
+    }
+    // Each unknown value is named, not only the first.
+    let several = keywords(&["Spríng", "Nightlife", "Sommer"]);
+    assert_eq!(faults_with(&Tenant::new(), growing, several).await.len(), 2);
+
+    let accepted = [("keywords".to_owned(), "sommer".to_owned())];
+    let tenant = Tenant::new();
+    let endpoint = connect_with(&tenant, profile(), accepted.into()).await;
+    let drafts = [keywords(&["Sommer"]), keywords(&["Nightlife"])];
+    let faults = endpoint.check_drafts(&drafts).await.unwrap();
+    // Nothing else becomes new: the profile does not say so.
+    assert_eq!([faults[0].len(), faults[1].len()], [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]

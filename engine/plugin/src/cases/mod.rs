@@ -19,7 +19,7 @@
 //!
 //! Cases of a rights plugin have the release, too: `audience`, `market`, `channel`, `at` (midnight of
 //! `today` when left out). Those of a localization plugin share a market table, `[[markets]]` with `code`, `languages` and
-//! `channels`.
+//! `channels`, and `gaps` may list the places that all of them together leave open, such as `"key-visual: CH it web"`.
 //!
 //! [`expect`] has what a case may expect. A case that expects nothing yet differs from whatever comes, and
 //! blessing writes that down.
@@ -38,8 +38,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use toml_edit::DocumentMut;
 use windlass_core::{
-    AssetId, AssetPath, AssetView, Error, HookKind, Hooks, Kind, Market, Origin, Release, Result,
-    Revision, Statement,
+    AssetId, AssetPath, AssetView, Coverage, Error, Gap, HookKind, Hooks, Kind, Market, Origin,
+    Release, Result, Revision, Statement, Verdict,
 };
 
 pub(crate) use self::answer::Questions;
@@ -171,6 +171,7 @@ impl PluginHost {
             }
             Err(error) => return Err(error),
         };
+        tested.problem = written.gaps_differ(&answers);
         let cases = written.cases.iter().zip(&answers);
         let differences: Vec<_> = cases
             .map(|(case, answer)| expect::difference(case.expect.as_ref(), answer))
@@ -221,6 +222,7 @@ pub(crate) struct CaseFile {
     hook: Option<HookKind>,
     grants: Option<Vec<Origin>>,
     markets: Vec<Market>,
+    gaps: Option<Vec<String>>,
     cases: Vec<Case>,
     /// What each case asks about.
     assets: Vec<AssetView>,
@@ -238,6 +240,7 @@ struct Written {
     grants: Option<Vec<Origin>>,
     #[serde(default)]
     markets: Vec<Market>,
+    gaps: Option<Vec<String>>,
     #[serde(rename = "case", default)]
     cases: Vec<Case>,
 }
@@ -303,6 +306,7 @@ impl CaseFile {
             hook: written.hook,
             grants: written.grants,
             markets: written.markets,
+            gaps: written.gaps,
             cases: written.cases,
         };
         Ok((text, file))
@@ -350,6 +354,20 @@ impl CaseFile {
                 Questions::Decide(releases.collect::<Result<_, _>>()?)
             }
         })
+    }
+
+    /// How the places of the market table that no case's asset fills differ from those that the file names, if it names
+    /// any.
+    fn gaps_differ(&self, answers: &[Answer]) -> Option<String> {
+        let wanted = self.gaps.as_ref()?;
+        let mut coverage = Coverage::of(&self.markets);
+        for (asset, answer) in self.assets.iter().zip(answers) {
+            if let Answer::Routing(Verdict::Ready(routing)) = answer {
+                coverage.add(&asset.id, routing);
+            }
+        }
+        let gaps: Vec<String> = coverage.settle().gaps.iter().map(Gap::to_string).collect();
+        (gaps != *wanted).then(|| format!("its gaps are {gaps:?}, not {wanted:?}"))
     }
 
     /// The file's text with the answers to chosen cases as what they expect.

@@ -384,3 +384,62 @@ async fn a_folder_without_cases_or_a_component_that_is_none_is_an_error() {
         .unwrap_err();
     assert_eq!(error.kind(), windlass_core::Kind::InvalidInput);
 }
+
+#[tokio::test]
+async fn what_no_case_of_a_localization_plugin_fills_can_be_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |gaps: &str| {
+        format!(
+            "hook = 'localization'\ngaps = [{gaps}]\n[[markets]]\ncode = 'CH'\n\
+             languages = ['de', 'fr']\nchannels = ['web']\n[[case]]\nname = 'a'\npath = '/a.tif'\n\
+             expect.appears = ['CH de web /CH/a.tif']\n"
+        )
+    };
+    let tested = test(folder.path(), &file("'a: CH fr web'"), false).await;
+    assert_eq!(outcomes(&tested), [&CaseOutcome::Holds]);
+    let tested = test(folder.path(), &file(""), false).await;
+    let problem = tested.problem.unwrap();
+    assert!(
+        problem.contains("its gaps are [\"a: CH fr web\"]"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn cases_of_rights_compare_decision_reason_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+        hook = "rights"
+        today = 2026-03-04
+        [[case]]
+        name = "at midnight of today"
+        path = "/a.tif"
+        expect.allow = "told at 2026-03-04T00:00:00Z"
+        [[case]]
+        name = "with an end"
+        path = "/hour.tif"
+        at = 2026-03-04T12:00:00Z
+        expect.allow = "told"
+        expect.until = "2026-03-04T13:00:00Z"
+        [[case]]
+        name = "denied, somebody hoped"
+        path = "/b.tif"
+        expect.deny = "told"
+        [[case]]
+        name = "a trap is a hold that nobody may expect"
+        path = "/trap.tif"
+        expect.hold = "told to trap"
+    "#;
+    let tested = test(folder.path(), text, false).await;
+    let outcomes = outcomes(&tested);
+    let holds: Vec<bool> = outcomes.iter().map(|o| **o == CaseOutcome::Holds).collect();
+    assert_eq!(holds, [true, true, false, false], "{outcomes:?}");
+    let wrong = "[[case]]\nname = 'a'\npath = '/a'\naudience = 'all'\n";
+    let tested = test(folder.path(), wrong, false).await;
+    assert!(
+        tested
+            .problem
+            .unwrap()
+            .contains("what only a rights plugin is told")
+    );
+}
