@@ -27,7 +27,7 @@ use windlass_core::{
     Action, Asset, AssetId, AssetPath, AssetStream, Blake3, Capabilities, Change, ChangePage,
     CheckItem, ContentHash, Cursor, Digests, Draft, Endpoint, Error, Evidence, HeldBack, Kind,
     Ledger, NewStep, Outcome, Placed, Placement, Readable, Result, Revision, RunId, RunState,
-    Scope, Secret, Source, StepReport, StepState, SystemClock, WorkerId,
+    Scope, Secret, Source, StepReport, StepState, WorkerId,
 };
 use windlass_flow::{
     AuditWriter, AuditedFile, Comparison, CustodyHeader, Forecast, Ingest, IngestOptions,
@@ -167,7 +167,6 @@ fn ingest(ledger: &Arc<SqlLedger>, assets: u64) -> Ingest {
         informant: None,
         ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
         observer: Arc::new(Silent),
-        clock: Arc::new(SystemClock),
     }
 }
 

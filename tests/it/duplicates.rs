@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use windlass_celum::CelumProfile;
-use windlass_core::{
-    Action, AssetPath, ByteSize, Ledger, Sink, Source, StepState, SystemClock, Value,
-};
+use windlass_core::{Action, AssetPath, ByteSize, Ledger, Sink, Source, StepState, Value};
 use windlass_flow::{
     Duplicates, Ingest, IngestOptions, Plan, Report, RunOptions, RunOutcome, Runner, Selection,
     Silent,
@@ -67,7 +65,6 @@ impl Flow {
             informant: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             observer: Arc::new(Silent),
-            clock: Arc::new(SystemClock),
         };
         Flow {
             ingest,

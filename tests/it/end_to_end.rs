@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use windlass_celum::CelumProfile;
 use windlass_core::{
-    Action, AssetPath, Blake3, ByteSize, Ledger, Sink, Source, StepRecord, StepState, SystemClock,
-    Value,
+    Action, AssetPath, Blake3, ByteSize, Ledger, Sink, Source, StepRecord, StepState, Value,
 };
 use windlass_flow::{
     Approval, Ingest, IngestOptions, Observer, Plan, RunOptions, RunOutcome, Runner, Selection,
@@ -85,7 +84,6 @@ impl Flow {
             informant: None,
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
-            clock: Arc::new(SystemClock),
         };
         let engine = Engine::new(EngineOptions {
             budget: ByteSize::mib(32),

@@ -379,7 +379,6 @@ impl Flow {
             informant: None,
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
-            clock: Arc::new(world.clock),
         };
         let engine = Engine::new(EngineOptions {
             budget: ByteSize::mib(48),

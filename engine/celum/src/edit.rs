@@ -65,7 +65,9 @@ impl Shared {
 
     /// What the tenant would refuse of a draft. Writes nothing.
     pub(crate) async fn faults(&self, draft: &Draft, strict: bool) -> Result<Vec<Fault>> {
-        let resolved = self.resolve(draft, strict, None, self.foreseen()).await?;
+        let resolved = self
+            .resolve(draft, strict, None, self.foreseen(), true)
+            .await?;
         Ok(resolved.faults)
     }
 
@@ -78,10 +80,14 @@ impl Shared {
         existing: Option<&wire::Asset>,
     ) -> Result<Checked> {
         let foreseen = self.foreseen();
-        let mut resolved = self.resolve(draft, strict, existing, foreseen).await?;
+        let mut resolved = self
+            .resolve(draft, strict, existing, foreseen, false)
+            .await?;
         if resolved.faults.is_empty() && foreseen != NewKeywords::Refused {
             let created = NewKeywords::Created(self.locale());
-            resolved = self.resolve(draft, strict, existing, created).await?;
+            resolved = self
+                .resolve(draft, strict, existing, created, false)
+                .await?;
         }
         let Resolved {
             type_id,
@@ -105,6 +111,7 @@ impl Shared {
         strict: bool,
         existing: Option<&wire::Asset>,
         keywords: NewKeywords<'_>,
+        planning: bool,
     ) -> Result<Resolved> {
         let catalogue = self.catalogue().await?;
         let resolver = Resolver {
@@ -115,6 +122,7 @@ impl Shared {
             keywords,
             accepted: &self.accepted,
             any_keyword: self.profile.tag_create,
+            minds_twins: planning,
             existing,
         };
         resolver.resolve(draft).await

@@ -51,8 +51,11 @@ pub(crate) struct Resolver<'a> {
     pub(crate) keywords: NewKeywords<'a>,
     /// Which values people decided to be new entries: field and folded value.
     pub(crate) accepted: &'a BTreeSet<(String, String)>,
-    /// Whether others may become new entries, too, unless an entry is all but the same.
+    /// Whether others may become new entries, too.
     pub(crate) any_keyword: bool,
+    /// Whether one that is all but the same as an entry is refused. Once a plan was made it is settled: the entry may be
+    /// one that the plan itself brought.
+    pub(crate) minds_twins: bool,
     /// The asset that the draft is for, where there is one: fields that a draft leaves out keep their
     /// values.
     pub(crate) existing: Option<&'a Asset>,
@@ -244,7 +247,14 @@ impl Resolver<'_> {
         let creatable = field.kind == FieldKind::TagReference
             && field.create_new_on_the_fly
             && preflight_name(name, NAME_UNITS_MAX).is_ok();
-        let twin = nearest.as_deref().filter(|near| is_all_but(near, name));
+        let mut names = vocabulary.names();
+        let twin = match creatable && self.minds_twins {
+            true => names
+                .find(|entry| is_all_but(entry, name))
+                .map(str::to_owned),
+            false => None,
+        };
+        let nearest = twin.clone().or(nearest);
         let is_accepted = || {
             let accepted = (field_name.to_owned(), fold_key(name.trim()));
             self.accepted.contains(&accepted)
@@ -316,7 +326,10 @@ impl Resolver<'_> {
             let missing = field.required
                 && active
                 && field.default_value.as_ref().is_none_or(Json::is_null)
-                && !draft.fields.iter().any(|assigned| assigned.field == *name)
+                && !draft
+                    .fields
+                    .iter()
+                    .any(|assigned| assigned.field == *name && !is_empty(assigned))
                 && !self.has(field.id, |_| true);
             if missing {
                 resolved.faults.push(Fault {
@@ -347,6 +360,14 @@ impl Resolved {
     }
 }
 
+/// Whether a field is assigned in order to be emptied.
+fn is_empty(assigned: &Assigned) -> bool {
+    match &assigned.value {
+        Value::Keywords(values) | Value::References(values) => values.is_empty(),
+        _ => false,
+    }
+}
+
 fn unknown(name: &str, nearest: Option<String>, creatable: bool) -> UnknownEntry {
     UnknownEntry {
         name: name.to_owned(),
@@ -356,7 +377,7 @@ fn unknown(name: &str, nearest: Option<String>, creatable: bool) -> UnknownEntry
 }
 
 /// Whether two names are one but for accents, blanks, hyphens, case, or a single letter of a longer word: somebody who
-/// wrote one may well have meant the other.
+/// wrote one may well have meant the other. Another digit is another thing: `Summer 2025` is not `Summer 2026`.
 fn is_all_but(one: &str, other: &str) -> bool {
     let bare = |text: &str| -> String {
         let folded = fold_key(text);
@@ -365,7 +386,9 @@ fn is_all_but(one: &str, other: &str) -> bool {
     };
     let (one, other) = (bare(one), bare(other));
     let is_long = one.chars().count().min(other.chars().count()) >= 6;
-    one == other || is_long && strsim::damerau_levenshtein(&one, &other) <= 1
+    let digits = |text: &str| text.chars().filter(|c| c.is_numeric()).collect::<String>();
+    let one_letter = || strsim::damerau_levenshtein(&one, &other) <= 1;
+    one == other || is_long && digits(&one) == digits(&other) && one_letter()
 }
 
 /// A refusal, with the value where it is one that the options do not have.

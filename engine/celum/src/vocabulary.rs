@@ -161,6 +161,11 @@ impl Vocabulary {
         vocabulary
     }
 
+    /// The names of all entries.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.values().map(String::as_str)
+    }
+
     fn add(&mut self, key: &str, id: i64) {
         let ids = self.entries.entry(key.to_owned()).or_default();
         if !ids.contains(&id) {

@@ -492,7 +492,7 @@ pub(crate) enum PluginCommand {
     /// Shows what another plugin would change, asset by asset and field by field, before it is installed
     ///
     /// Both plugins are asked about everything that the flow takes, placed or not. Nothing is written, at neither side
-    /// nor in the ledger.
+    /// nor in the ledger; only calls on which a plugin fails are noted beside it.
     Shadow(ShadowArgs),
     /// Makes a call again on which a plugin failed
     ///
@@ -592,7 +592,7 @@ pub(crate) struct PluginBenchArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The call: a file in the folder `failed-calls` beside the ledger
+    /// The call: a file in the folder beside the ledger whose name ends in `.failed-calls`
     pub(crate) file: PathBuf,
     /// The plugin to ask, such as a mended one: a source folder, which is built, or a component file; the one that failed
     /// when not given
@@ -602,7 +602,7 @@ pub(crate) struct ReplayArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The component file
+    /// The component file, or a source folder, which is built
     pub(crate) file: PathBuf,
 }
 

@@ -6,6 +6,7 @@ mod args;
 mod calls;
 mod commands;
 mod config;
+mod files;
 mod interrupt;
 mod out;
 mod page;

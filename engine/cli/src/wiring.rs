@@ -10,8 +10,8 @@ pub(crate) mod vocabulary;
 
 use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
 use windlass_core::{
-    AssetPath, Blake3, Choices, Error, Evidence, Hooks, Informant, Kind, Ledger, Origin, Result,
-    Sink, Source, SystemClock,
+    AssetPath, Blake3, Choices, Error, Evidence, HookKind, Hooks, Informant, Kind, Ledger, Origin,
+    Result, Sink, Source, SystemClock,
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
 use windlass_flow::{Ingest, IngestOptions, Observer, RunOptions, Runner};
@@ -81,6 +81,17 @@ impl<'a> Wiring<'a> {
         retry_held: bool,
         observer: Arc<dyn Observer>,
     ) -> Result<Wired> {
+        self.flow_beside(name, retry_held, observer, &[]).await
+    }
+
+    /// The same beside another plugin, which is granted something as well.
+    pub(crate) async fn flow_beside(
+        &self,
+        name: &str,
+        retry_held: bool,
+        observer: Arc<dyn Observer>,
+        granted: &[Origin],
+    ) -> Result<Wired> {
         let config = &self.layered.config;
         let flow = config.flow(name)?;
         let ledger: Arc<dyn Ledger> = self.ledger(Access::ReadWrite).await?;
@@ -91,9 +102,23 @@ impl<'a> Wiring<'a> {
         let calls = CallRecorder::start(counted, paced, Arc::clone(&ledger)).await?;
         let hooks = match &flow.plugin {
             None => None,
-            Some(plugin) => Some(Arc::new(self.plugin(plugin).await?) as Arc<dyn Hooks>),
+            Some(plugin) => {
+                let loaded = self.plugin(plugin).await?;
+                if !loaded.kinds().contains(&HookKind::Metadata) {
+                    return Err(Error::new(
+                        Kind::Config,
+                        format!("flow.{name}: the plugin {plugin} has no metadata hook"),
+                    )
+                    .with_hint("this flow asks what files become; `windlass plugin inspect` tells what a plugin answers"));
+                }
+                Some(Arc::new(loaded) as Arc<dyn Hooks>)
+            }
         };
-        let informant = self.informant(name, flow, hooks.as_deref(), from.source.as_ref())?;
+        let informant = {
+            let mut all = granted.to_vec();
+            all.extend(hooks.iter().flat_map(|hooks| hooks.granted()));
+            self.informant(name, flow, &all, from.source.as_ref())?
+        };
         let ingest = Ingest {
             options: IngestOptions {
                 retry_held,
@@ -105,7 +130,6 @@ impl<'a> Wiring<'a> {
             informant,
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
-            clock: Arc::new(SystemClock),
         };
         let limits = &config.limits;
         let saves_calls = [&flow.from, &flow.to]
@@ -153,12 +177,18 @@ impl<'a> Wiring<'a> {
         &self,
         name: &str,
         flow: &IngestConfig,
-        hooks: Option<&dyn Hooks>,
+        granted: &[Origin],
         source: &dyn Source,
     ) -> Result<Option<Arc<dyn Informant>>> {
-        let granted = hooks.map_or(&[][..], |hooks| hooks.granted());
         if granted.is_empty() {
             return Ok(None);
+        }
+        if granted.contains(&Origin::Source) {
+            return Err(Error::new(
+                Kind::Config,
+                format!("flow.{name}: no flow of this version reads fields of its source"),
+            )
+            .with_hint("leave `source` out of the plugin's grants"));
         }
         let reads_files = [Origin::Sidecar, Origin::Embedded]
             .iter()

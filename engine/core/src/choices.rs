@@ -46,7 +46,30 @@ impl Choices {
             .collect()
     }
 
-    /// A field as it was decided; `None` if nothing is left of it. The rule names what was replaced.
+    /// Whether any of these fields has a value that is to become a new entry.
+    pub fn has_new(&self, fields: &[Assigned]) -> bool {
+        let is_new = |field: &str, value: &String| self.get(field, value) == Some(&Choice::New);
+        fields.iter().any(|assigned| match &assigned.value {
+            Value::Text(text) => is_new(&assigned.field, text),
+            Value::Keywords(values) | Value::References(values) => {
+                values.iter().any(|value| is_new(&assigned.field, value))
+            }
+            _ => false,
+        })
+    }
+
+    /// The value that somebody decided to stand for an entry of this name.
+    pub fn decided_as(&self, field: &str, entry: &str) -> Option<&str> {
+        let entry = fold_key(entry.trim());
+        let mut values = self.by_field.get(field)?.iter();
+        let found = values.find(
+            |(_, choice)| matches!(choice, Choice::Entry(name) if fold_key(name.trim()) == entry),
+        );
+        found.map(|(value, _)| value.as_str())
+    }
+
+    /// A field as it was decided; `None` for a text that is left out, while a list of which nothing is left is assigned
+    /// as an empty one, so that the asset loses what it had. The rule names what was replaced.
     pub fn apply(&self, mut assigned: Assigned) -> Option<Assigned> {
         if !self.by_field.contains_key(&assigned.field) {
             return Some(assigned);
@@ -80,11 +103,6 @@ impl Choices {
             Value::References(values) => Value::References(decide_all(values)),
             other => other,
         };
-        if let Value::Keywords(values) | Value::References(values) = &assigned.value
-            && values.is_empty()
-        {
-            return None;
-        }
         if !replaced.is_empty() {
             assigned.rule = format!("{}; decided about {}", assigned.rule, quoted(&replaced));
         }
@@ -136,8 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_is_left_of_is_not_assigned() {
-        assert_eq!(choices().apply(assigned(keywords(&["intern"]))), None);
+    fn a_list_is_emptied_and_a_text_that_is_left_out_is_not_assigned() {
+        let emptied = choices().apply(assigned(keywords(&["intern"]))).unwrap();
+        assert_eq!(emptied.value, keywords(&[]));
         assert_eq!(
             choices().apply(assigned(Value::Text("intern".to_owned()))),
             None

@@ -40,7 +40,7 @@ pub struct Gap {
     pub channel: String,
 }
 
-/// Two assets that want one file in one folder.
+/// Two files that want one name in one folder: of two assets, or renditions of one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Clash {
     /// The folder.
@@ -81,11 +81,15 @@ impl Coverage {
         for market in markets {
             for language in &market.languages {
                 for channel in &market.channels {
-                    places.push(Place {
+                    let place = Place {
                         market: market.code.clone(),
                         language: language.clone(),
                         channel: channel.clone(),
-                    });
+                    };
+                    // A table may name one twice.
+                    if !places.contains(&place) {
+                        places.push(place);
+                    }
                 }
             }
         }
@@ -135,12 +139,14 @@ impl Coverage {
 
 /// Places in folders that more than one asset wants; names that differ only in case are one.
 fn clashes(chosen: &[(AssetId, Appearance)]) -> Vec<Clash> {
-    let mut first: BTreeMap<String, &AssetId> = BTreeMap::new();
+    let mut first: BTreeMap<String, (&AssetId, &Option<String>)> = BTreeMap::new();
     let mut clashes = BTreeSet::new();
     for (asset, appearance) in chosen {
         let path = appearance.folder.join(&appearance.file_name);
-        let other = *first.entry(path.key()).or_insert(asset);
-        if other != asset {
+        let this = (asset, &appearance.rendition);
+        // An original and its rendition are two files as well.
+        let (other, rendition) = *first.entry(path.key()).or_insert(this);
+        if (other, rendition) != this {
             clashes.insert(Clash {
                 folder: appearance.folder.clone(),
                 file_name: appearance.file_name.clone(),

@@ -94,7 +94,7 @@ pub trait Informant: Send + Sync + std::fmt::Debug {
         wanted: &[Origin],
     ) -> Result<Vec<Verdict<Stated>>>;
 
-    /// Takes notice of an asset about which nobody asks, because nothing about it changed.
+    /// Takes notice of an asset that is there, whether or not anybody asks about it.
     fn pass(&self, asset: &Asset);
 
     /// What can be said only after all assets were seen, such as rows of sheets that no asset has.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, ContentHash, Correlation, Destination, Draft, Error, Fault,
-    Finding, Kind, NewStep, Placement, Result, RunOrigin, StepState,
+    Finding, Kind, NewStep, Placement, Result, RunOrigin, StepState, fold_key,
 };
 
 /// Why an asset is skipped that is [`Unchanged`].
@@ -63,10 +63,13 @@ pub struct PlanSummary {
     pub findings: BTreeSet<Finding>,
     /// Further remarks that are not among them, repeated ones too.
     pub more_findings: u64,
-    /// Values that the sink's vocabularies do not have, by field and value.
+    /// Values that the sink's vocabularies do not have, by field and folded value: spellings that differ only in case are
+    /// one.
     pub missing: BTreeMap<(String, String), MissingValue>,
     /// Further ones that are not among them, repeated ones too.
     pub more_missing: u64,
+    /// Assets that are placed and held: not what the rules make of them.
+    pub(crate) held_placed: u64,
     /// A digest of the XMP files that the listing showed, in any order.
     pub(crate) sidecars: u64,
     steps: BTreeMap<Action, (u64, u64)>,
@@ -77,6 +80,8 @@ pub struct PlanSummary {
 /// A value that a sink's vocabulary does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingValue {
+    /// In the spelling that came first.
+    pub name: String,
     /// How many assets have it.
     pub assets: u64,
     /// The entry that it is closest to, if any is close.
@@ -296,6 +301,7 @@ impl PlanSummary {
             more_findings: 0,
             missing: BTreeMap::new(),
             more_missing: 0,
+            held_placed: 0,
             sidecars: 0,
             steps: BTreeMap::new(),
             reasons: BTreeMap::new(),
@@ -340,18 +346,24 @@ impl PlanSummary {
         }
     }
 
+    /// Counts an asset that is held, if it is placed.
+    pub(crate) fn hold(&mut self, placement: Option<&Placement>) {
+        self.held_placed += u64::from(placement.is_some());
+    }
+
     /// Counts the values that a sink's vocabulary does not have.
     pub(crate) fn miss(&mut self, faults: &[Fault]) {
         for fault in faults {
             let (Some(field), Some(unknown)) = (&fault.field, &fault.unknown) else {
                 continue;
             };
-            let key = (field.clone(), unknown.name.clone());
+            let key = (field.clone(), fold_key(unknown.name.trim()));
             if self.missing.len() >= MISSING_MAX && !self.missing.contains_key(&key) {
                 self.more_missing += 1;
                 continue;
             }
             let missing = self.missing.entry(key).or_insert_with(|| MissingValue {
+                name: unknown.name.clone(),
                 assets: 0,
                 nearest: unknown.nearest.clone(),
                 creatable: unknown.creatable,

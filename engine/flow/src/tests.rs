@@ -142,7 +142,6 @@ impl World {
             informant: self.informant.clone(),
             ledger: Arc::clone(&self.ledger) as Arc<dyn Ledger>,
             observer: Arc::new(Silent),
-            clock: Arc::new(SystemClock),
         }
     }
 

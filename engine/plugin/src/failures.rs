@@ -20,7 +20,7 @@ use crate::plugin::Plugin;
 use crate::question::{Decide, Describe, Question, Route};
 use crate::tables::{Lookup, of_lookups};
 
-/// Files that are kept. A plugin that fails on everything needs no more of them to be understood.
+/// Files that are kept, the newest. A plugin that fails on everything needs no more of them to be understood.
 const FILES_MAX: usize = 100;
 
 const FORMAT: &str = "windlass plugin failure 1";
@@ -242,11 +242,15 @@ impl FailedCall {
 
     /// What tells it from others: everything but when and where.
     fn digest(&self) -> Result<Blake3> {
-        let same = FailedCall {
+        let mut same = FailedCall {
             at: Timestamp::UNIX_EPOCH,
             file: PathBuf::new(),
+            today: Date::constant(1970, 1, 1),
             ..self.clone()
         };
+        if let Call::Decide { release } = &mut same.call {
+            release.at = Timestamp::UNIX_EPOCH;
+        }
         Ok(Blake3::of(&serde_json::to_vec(&same).map_err(unwritable)?))
     }
 }
@@ -309,14 +313,33 @@ impl Failures {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         let name: String = call.plugin.name.chars().map(plain).collect();
         let path = self.folder.join(format!("{name}-{}.json", &digest[..16]));
-        if path.exists() || fs::read_dir(&self.folder).map_err(unwritable)?.count() >= FILES_MAX {
+        if path.exists() {
             return Ok(None);
         }
+        self.make_room()?;
         let text = serde_json::to_vec_pretty(call).map_err(unwritable)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(unwritable)?;
         file.write_all(&text).map_err(unwritable)?;
         file.persist(&path).map_err(unwritable)?;
         Ok(Some(path))
+    }
+}
+
+impl Failures {
+    /// Removes the oldest calls where there are as many as may be.
+    fn make_room(&self) -> Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(unwritable)? {
+            let entry = entry.map_err(unwritable)?;
+            let saved = entry.metadata().and_then(|metadata| metadata.modified());
+            files.push((saved.map_err(unwritable)?, entry.path()));
+        }
+        files.sort();
+        let surplus = (files.len() + 1).saturating_sub(FILES_MAX);
+        for (_, file) in &files[..surplus] {
+            fs::remove_file(file).map_err(unwritable)?;
+        }
+        Ok(())
     }
 }
 

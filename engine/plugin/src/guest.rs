@@ -129,7 +129,12 @@ impl Guest {
                 limit: options.wall_clock,
             },
             Some(Trap::UnreachableCodeReached) => Stop::Trapped {
-                message: self.last_error.clone().unwrap_or(text),
+                message: self.last_error.clone().unwrap_or_else(|| {
+                    format!(
+                        "{text}; it logged no error before: in JavaScript and Python that is mostly an answer that is not \
+                         of the shape that wit/v1 asks for"
+                    )
+                }),
             },
             Some(trap) => Stop::Trapped {
                 message: trap.to_string(),

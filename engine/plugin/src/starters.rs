@@ -87,8 +87,9 @@ pub fn new_plugin(
         let text = match file.starts_with("vendor/") || file.starts_with("wit/") {
             true => text.to_owned(),
             false => text
-                .replace(NAME, name)
-                .replace(WORLD, &format!("{}-hook", hook.name())),
+                // The name last: it may read like a world.
+                .replace(WORLD, &format!("{}-hook", hook.name()))
+                .replace(NAME, name),
         };
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(|error| problem(parent, error))?;

@@ -109,11 +109,11 @@ impl Sheet {
             usage: Usage::new(table.len()),
             table,
             keys,
-            digest: Blake3::of(bytes),
+            digest: digest(bytes, options),
         })
     }
 
-    /// The digest of the file's bytes.
+    /// The digest of all that decides what it states: the file's bytes, and how it is read and joined.
     pub fn digest(&self) -> Blake3 {
         self.digest
     }
@@ -146,6 +146,13 @@ impl Sheet {
                 self.usage.file_without_row(path);
                 None
             }
+        }
+    }
+
+    /// Remembers that a file is there, so that its row is about something, whether or not anybody asks what it states.
+    pub fn notice(&self, path: &AssetPath) {
+        if let Some(&row) = self.rows.get(&key_of_file(path, self.by)) {
+            self.usage.row_noticed(row as usize);
         }
     }
 
@@ -236,6 +243,21 @@ fn key_of_file(path: &AssetPath, by: JoinBy) -> String {
 /// A name of a column, in the form in which names are compared.
 fn composed(text: &str) -> String {
     text.trim().nfc().collect()
+}
+
+fn digest(bytes: &[u8], options: &SheetOptions) -> Blake3 {
+    let SheetOptions {
+        key,
+        by,
+        worksheet,
+        list_separator,
+    } = options;
+    // Written so that no two sets of options read the same.
+    let read_by = format!(
+        "{:?} {key:?} {by:?} {worksheet:?} {list_separator:?}",
+        Blake3::of(bytes)
+    );
+    Blake3::of(read_by.as_bytes())
 }
 
 /// The error of a sheet that is not taken.

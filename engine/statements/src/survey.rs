@@ -85,6 +85,10 @@ impl Survey {
                 Err(problem) => return Ok(held(asset, &problem)),
             }
         }
+        let order = |origin: Origin| Origin::ALL.iter().position(|known| *known == origin);
+        all.statements.sort_by(|one, other| {
+            (order(one.origin), &one.name).cmp(&(order(other.origin), &other.name))
+        });
         Ok(Verdict::Ready(all))
     }
 }
@@ -115,7 +119,7 @@ impl Informant for Survey {
 
     fn pass(&self, asset: &Asset) {
         if let Some(sheet) = &self.sheet {
-            sheet.join(&asset.path);
+            sheet.notice(&asset.path);
         }
     }
 
@@ -130,18 +134,21 @@ impl Informant for Survey {
             message,
         };
         let (rows, files) = (report.orphan_rows, report.orphan_files);
+        let mut totals = Vec::new();
         if rows.total > 0 {
             let message = format!(
                 "{} of its {} rows are about no file",
                 rows.total,
                 sheet.len()
             );
-            findings.push(finding(sheet.name(), message));
+            totals.push(finding(sheet.name(), message));
         }
         if files.total > 0 {
             let message = format!("{} files have no row", files.total);
-            findings.push(finding(sheet.name(), message));
+            totals.push(finding(sheet.name(), message));
         }
+        // A reader of few findings reads the sums.
+        findings.splice(0..0, totals);
         findings.extend(rows.first.into_iter().map(|row| {
             let subject = format!("{}, row {}", sheet.name(), row.row);
             finding(
@@ -206,6 +213,11 @@ async fn read(
 fn is_about_the_file(error: &Error) -> bool {
     matches!(
         error.kind(),
-        Kind::SourceChanged | Kind::Restricted | Kind::NotFound | Kind::Denied
+        Kind::SourceChanged
+            | Kind::Restricted
+            | Kind::NotFound
+            | Kind::Denied
+            | Kind::Integrity
+            | Kind::Unexpected
     )
 }

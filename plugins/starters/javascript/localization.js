@@ -55,7 +55,7 @@ function told(answer) {
   try {
     return answer();
   } catch (error) {
-    log("error", `${error}\n${error.stack ?? ""}`);
+    log("error", `${error} ${(error.stack ?? "").split("\n")[0].trim()}`);
     throw error;
   }
 }

@@ -31,31 +31,32 @@ pub(crate) async fn run(args: &VocabularyArgs, layered: &Layered, out: Out) -> R
     let wired = Wiring::new(layered, out)
         .flow(&args.flow, true, Arc::clone(&observer))
         .await?;
+    let choices = wired.ingest.options.choices.clone();
     let decided = wired.ingest.decide(&mut Nothing).await;
     close(wired, observer).await?;
     let summary = decided?;
-    let added = vocabulary::add(&file, summary.missing.iter())?;
+    // What a decision stands for and is not there is a mistake in the decision, not another value.
+    let (mistaken, undecided): (Vec<_>, Vec<_>) = summary
+        .missing
+        .iter()
+        .partition(|((field, _), missing)| choices.decided_as(field, &missing.name).is_some());
+    let added = vocabulary::add(&file, undecided.iter().copied())?;
     if out.json {
-        for ((field, value), missing) in &summary.missing {
-            out.record(
-                "missing",
-                &Line {
-                    field,
-                    value,
-                    missing,
-                },
-            )?;
+        for ((field, _), missing) in &summary.missing {
+            out.record("missing", &Line { field, missing })?;
         }
     } else if summary.missing.is_empty() {
         out.data("the other side has every value")?;
     } else {
         let mut table = text::table(&["field", "value", ""], &[]);
-        for ((field, value), missing) in &summary.missing {
-            table.add_row(vec![
-                field.clone(),
-                value.clone(),
-                vocabulary::told(missing),
-            ]);
+        for ((field, _), missing) in &undecided {
+            let told = vocabulary::told(missing);
+            table.add_row(vec![field.clone(), missing.name.clone(), told]);
+        }
+        for ((field, _), missing) in &mistaken {
+            let decided = choices.decided_as(field, &missing.name).unwrap_or_default();
+            let told = format!("there is no such entry, but {decided:?} is decided to be it");
+            table.add_row(vec![field.clone(), missing.name.clone(), told]);
         }
         out.data(&text::lines(&table))?;
         if summary.more_missing > 0 {
@@ -75,7 +76,6 @@ pub(crate) async fn run(args: &VocabularyArgs, layered: &Layered, out: Out) -> R
 #[derive(Serialize)]
 struct Line<'a> {
     field: &'a str,
-    value: &'a str,
     #[serde(flatten)]
     missing: &'a MissingValue,
 }

@@ -644,9 +644,13 @@ impl PluginConfig {
         let refuse = |message: String| Err(Error::new(Kind::Config, message));
         match (&self.file, &self.source) {
             (None, None) => {
-                return refuse(format!(
-                    "plugin.{name} names neither a file nor a source folder"
-                ));
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("plugin.{name} names neither a file nor a source folder"),
+                )
+                .with_hint(format!(
+                    "`windlass plugin install FOLDER --name {name}` names one"
+                )));
             }
             (Some(_), Some(_)) => {
                 return refuse(format!(

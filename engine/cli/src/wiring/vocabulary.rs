@@ -9,13 +9,14 @@
 //! ```
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use serde::Deserialize;
 use toml_edit::{DocumentMut, Item, Table, value};
-use windlass_core::{Choice, Choices, Error, Kind, Result};
+use windlass_core::{Choice, Choices, Error, Kind, Result, fold_key};
 use windlass_flow::MissingValue;
+
+use crate::files;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -92,17 +93,19 @@ pub(crate) fn add<'a>(
     file: &Path,
     missing: impl Iterator<Item = (&'a (String, String), &'a MissingValue)>,
 ) -> Result<usize> {
-    let problem = |error: std::io::Error| {
-        Error::new(Kind::Denied, "the vocabulary file cannot be written")
-            .with_context("file", file.display())
-            .with_source(error)
-    };
     let before = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => HEAD.to_owned(),
-        Err(error) => return Err(problem(error)),
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            return Err(
+                Error::new(Kind::Denied, "the vocabulary file cannot be read")
+                    .with_context("file", file.display())
+                    .with_source(error),
+            );
+        }
     };
-    let mut document: DocumentMut = before.parse().map_err(|error: toml_edit::TomlError| {
+    let text = before.as_deref().unwrap_or_default();
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         Error::new(
             Kind::Config,
             format!("the vocabulary file is not TOML: {}", error.message()),
@@ -110,14 +113,21 @@ pub(crate) fn add<'a>(
         .with_context("file", file.display())
     })?;
     let mut added = 0;
-    for ((field, name), missing) in missing {
-        let table = document
+    for ((field, folded), missing) in missing {
+        let item = document
             .entry(field)
             .or_insert_with(|| Item::Table(Table::new()));
-        let Some(table) = table.as_table_like_mut() else {
+        // A comment would end a table that is written in one line.
+        if let Some(inline) = item.as_inline_table() {
+            *item = Item::Table(inline.clone().into_table());
+        }
+        let Some(table) = item.as_table_like_mut() else {
             continue;
         };
-        if table.contains_key(name) {
+        if table
+            .iter()
+            .any(|(name, _)| fold_key(name.trim()) == *folded)
+        {
             continue;
         }
         let mut undecided = value("");
@@ -126,21 +136,15 @@ pub(crate) fn add<'a>(
                 .decor_mut()
                 .set_suffix(format!("  # {}", told(missing)));
         }
-        table.insert(name, undecided);
+        table.insert(&missing.name, undecided);
         added += 1;
     }
     if added == 0 {
         return Ok(0);
     }
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(problem)?;
-    fresh
-        .write_all(document.to_string().as_bytes())
-        .map_err(problem)?;
-    fresh.persist(file).map_err(|error| problem(error.error))?;
+    let head = if before.is_none() { HEAD } else { "" };
+    let after = format!("{head}{document}");
+    files::replace(file, before.as_deref(), &after, "the vocabulary file")?;
     Ok(added)
 }
 
@@ -165,8 +169,9 @@ pub(crate) fn told(missing: &MissingValue) -> String {
 mod tests {
     use super::*;
 
-    fn missing(nearest: Option<&str>) -> MissingValue {
+    fn missing(name: &str, nearest: Option<&str>) -> MissingValue {
         MissingValue {
+            name: name.to_owned(),
             assets: 2,
             nearest: nearest.map(str::to_owned),
             creatable: true,
@@ -178,12 +183,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("vocabulary.toml");
         assert_eq!(read(&file).unwrap(), Choices::default());
-        let key = |value: &str| ("keywords".to_owned(), value.to_owned());
+        let key = |value: &str| ("keywords".to_owned(), fold_key(value.trim()));
         let (odd, chili) = (key("odd \"one\"\n"), key("Jalapeno"));
-        let all = [(&odd, &missing(None)), (&chili, &missing(Some("Jalapeño")))];
+        let of_odd = missing("odd \"one\"\n", None);
+        let of_chili = missing("Jalapeno", Some("Jalapeño"));
+        let all = [(&odd, &of_odd), (&chili, &of_chili)];
         assert_eq!(add(&file, all.into_iter()).unwrap(), 2);
         assert_eq!(add(&file, all.into_iter()).unwrap(), 0);
         let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("# What values stand for"), "{text}");
         let line = "Jalapeno = \"\"  # 2 files; nearest is \"Jalapeño\"; may be new";
         assert!(text.contains(line), "{text}");
         assert_eq!(read(&file).unwrap(), Choices::default());
@@ -195,6 +203,24 @@ mod tests {
         assert_eq!(choices.get("keywords", "JALAPENO"), Some(&entry));
         assert_eq!(add(&file, all.into_iter()).unwrap(), 0);
         assert_eq!(fs::read_to_string(&file).unwrap(), decided);
+    }
+
+    #[test]
+    fn a_table_in_one_line_is_added_to_and_another_spelling_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vocabulary.toml");
+        fs::write(&file, "keywords = { \"Vidéo\" = \"Video\" }\n").unwrap();
+        let keys = ["vidéo", "nightlife"].map(|value| ("keywords".to_owned(), value.to_owned()));
+        let values = ["VIDÉO", "NightLife"].map(|name| missing(name, None));
+        assert_eq!(add(&file, keys.iter().zip(&values)).unwrap(), 1);
+        let choices = read(&file).unwrap();
+        let entry = Choice::Entry("Video".to_owned());
+        assert_eq!(choices.get("keywords", "vidéo"), Some(&entry));
+        assert!(
+            fs::read_to_string(&file)
+                .unwrap()
+                .contains("NightLife = \"\"")
+        );
     }
 
     #[test]

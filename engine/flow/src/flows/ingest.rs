@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities,
-    Change, Choices, Clock, Correlation, Cursor, Described, Destination, Draft, Error, Hold, Hooks,
+    Change, Choices, Correlation, Cursor, Described, Destination, Draft, Error, Hold, Hooks,
     Informant, Kind, Ledger, Mapping, Origin, Placement, Readable, Result, Reuse, RunId, RunOrigin,
     Scope, Sharing, Sink, Source, SpoolOrder, Stated, StepState, Value, Verdict, preflight_name,
 };
@@ -75,8 +75,6 @@ pub struct Ingest {
     pub ledger: Arc<dyn Ledger>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
-    /// What day it is.
-    pub clock: Arc<dyn Clock>,
 }
 
 /// An asset on its way to a step.
@@ -126,7 +124,9 @@ impl Ingest {
         let hashing = self.hashes_in_place().then(Hashing::new);
         let mut whole = Whole::new(self, summary, hashing);
         let wants_unchanged = writer.wants_unchanged();
-        let is_settled = !wants_unchanged && self.is_settled(&whole.summary.origin.rules).await?;
+        // Whoever asks about what was held asks about everything.
+        let asks_anew = wants_unchanged || self.options.retry_held;
+        let is_settled = !asks_anew && self.is_settled(&whole.summary.origin.rules).await?;
         let mut undecided = self.list(is_settled, &mut whole).await?;
         if is_settled && self.wants_sidecars() && !self.knows_sidecars(&whole.summary).await? {
             // Assets that were left out because nothing about them changed may be beside one that did.
@@ -196,18 +196,20 @@ impl Ingest {
             let mut same = same.into_iter();
             kept.apply(before, |asset| {
                 let is_same = same.next().unwrap_or(false);
+                if let Some(hashing) = &mut whole.hashing {
+                    hashing.sizes.add(asset.size);
+                }
                 if sidecars && is_sidecar(&asset.path) {
                     whole.summary.sidecars ^= revision_hash(asset);
+                    // Kept although it may have been placed itself once: what it is beside looks for it.
+                    return true;
+                }
+                if let Some(informant) = &self.informant {
+                    informant.pass(asset);
                 }
                 if is_same {
                     whole.placed_names.insert(&asset.path);
                     whole.summary.unchanged.count(asset);
-                    if let Some(informant) = &self.informant {
-                        informant.pass(asset);
-                    }
-                }
-                if let Some(hashing) = &mut whole.hashing {
-                    hashing.sizes.add(asset.size);
                 }
                 !is_same
             })
@@ -230,7 +232,7 @@ impl Ingest {
         let spelled_alike = alike(&page);
         let mut unchanged = Vec::new();
         let mut steps = Vec::with_capacity(page.len());
-        let page = self.without_sidecars(page, &mut steps);
+        let page = self.without_sidecars(page, self.wants_sidecars(), &mut steps);
         let picked = self.select(selector, page, &mut steps).await?;
         let picked = self.preflight(picked, &spelled_alike, &whole.placed_names, &mut steps);
         let mut picked = picked.into_iter();
@@ -266,6 +268,10 @@ impl Ingest {
                 }
             }
         }
+        if plan.held_placed > 0 {
+            // They are not what the rules make of them, and must be looked at again.
+            return self.ledger.set_cursor(&self.rules_key(), None).await;
+        }
         let sidecars = Cursor::new(plan.sidecars.to_string());
         self.ledger
             .set_cursor(&self.sidecars_key(), Some(&sidecars))
@@ -279,6 +285,11 @@ impl Ingest {
     /// Whether XMP files beside assets say something about them.
     fn wants_sidecars(&self) -> bool {
         let granted = self.hooks.as_ref().map_or(&[][..], |hooks| hooks.granted());
+        self.has_sidecars_for(granted)
+    }
+
+    /// Whether XMP files beside assets say something to somebody with these grants.
+    pub(super) fn has_sidecars_for(&self, granted: &[Origin]) -> bool {
         let gives = |informant: &Arc<dyn Informant>| informant.origins().contains(&Origin::Sidecar);
         granted.contains(&Origin::Sidecar) && self.informant.as_ref().is_some_and(gives)
     }
@@ -320,13 +331,13 @@ impl Ingest {
     /// with its configuration and tables, and the date, which plugins may ask for.
     fn rules(&self) -> Result<Blake3> {
         let options = &self.options;
+        // A plugin that asks for the day has it in the digest of its configuration.
         let hook = self.hooks.as_ref().map(|hooks| hooks.identity());
-        let today = hook.map(|_| self.clock.now().strftime("%F").to_string());
         let text = serde_json::to_vec(&(
             (&options.root, &options.selection, &options.collection),
             (options.keep_folders, &options.asset_type, &options.set),
             (&options.availability, &options.choices, self.duplicates()),
-            (self.sink.name(), hook, today),
+            (self.sink.name(), hook),
             self.informant.as_ref().map(|informant| informant.digest()),
         ));
         let text = text.map_err(|error| {
@@ -357,9 +368,10 @@ impl Ingest {
     pub(super) fn without_sidecars(
         &self,
         page: Vec<Asset>,
+        wanted: bool,
         steps: &mut Vec<PlannedStep>,
     ) -> Vec<Asset> {
-        if !self.wants_sidecars() {
+        if !wanted {
             return page;
         }
         let (sidecars, assets) = page
@@ -460,19 +472,29 @@ impl Ingest {
             }
         }
         let candidates = self.candidates(batch).await?;
-        for (candidate, mapping) in candidates.into_iter().zip(mappings) {
+        for ((mut candidate, mapping), stated) in candidates.into_iter().zip(mappings).zip(&stated)
+        {
             let mapping = match mapping {
                 Verdict::Ready(mapping) => mapping,
                 Verdict::Held { reason, rule } => {
-                    let reason = format!("the plugin holds it ({rule}): {reason}");
+                    let reason = match stated {
+                        Verdict::Ready(_) => format!("the plugin holds it ({rule}): {reason}"),
+                        Verdict::Held { .. } => reason,
+                    };
+                    whole.summary.hold(candidate.placement.as_ref());
                     steps.push(no_work(Action::Hold, reason, candidate.asset));
                     continue;
                 }
             };
             whole.summary.find(&mapping.findings);
             let draft = self.draft(&candidate.asset, mapping);
+            if self.options.choices.has_new(&draft.fields) {
+                // What was refused then may be a new entry now, and its draft is the same.
+                candidate.hold = None;
+            }
             match settled(&candidate, &draft)? {
                 Some(Settled::Held(reason)) => {
+                    whole.summary.hold(candidate.placement.as_ref());
                     steps.push(no_work(Action::Hold, reason, candidate.asset));
                 }
                 Some(Settled::Unchanged) => unchanged.push(candidate.asset),
@@ -489,6 +511,7 @@ impl Ingest {
             match faults.as_slice() {
                 [] => fit.push((candidate, draft)),
                 faults => {
+                    whole.summary.hold(candidate.placement.as_ref());
                     whole.summary.miss(faults);
                     let reasons: Vec<String> = faults.iter().map(ToString::to_string).collect();
                     let reason = format!(

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use windlass_core::{
-    Asset, AssetPath, Draft, Error, HookIdentity, HookKind, Hooks, Kind, Mapping, Result, Value,
-    Verdict,
+    Asset, AssetPath, Draft, Error, HookIdentity, HookKind, Hooks, Kind, Mapping, Result, Stated,
+    Value, Verdict,
 };
 
 use super::ingest::{BATCH, DECIDED_AT_ONCE, Ingest, Whole};
-use crate::discover::Sorted;
 use crate::plan::PlanSummary;
 use crate::select::Selector;
 
@@ -82,6 +81,9 @@ impl Ingest {
         let summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
         let mut whole = Whole::new(self, summary, None);
         let mut listed = self.list(false, &mut whole).await?;
+        let mut granted = candidate.granted().to_vec();
+        granted.extend(self.hooks.iter().flat_map(|hooks| hooks.granted()));
+        let sidecars = self.has_sidecars_for(&granted);
         let mut shadow = Shadow {
             before: self.hooks.as_ref().map(|hooks| hooks.identity().clone()),
             after: candidate.identity().clone(),
@@ -100,10 +102,12 @@ impl Ingest {
             }
             // Who is left out is left out by the flow's configuration, whatever a plugin says.
             let mut left_out = Vec::new();
-            let page = self.without_sidecars(page, &mut left_out);
+            let page = self.without_sidecars(page, sidecars, &mut left_out);
             let picked = self.select(&selector, page, &mut left_out).await?;
             for batch in picked.chunks(BATCH) {
-                self.compare(batch, candidate.as_ref(), &mut listed, &mut shadow)
+                // Read once for both; a plugin is shown only what it is granted itself.
+                let stated = self.stated(&granted, batch, &mut listed).await?;
+                self.compare(batch, candidate.as_ref(), &stated, &mut shadow)
                     .await?;
             }
         }
@@ -113,15 +117,11 @@ impl Ingest {
         &self,
         batch: &[(Asset, String)],
         candidate: &dyn Hooks,
-        listed: &mut Sorted,
+        stated: &[Verdict<Stated>],
         shadow: &mut Shadow,
     ) -> Result<()> {
-        let mut granted = candidate.granted().to_vec();
-        granted.extend(self.hooks.iter().flat_map(|hooks| hooks.granted()));
-        // Read once for both; a plugin is shown only what it is granted itself.
-        let stated = self.stated(&granted, batch, listed).await?;
-        let before = self.describe(self.hooks.as_deref(), batch, &stated).await?;
-        let after = self.describe(Some(candidate), batch, &stated).await?;
+        let before = self.describe(self.hooks.as_deref(), batch, stated).await?;
+        let after = self.describe(Some(candidate), batch, stated).await?;
         let ids: Vec<_> = batch.iter().map(|(asset, _)| asset.id.clone()).collect();
         let (flow, source) = (&self.options.flow, self.source.name());
         let placements = self.ledger.placements(flow, source, &ids).await?;

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use windlass_core::{Blake3, Result};
@@ -15,7 +16,7 @@ use windlass_core::{Blake3, Result};
 use super::{disk, replace};
 
 /// Raised whenever this module makes another component of the same sources.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Stamp {
@@ -33,13 +34,34 @@ pub(super) fn unchanged(stamp: &Path, component: &Path, version: &str) -> Option
     is_same.then_some(stamp.component_digest)
 }
 
-/// Records what was read for the component that was just made.
+/// What a build depends on besides its files: what makes it, and where it is, because the files are known by their paths.
+/// A folder that was copied with what was built in it is built anew.
+pub(super) fn version(made_by: &str, project: &Path) -> String {
+    format!("{made_by}\n{}", project.display())
+}
+
+/// Records what was read for the component that was just made, by a build that began at `started`. What was saved
+/// since may or may not be in the component, so then nothing is recorded and the next build is one.
 pub(super) fn record(
     stamp: &Path,
     inputs: BTreeSet<PathBuf>,
     version: &str,
     component_digest: Blake3,
+    started: SystemTime,
 ) -> Result<()> {
+    // What build scripts wrote lies in the target folder, above the component's.
+    let target = stamp.ancestors().nth(2);
+    let is_made = |input: &Path| target.is_some_and(|target| input.starts_with(target));
+    let is_newer = |input: &PathBuf| {
+        let saved = fs::metadata(input).and_then(|metadata| metadata.modified());
+        input.is_file() && !is_made(input) && saved.is_ok_and(|saved| saved > started)
+    };
+    if inputs.iter().any(is_newer) {
+        return match fs::remove_file(stamp) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(disk("remove", stamp, e)),
+            _ => Ok(()),
+        };
+    }
     let inputs_digest = digest(&inputs, version);
     let stamp_value = Stamp {
         inputs,

@@ -17,6 +17,7 @@ mod toolchain;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 use windlass_core::{Blake3, Error, Kind, Result};
@@ -118,17 +119,19 @@ fn build_with(
         .join("components")
         .join(format!("{}.wasm", package.name));
     let stamp = component.with_extension("inputs.json");
-    if let Some(digest) = inputs::unchanged(&stamp, &component, toolchain.version()) {
+    let version = inputs::version(toolchain.version(), &project);
+    if let Some(digest) = inputs::unchanged(&stamp, &component, &version) {
         return BuiltPlugin::of(package.name, component, digest, false);
     }
     progress(&format!(
         "building the plugin {} for {TARGET}",
         package.name
     ));
+    let started = SystemTime::now();
     let module = compile(&toolchain, &package, &target_dir, progress)?;
     let digest = componentize(&module, &component)?;
     let read = inputs::read_by(&module, &package.workspace_root)?;
-    inputs::record(&stamp, read, toolchain.version(), digest)?;
+    inputs::record(&stamp, read, &version, digest, started)?;
     BuiltPlugin::of(package.name, component, digest, true)
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 use windlass_core::{Blake3, Error, Kind, Result};
@@ -20,8 +21,11 @@ use super::{BuildOptions, BuiltPlugin, disk, inputs, last_lines, lock, no_projec
 /// The interface that projects without one of their own are built against.
 const WIT: &str = include_str!("../../../../wit/v1/hooks.wit");
 
-/// What is in a project's folder and no input of its build.
-const NO_INPUTS: [&str; 4] = ["node_modules", "target", "cases", "__pycache__"];
+/// What tools make, wherever it is; no input of a build.
+const MADE: [&str; 2] = ["node_modules", "__pycache__"];
+
+/// What is in a project's own folder and no input of its build.
+const BESIDE: [&str; 2] = ["target", "cases"];
 
 /// More files than any plugin has: somebody named a folder that is no plugin.
 const INPUTS_MAX: usize = 5_000;
@@ -99,25 +103,25 @@ pub(super) fn build(
         .join(format!("{}.wasm", project.name));
     let stamp = component.with_extension("inputs.json");
     // The interface is an input like the project's own files, but lies in this program.
-    let version = format!("{version}{}", Blake3::of(WIT.as_bytes()));
+    let made_by = format!("{version}{}", Blake3::of(WIT.as_bytes()));
+    let version = inputs::version(&made_by, folder);
     if let Some(digest) = inputs::unchanged(&stamp, &component, &version) {
         return BuiltPlugin::of(project.name, component, digest, false);
     }
     progress(&format!("building the plugin {}", project.name));
-    let read = inputs_of(folder)?;
+    let started = SystemTime::now();
     let wit = project.wit(&target)?;
     let made = target.join(format!("{}.made.wasm", project.name));
     match language {
         Language::JavaScript => project.componentize_javascript(&wit, &made)?,
-        Language::Python => project.componentize_python(&wit, &made, &target)?,
+        Language::Python => project.componentize_python(&wit, &made, &target, &made_by)?,
     }
     let bytes = fs::read(&made).map_err(|e| disk("read", &made, e))?;
     super::replace(&component, &bytes)?;
     fs::remove_file(&made).map_err(|e| disk("remove", &made, e))?;
     let digest = Blake3::of(&bytes);
-    // What the build itself wrote, such as a first lock file, is an input of the next one.
-    let read = read.into_iter().chain(inputs_of(folder)?).collect();
-    inputs::record(&stamp, read, &version, digest)?;
+    let read = inputs_of(folder, &target)?;
+    inputs::record(&stamp, read, &version, digest, started)?;
     BuiltPlugin::of(project.name, component, digest, true)
 }
 
@@ -236,8 +240,14 @@ impl Project {
     }
 
     /// By CPython in the component: 18 MB, ten seconds.
-    fn componentize_python(&self, wit: &Path, made: &Path, target: &Path) -> Result<()> {
-        let venv = self.venv(target)?;
+    fn componentize_python(
+        &self,
+        wit: &Path,
+        made: &Path,
+        target: &Path,
+        python: &str,
+    ) -> Result<()> {
+        let venv = self.venv(target, python)?;
         let program = venv.join("bin/componentize-py");
         if !program.exists() {
             let why = "requirements.txt does not name componentize-py";
@@ -265,14 +275,13 @@ impl Project {
     }
 
     /// The packages of `requirements.txt` in an environment of their own, which is made anew when they change.
-    fn venv(&self, target: &Path) -> Result<PathBuf> {
+    fn venv(&self, target: &Path, python: &str) -> Result<PathBuf> {
         let venv = target.join("venv");
-        let (wanted, noted) = (
-            self.folder.join("requirements.txt"),
-            venv.join("requirements.txt"),
-        );
-        let requirements = fs::read(&wanted).map_err(|e| disk("read", &wanted, e))?;
-        if fs::read(&noted).is_ok_and(|noted| noted == requirements) {
+        let (wanted, noted) = (self.folder.join("requirements.txt"), venv.join("made-of"));
+        let requirements = fs::read_to_string(&wanted).map_err(|e| disk("read", &wanted, e))?;
+        // An environment knows its interpreter and its own place by path.
+        let made_of = format!("{python}{}\n{requirements}", venv.display());
+        if fs::read_to_string(&noted).is_ok_and(|noted| noted == made_of) {
             return Ok(venv);
         }
         let mut create = clean(Path::new("python3"), &self.folder);
@@ -293,7 +302,7 @@ impl Project {
             Kind::Unavailable,
             "pip cannot install what it needs",
         )?;
-        fs::write(&noted, requirements).map_err(|e| disk("write", &noted, e))?;
+        fs::write(&noted, made_of).map_err(|e| disk("write", &noted, e))?;
         Ok(venv)
     }
 
@@ -314,16 +323,19 @@ impl Project {
 }
 
 /// Every file of a project that its build may read.
-fn inputs_of(folder: &Path) -> Result<BTreeSet<PathBuf>> {
+fn inputs_of(project: &Path, target: &Path) -> Result<BTreeSet<PathBuf>> {
     let mut inputs = BTreeSet::new();
-    let mut folders = vec![folder.to_owned()];
+    let mut folders = vec![project.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).map_err(|e| disk("read", &folder, e))?;
         for entry in entries {
             let entry = entry.map_err(|e| disk("read", &folder, e))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with('.') || NO_INPUTS.contains(&&*name) {
+            let is_made = MADE.contains(&&*name)
+                || folder == project && BESIDE.contains(&&*name)
+                || entry.path() == target;
+            if name.starts_with('.') || is_made {
                 continue;
             }
             match entry.path() {
@@ -333,10 +345,8 @@ fn inputs_of(folder: &Path) -> Result<BTreeSet<PathBuf>> {
                 }
             }
         }
-        // A file that is added is a change, too.
-        inputs.insert(folder.clone());
         if inputs.len() > INPUTS_MAX {
-            return Err(no_project(&folder, "it has thousands of files"));
+            return Err(no_project(project, "it has thousands of files"));
         }
     }
     Ok(inputs)

@@ -274,12 +274,16 @@ fn builds_that_are_asked_for_at_once_wait_for_each_other() {
 #[test]
 fn a_changed_source_or_compiler_makes_a_stamp_stale() {
     let machine = Machine::new();
-    let (source, stamp) = (machine.path("lib.rs"), machine.path("stamp.json"));
+    let (source, stamp) = (
+        machine.path("lib.rs"),
+        machine.path("target").join("components/stamp.json"),
+    );
     let component = machine.path("a.wasm");
     fs::write(&source, "one").unwrap();
     fs::write(&component, "component").unwrap();
     let digest = Blake3::of(b"component");
-    inputs::record(&stamp, [source.clone()].into(), VERSION, digest).unwrap();
+    let now = std::time::SystemTime::now();
+    inputs::record(&stamp, [source.clone()].into(), VERSION, digest, now).unwrap();
 
     assert_eq!(inputs::unchanged(&stamp, &component, VERSION), Some(digest));
     assert_eq!(
@@ -291,4 +295,16 @@ fn a_changed_source_or_compiler_makes_a_stamp_stale() {
     fs::write(&source, "one").unwrap();
     fs::write(&component, "tampered").unwrap();
     assert_eq!(inputs::unchanged(&stamp, &component, VERSION), None);
+
+    // What was saved while the build ran may not be in the component.
+    fs::write(&component, "component").unwrap();
+    let earlier = std::time::SystemTime::UNIX_EPOCH;
+    inputs::record(&stamp, [source.clone()].into(), VERSION, digest, earlier).unwrap();
+    assert_eq!(inputs::unchanged(&stamp, &component, VERSION), None);
+    // What was built elsewhere was built of other files.
+    let here = inputs::version(VERSION, machine.root.path());
+    assert_ne!(
+        here,
+        inputs::version(VERSION, std::path::Path::new("/elsewhere"))
+    );
 }

@@ -46,7 +46,7 @@ pub struct SharedRow {
 /// What the joins of a sheet left over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinReport {
-    /// Rows that no file used.
+    /// Rows that are about no file.
     pub orphan_rows: Listed<OrphanRow>,
     /// Files that had no row.
     pub orphan_files: Listed<AssetPath>,
@@ -63,6 +63,8 @@ pub(super) struct Usage(Mutex<Marks>);
 struct Marks {
     /// The first files of each row by path, one more than are named.
     files: Vec<Vec<AssetPath>>,
+    /// Rows about files that are there.
+    noticed: Vec<bool>,
     /// The first files without a row by path.
     orphans: BTreeSet<AssetPath>,
     /// Digests of all of them, so that one that is asked for twice is counted once.
@@ -73,6 +75,7 @@ impl Usage {
     pub(super) fn new(rows: usize) -> Self {
         Usage(Mutex::new(Marks {
             files: vec![Vec::new(); rows],
+            noticed: vec![false; rows],
             orphans: BTreeSet::new(),
             counted: HashSet::new(),
         }))
@@ -84,6 +87,10 @@ impl Usage {
             files.insert(at, path.clone());
             files.truncate(SHARERS_NAMED + 1);
         }
+    }
+
+    pub(super) fn row_noticed(&self, row: usize) {
+        self.marks().noticed[row] = true;
     }
 
     pub(super) fn file_without_row(&self, path: &AssetPath) {
@@ -101,7 +108,7 @@ impl Usage {
     pub(super) fn report(&self, row: impl Fn(usize) -> OrphanRow) -> JoinReport {
         let marks = self.marks();
         let files = || marks.files.iter().enumerate();
-        let unused = files().filter(|(_, files)| files.is_empty());
+        let unused = files().filter(|(at, files)| files.is_empty() && !marks.noticed[*at]);
         let shared = files().filter(|(_, files)| files.len() > 1);
         JoinReport {
             orphan_rows: listed(unused.map(|(at, _)| at), &row),

@@ -16,6 +16,12 @@ use crate::text;
 /// A component, the files of its cases, and a host for them.
 async fn prepared(args: &PluginArgs, out: Out) -> Result<(PathBuf, Vec<PathBuf>, PluginHost)> {
     let component = component_of(&args.plugin, out).await?;
+    // Whoever mistyped the plugin has no use for a word about cases.
+    if !component.is_file() {
+        let message = format!("cannot read the plugin {}", component.display());
+        return Err(Error::new(Kind::NotFound, message)
+            .with_hint("name a plugin's source folder, or a component file"));
+    }
     let home = match args.plugin.is_dir() {
         true => &*args.plugin,
         false => args.plugin.parent().unwrap_or(Path::new("")),

@@ -15,6 +15,7 @@ use super::component_of;
 use crate::args::{Global, InstallArgs};
 use crate::commands::{Ended, overlay};
 use crate::config::parse;
+use crate::files;
 use crate::out::Out;
 use crate::wiring::Wiring;
 
@@ -23,6 +24,7 @@ const FOLDER: &str = "plugins";
 
 /// Installs a component.
 pub(super) async fn run(args: &InstallArgs, global: &Global, out: Out) -> Result<Ended> {
+    check_name(&args.name)?;
     let built = component_of(&args.plugin, out).await?;
     let bytes = fs::read(&built).map_err(|error| {
         Error::new(
@@ -44,20 +46,37 @@ pub(super) async fn run(args: &InstallArgs, global: &Global, out: Out) -> Result
         .map_err(|error| error.with_context("file", config.display()))?;
     let base = config.parent().unwrap_or(Path::new("")).to_owned();
     let kept = base.join(&file);
+    let was_there = kept.exists();
     keep(&kept, &bytes)?;
     // What would be written is tried as a whole: configuration, grants, tables, limits.
     let layered = parse(&fresh, config, base, &overlay(global))?;
     let plugin = match Wiring::new(&layered, out).plugin(&args.name).await {
         Ok(plugin) => plugin,
         Err(error) => {
+            if !was_there && let Err(left) = fs::remove_file(&kept) {
+                out.say(&format!("{} is left: {left}", kept.display()));
+            }
             return Err(error.with_hint(
                 "nothing was installed: give the plugin its table in the configuration first, such as \
                  its `config` and `grants`",
             ));
         }
     };
-    replace(config, &text, &fresh)?;
+    files::replace(config, Some(&text), &fresh, "the configuration file")?;
     tell(&args.name, &file, before.as_deref(), &plugin, out)
+}
+
+/// A name is part of a file's.
+fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match !name.is_empty() && name.chars().all(plain) {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::InvalidInput,
+            format!("{name:?} is no name of a plugin in the configuration"),
+        )
+        .with_hint("letters, digits, - and _")),
+    }
 }
 
 /// The configuration's text with the plugin's table naming a component, and the digest that it named before.
@@ -123,35 +142,6 @@ fn keep(file: &Path, bytes: &[u8]) -> Result<()> {
     fresh.write_all(bytes).map_err(problem)?;
     fresh.as_file().sync_all().map_err(problem)?;
     fresh.persist(file).map_err(|error| problem(error.error))?;
-    Ok(())
-}
-
-/// Replaces the configuration file, unless somebody saved it meanwhile.
-fn replace(config: &Path, before: &str, after: &str) -> Result<()> {
-    let problem = |error: std::io::Error| {
-        Error::new(Kind::Denied, "the configuration file cannot be written")
-            .with_context("file", config.display())
-            .with_source(error)
-    };
-    // A link stays a link.
-    let file = config.canonicalize().map_err(problem)?;
-    let permissions = fs::metadata(&file).map_err(problem)?.permissions();
-    let mut fresh = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new("/")))
-        .map_err(problem)?;
-    fresh.write_all(after.as_bytes()).map_err(problem)?;
-    fresh
-        .as_file()
-        .set_permissions(permissions)
-        .map_err(problem)?;
-    fresh.as_file().sync_all().map_err(problem)?;
-    if fs::read_to_string(&file).map_err(problem)? != before {
-        return Err(
-            Error::new(Kind::Conflict, "the configuration file changed meanwhile")
-                .with_context("file", config.display())
-                .with_hint("install again"),
-        );
-    }
-    fresh.persist(&file).map_err(|error| problem(error.error))?;
     Ok(())
 }
 

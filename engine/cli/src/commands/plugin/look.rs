@@ -13,7 +13,7 @@ use crate::text;
 
 /// Shows what a component is and whether it would load.
 pub(crate) async fn inspect(args: &InspectArgs, out: Out) -> Result<Ended> {
-    let inspection = inspected(args.file.clone()).await?;
+    let inspection = inspected(component_of(&args.file, out).await?).await?;
     if out.json {
         out.line(&inspection)?;
     } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use windlass_core::Result;
+use windlass_core::{Hooks, Result};
 use windlass_flow::{Changed, Shadow};
 
 use super::component_of;
@@ -23,7 +23,10 @@ pub(super) async fn run(args: &ShadowArgs, layered: &Layered, out: Out) -> Resul
         .candidate(name.as_deref(), &component, args.plugin_config.as_deref())
         .await?;
     let observer = progress::observer(out);
-    let wired = wiring.flow(&args.flow, true, Arc::clone(&observer)).await?;
+    let granted = candidate.granted().to_vec();
+    let wired = wiring
+        .flow_beside(&args.flow, true, Arc::clone(&observer), &granted)
+        .await?;
     let shadow = wired.ingest.shadow(Arc::new(candidate)).await;
     close(wired, observer).await?;
     let shadow = shadow?;
@@ -45,9 +48,9 @@ fn lines(shadow: &Shadow) -> String {
         .as_ref()
         .map_or_else(|| "no plugin".to_owned(), of);
     let mut lines = format!(
-        "{before} -> {}\n{} assets, {} of them placed: {} differ, {} of them placed\n",
+        "{before} -> {}\n{}, {} of them placed: {} differ, {} of them placed\n",
         of(&shadow.after),
-        shadow.assets,
+        text::files(shadow.assets),
         shadow.placed,
         shadow.differ,
         shadow.placed_differ
