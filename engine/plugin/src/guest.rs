@@ -234,13 +234,15 @@ impl ResourceLimiter for Limits {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > self.memory_bytes {
+        // All memories of the instance together.
+        let held = self.held_bytes + desired.saturating_sub(current);
+        if held > self.memory_bytes {
             return Err(Stop::Memory {
                 limit_bytes: self.memory_bytes,
             }
             .into());
         }
-        self.held_bytes += desired.saturating_sub(current);
+        self.held_bytes = held;
         Ok(true)
     }
 

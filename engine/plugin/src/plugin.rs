@@ -391,7 +391,12 @@ impl Inner {
                 answers.extend(range.map(|_| judged(Q::stopped(&stop), false)));
                 continue;
             }
-            match self.run(question, &inputs[range.clone()], Log::Kept) {
+            // What halves say was said by the whole.
+            let log = match range.len() == inputs.len() {
+                true => Log::Kept,
+                false => Log::Dropped,
+            };
+            match self.run(question, &inputs[range.clone()], log) {
                 Ok((batch, _)) => {
                     answers.extend(batch.into_iter().map(|answer| judged(answer, true)));
                 }

@@ -356,7 +356,15 @@ fn trusted(
         other => other.property(config).is_some(),
     };
     if let Some(unheard) = TRUST.into_iter().find(|t| says(*t) && !order.contains(t)) {
-        return Err(format!("{unheard:?} is not in its order of trust").to_lowercase());
+        let name = format!("{unheard:?}").to_lowercase();
+        let key = if unheard == Trusted::Path {
+            "value"
+        } else {
+            &*name
+        };
+        return Err(format!(
+            "its trust lacks {name:?}: add it, or leave {key:?} out"
+        ));
     }
     let asked: Vec<Trusted> = order.iter().copied().filter(|t| says(*t)).collect();
     if asked.is_empty() {

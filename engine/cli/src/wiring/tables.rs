@@ -5,7 +5,7 @@ use std::path::Path;
 use windlass_core::{Error, Kind, Result};
 use windlass_plugin::Table;
 
-/// Reads a table; `key` names it in messages. The first column of a CSV is the key; a JSON file is one
+/// Reads a table; `key` names it in messages. The first column of a CSV (`,`, `;` or tab) is the key; a JSON file is one
 /// object, from key to a text or to an object of texts.
 pub(super) fn read(key: &str, file: &Path) -> Result<Table> {
     let bytes = std::fs::read(file).map_err(|error| {
@@ -32,10 +32,14 @@ pub(super) fn read(key: &str, file: &Path) -> Result<Table> {
 fn csv(text: &str) -> Result<Table, String> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
+        .delimiter(delimiter(text))
         .from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| error.to_string())?.clone();
     if header.len() < 2 {
-        return Err("a table has a column of keys and at least one more".to_owned());
+        return Err(
+            "a table has a column of keys and at least one more, separated by commas, semicolons or tabs"
+                .to_owned(),
+        );
     }
     let columns = header.iter().skip(1).map(str::to_owned).collect();
     let rows = reader
@@ -47,6 +51,14 @@ fn csv(text: &str) -> Result<Table, String> {
         })
         .collect::<Result<Vec<_>, String>>()?;
     Table::of_rows(columns, rows).map_err(|error| error.to_string())
+}
+
+/// What separates the columns of the first line: spreadsheets write what their language has.
+fn delimiter(text: &str) -> u8 {
+    let header = text.lines().next().unwrap_or_default();
+    let count = |delimiter: &u8| header.bytes().filter(|byte| byte == delimiter).count();
+    // Of equals the last: a comma stands in headers such as `Name, City`.
+    b",\t;".iter().copied().max_by_key(count).unwrap_or(b',')
 }
 
 fn json(text: &str) -> Result<Table, String> {
@@ -101,6 +113,14 @@ mod tests {
         let csv = table("t.csv", "\u{feff}code,name\nNORD, Nordlicht\n".as_bytes()).unwrap();
         let json = table("t.json", br#"{"NORD": {"name": "Nordlicht"}}"#).unwrap();
         assert_eq!(csv, json);
+        for text in [
+            "code;name\nNORD;Nordlicht\n",
+            "code\tname\nNORD\tNordlicht\n",
+        ] {
+            assert_eq!(table("t.csv", text.as_bytes()).unwrap(), csv, "{text}");
+        }
+        let commas = table("t.csv", b"code;name, city\nNORD;Nordlicht, Kiel\n").unwrap();
+        assert_ne!(commas, csv);
     }
 
     #[test]
