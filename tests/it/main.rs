@@ -5,7 +5,6 @@ mod duplicates;
 mod end_to_end;
 mod endpoints;
 mod forecast;
-mod plugins;
 mod rebuild;
 mod support;
 mod tidy;

@@ -1,4 +1,5 @@
-//! The plugins' own workspace: its tests are part of this one's, so that one command runs them all.
+//! The plugins' own workspace: its tests are part of this one's, so that one command runs them all. A program of its own,
+//! because it compiles with all processors, which tests that count calls of a busy sandbox would feel.
 
 use std::path::Path;
 use std::process::Command;
