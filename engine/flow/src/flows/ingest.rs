@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use windlass_core::{
-    Action, Asset, AssetId, AssetPath, AssetView, Assigned, Availability, Blake3, Capabilities,
-    Change, Choices, Correlation, Cursor, Described, Destination, Draft, Error, Hold, Hooks,
-    Informant, Kind, Ledger, Mapping, Origin, Placement, Readable, Result, Reuse, RunId, RunOrigin,
-    Scope, Sharing, Sink, Source, SpoolOrder, Stated, StepState, Value, Verdict, preflight_name,
+    Action, Asset, AssetId, AssetPath, Assigned, Availability, Blake3, Capabilities, Change,
+    Choices, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Informant, Kind, Ledger,
+    Mapping, Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sharing, Sink, Source,
+    SpoolOrder, StepState, Value, Verdict, preflight_name,
 };
 
+use super::stated::revision_hash;
 use crate::discover::{Kept, Listing, Sorted, is_sidecar};
 use crate::duplicates::{Duplicates, Hashing, Twin};
 use crate::observe::{Event, Observer};
@@ -282,28 +283,6 @@ impl Ingest {
             .await
     }
 
-    /// Whether XMP files beside assets say something about them.
-    fn wants_sidecars(&self) -> bool {
-        let granted = self.hooks.as_ref().map_or(&[][..], |hooks| hooks.granted());
-        self.has_sidecars_for(granted)
-    }
-
-    /// Whether XMP files beside assets say something to somebody with these grants.
-    pub(super) fn has_sidecars_for(&self, granted: &[Origin]) -> bool {
-        let gives = |informant: &Arc<dyn Informant>| informant.origins().contains(&Origin::Sidecar);
-        granted.contains(&Origin::Sidecar) && self.informant.as_ref().is_some_and(gives)
-    }
-
-    /// Whether the XMP files are those by which everything was settled.
-    async fn knows_sidecars(&self, plan: &PlanSummary) -> Result<bool> {
-        let noted = self.ledger.cursor(&self.sidecars_key()).await?;
-        Ok(noted.is_some_and(|noted| noted.as_str() == plan.sidecars.to_string()))
-    }
-
-    fn sidecars_key(&self) -> String {
-        format!("sidecars of {}", self.options.flow)
-    }
-
     /// Forgets what was settled by other rules than these, which are about to be applied: if that is not done to the
     /// end, nobody may take what is placed for what the old rules make of it.
     pub async fn unsettle(&self, rules: &Blake3) -> Result<()> {
@@ -362,25 +341,6 @@ impl Ingest {
         self.ledger
             .unchanged(&self.options.flow, self.source.name(), &assets)
             .await
-    }
-
-    /// Leaves out XMP files, if what they state goes with the assets that they are beside.
-    pub(super) fn without_sidecars(
-        &self,
-        page: Vec<Asset>,
-        wanted: bool,
-        steps: &mut Vec<PlannedStep>,
-    ) -> Vec<Asset> {
-        if !wanted {
-            return page;
-        }
-        let (sidecars, assets) = page
-            .into_iter()
-            .partition::<Vec<_>, _>(|asset| is_sidecar(&asset.path));
-        let reason = "what it states goes with the file that it is beside";
-        let skips = sidecars.into_iter();
-        steps.extend(skips.map(|asset| no_work(Action::Skip, reason.to_owned(), asset)));
-        assets
     }
 
     /// Splits the listing into assets that are in, with what approved them, and skips.
@@ -574,78 +534,6 @@ impl Ingest {
         Ok(candidates)
     }
 
-    /// What is stated about each asset by the origins that somebody is granted.
-    pub(super) async fn stated(
-        &self,
-        granted: &[Origin],
-        batch: &[(Asset, String)],
-        listed: &mut Sorted,
-    ) -> Result<Vec<Verdict<Stated>>> {
-        let nothing = || {
-            batch
-                .iter()
-                .map(|_| Verdict::Ready(Stated::default()))
-                .collect()
-        };
-        let Some(informant) = &self.informant else {
-            return Ok(nothing());
-        };
-        let has = |origin: &&Origin| informant.origins().contains(*origin);
-        let wanted: Vec<Origin> = granted.iter().filter(has).copied().collect();
-        if wanted.is_empty() {
-            return Ok(nothing());
-        }
-        let sidecars = match wanted.contains(&Origin::Sidecar) {
-            true => {
-                listed
-                    .sidecars(batch.iter().map(|(asset, _)| asset))
-                    .await?
-            }
-            false => vec![None; batch.len()],
-        };
-        let assets = batch.iter().zip(sidecars);
-        let assets: Vec<Described> = assets
-            .map(|((asset, _), sidecar)| Described {
-                asset: asset.clone(),
-                sidecar,
-            })
-            .collect();
-        informant
-            .state(self.source.as_ref(), &assets, &wanted)
-            .await
-    }
-
-    /// What a plugin says of each asset; without one, each is to become what the configuration says.
-    pub(super) async fn describe(
-        &self,
-        hooks: Option<&dyn Hooks>,
-        batch: &[(Asset, String)],
-        stated: &[Verdict<Stated>],
-    ) -> Result<Vec<Verdict<Mapping>>> {
-        let Some(hooks) = hooks else {
-            return Ok(batch
-                .iter()
-                .map(|_| Verdict::Ready(Mapping::default()))
-                .collect());
-        };
-        let mut views = Vec::with_capacity(batch.len());
-        for ((asset, _), stated) in batch.iter().zip(stated) {
-            if let Verdict::Ready(stated) = stated {
-                views.push(view(asset, stated));
-            }
-        }
-        let mut verdicts = hooks.describe(&views).await?.into_iter();
-        let each = stated.iter().map(|stated| match stated {
-            Verdict::Ready(_) => verdicts.next(),
-            Verdict::Held { reason, rule } => Some(Verdict::Held {
-                reason: reason.clone(),
-                rule: rule.clone(),
-            }),
-        });
-        let all: Option<Vec<_>> = each.collect();
-        all.ok_or_else(|| Error::new(Kind::Unexpected, "the plugin host lost a verdict"))
-    }
-
     /// What the asset shall be: the hook's mapping, completed and overruled by the configuration.
     pub(super) fn draft(&self, asset: &Asset, mapping: Mapping) -> Draft {
         let options = &self.options;
@@ -824,26 +712,12 @@ impl Ingest {
     }
 }
 
-fn no_work(action: Action, reason: String, asset: Asset) -> PlannedStep {
+pub(super) fn no_work(action: Action, reason: String, asset: Asset) -> PlannedStep {
     PlannedStep {
         action,
         reason,
         asset,
         work: None,
-    }
-}
-
-fn view(asset: &Asset, stated: &Stated) -> AssetView {
-    AssetView {
-        id: asset.id.clone(),
-        path: asset.path.clone(),
-        revision: asset.revision.clone(),
-        size: asset.size,
-        modified: asset.modified,
-        tags: asset.tags.clone(),
-        content_hash: asset.content_hash,
-        asset_type: None,
-        statements: stated.statements.clone(),
     }
 }
 
@@ -917,19 +791,13 @@ impl PlacedNames {
     }
 }
 
-/// A number of a file's path and revision; of many files they are combined by exclusive or, which has no order.
-fn revision_hash(asset: &Asset) -> u64 {
-    let text = format!("{}\u{1}{}", asset.path, asset.revision);
-    eight_bytes(text.as_bytes())
-}
-
 /// Eight bytes of a digest: two names among 10^8 share one with a chance of one in 3,700, and all that
 /// comes of it is a hold with a wrong reason.
 fn name_hash(path: &AssetPath) -> u64 {
     eight_bytes(path.key().as_bytes())
 }
 
-fn eight_bytes(text: &[u8]) -> u64 {
+pub(super) fn eight_bytes(text: &[u8]) -> u64 {
     let digest = Blake3::of(text);
     let (first, _) = digest.as_bytes().split_at(8);
     first

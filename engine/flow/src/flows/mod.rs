@@ -2,3 +2,4 @@
 
 pub(crate) mod ingest;
 pub(crate) mod shadow;
+mod stated;
