@@ -428,8 +428,7 @@ fn new(collection: &str, index: usize) -> Destination {
             collection: AssetPath::new(collection),
             asset_type: None,
             fields: Vec::new(),
-            availability: None,
-        },
+            availability: None, handing: None },
     }
 }
 

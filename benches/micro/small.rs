@@ -41,8 +41,7 @@ fn destination(asset: &Asset) -> Destination {
             collection: AssetPath::new("/out"),
             asset_type: None,
             fields: Vec::new(),
-            availability: None,
-        },
+            availability: None, handing: None },
     }
 }
 

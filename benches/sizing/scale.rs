@@ -228,8 +228,7 @@ fn draft(asset: &Asset) -> Draft {
         collection: below.fold(AssetPath::new("/Library"), |at, name| at.join(name)),
         asset_type: None,
         fields: Vec::new(),
-        availability: None,
-    }
+        availability: None, handing: None }
 }
 
 fn placement(asset: &Asset) -> Placement {

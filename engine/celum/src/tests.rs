@@ -379,6 +379,7 @@ pub(crate) fn draft() -> Draft {
         asset_type: Some("packshot".to_owned()),
         fields: vec![assigned("sku", FieldValue::Text("SKU-1".to_owned()))],
         availability: None,
+        handing: None,
     }
 }
 

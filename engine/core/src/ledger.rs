@@ -347,6 +347,30 @@ impl NewHold {
     }
 }
 
+/// What was placed and taken back: the memory that makes a withdrawal provable, and is gone once the asset is placed
+/// again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// What stood there.
+    pub placement: Placement,
+    /// Why it was taken back, in one sentence without a full stop.
+    pub reason: String,
+    /// Where it is kept; `None` where it was deleted, or was gone already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<AssetPath>,
+    /// The links to it that were revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
+    /// Who is known to have had access to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
+    /// The note that stands in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Placed>,
+    /// When that was.
+    pub at: Timestamp,
+}
+
 /// How a leased step ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -357,6 +381,8 @@ pub enum Outcome {
         /// Bytes that really moved.
         bytes_moved: u64,
     },
+    /// What was placed is taken back: recorded in the same transaction, in which its placement ends.
+    Withdrawn(Box<Withdrawal>),
     /// It cannot go on without a person.
     Held {
         /// What must be settled.
@@ -621,6 +647,23 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         source: &str,
         assets: &[AssetId],
     ) -> Result<Vec<Option<Hold>>>;
+
+    /// What the flow took back of each source asset and did not place again, in the same order.
+    async fn withdrawals(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Withdrawal>>>;
+
+    /// The same of all source assets, in the order of them, those after `after`, at most `limit`.
+    async fn withdrawals_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<Withdrawal>>;
 
     /// The cursor kept under a name.
     async fn cursor(&self, name: &str) -> Result<Option<Cursor>>;

@@ -14,9 +14,11 @@ mod error;
 mod hooks;
 mod journal;
 mod ledger;
+mod library;
 pub mod memory;
 mod metadata;
 mod names;
+mod outlet;
 mod plan;
 mod ports;
 mod proof;
@@ -45,12 +47,16 @@ pub use journal::{CallCount, Journal, Note, Noted, Part, Unfinished};
 pub use ledger::{
     ContentRecord, Hold, JOT_AGE_MAX, LOST_LEASES_MAX, LeasedStep, Ledger, NewHold, NewStep,
     Outcome, Placement, RunId, RunRecord, RunState, Sharing, StepId, StepRecord, StepReport,
-    StepState, Tally, WorkerId,
+    StepState, Tally, Withdrawal, WorkerId,
+};
+pub use library::{
+    Holding, HoldingsPage, Library, Query, Related, Rendition, Retirement, Usable, Usage, said,
 };
 pub use metadata::{
     Assigned, Availability, Correlation, Destination, Draft, Fault, UnknownEntry, Value, ValueKind,
 };
 pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
+pub use outlet::{Handing, LinkTerms, Member, Outlet, SharedFolder, SharedLink, Taken};
 pub use plan::Action;
 pub use ports::{
     AssetStream, Calls, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack,

@@ -9,9 +9,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::asset::{AssetId, AssetPath};
+use crate::asset::{AssetId, AssetPath, Revision};
 use crate::digest::Blake3;
 use crate::error::{Error, Kind, Result};
+use crate::outlet::Handing;
 
 /// The value of one field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,6 +185,9 @@ pub struct Draft {
     /// When it may be used, where the sink can say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub availability: Option<Availability>,
+    /// What people get beside the file, where the sink hands out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handing: Option<Handing>,
 }
 
 impl Draft {
@@ -219,6 +223,9 @@ pub enum Destination {
         asset: AssetId,
         /// What the asset shall be afterwards.
         draft: Draft,
+        /// The revision that it replaces, and no other; without it whichever is there when the upload begins.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Revision>,
     },
 }
 

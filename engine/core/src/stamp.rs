@@ -187,6 +187,7 @@ mod tests {
             asset_type: None,
             fields: Vec::new(),
             availability: None,
+            handing: None,
         }
     }
 

@@ -771,6 +771,7 @@ fn as_it_is(there: &Asset) -> Draft {
         asset_type: None,
         fields: Vec::new(),
         availability: None,
+        handing: None,
     }
 }
 

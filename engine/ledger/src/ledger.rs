@@ -11,7 +11,7 @@ use windlass_core::{
     Action, Asset, AssetId, AssetPath, CallCount, CheckItem, ContentHash, ContentRecord, Cursor,
     CustodyRecord, Error, FactsWanted, Hold, JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note,
     Placement, Result, RunFacts, RunId, RunOrigin, RunRecord, RunState, Sharing, Spool, StepId,
-    StepRecord, StepReport, StepState, Tally, Unfinished, WorkerId,
+    StepRecord, StepReport, StepState, Tally, Unfinished, Withdrawal, WorkerId,
 };
 
 use crate::backup;
@@ -438,6 +438,26 @@ impl Ledger for SqlLedger {
         self.reader
             .placements_after(flow, source, after, limit)
             .await
+    }
+
+    async fn withdrawals(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Withdrawal>>> {
+        let _ = (flow, source);
+        Ok(vec![None; assets.len()])
+    }
+
+    async fn withdrawals_after(
+        &self,
+        _flow: &str,
+        _source: &str,
+        _after: Option<&AssetId>,
+        _limit: u32,
+    ) -> Result<Vec<Withdrawal>> {
+        Ok(Vec::new())
     }
 
     async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>> {

@@ -304,6 +304,7 @@ fn report_row(report: &StepReport, now: i64) -> Result<ReportRow<'_>, Error> {
                 row.placed = Some(json(&placement.placed)?);
             }
         }
+        Outcome::Withdrawn(_) => {}
         Outcome::Held { reason, .. } => {
             row.state = StepState::Held.word();
             row.message = Some(reason);
@@ -350,6 +351,10 @@ async fn record(
                     holds.remove(&key);
                     placements.insert(key, (placement, step.id));
                 }
+            }
+            Outcome::Withdrawn(withdrawal) => {
+                row.placed(&withdrawal.placement);
+                row.message = Some(&withdrawal.reason);
             }
             Outcome::Held { reason, hold } => {
                 row.event = "held";

@@ -113,6 +113,7 @@ fn new(path: &str) -> Destination {
         asset_type: None,
         fields: Vec::new(),
         availability: None,
+        handing: None,
     };
     Destination::New { draft }
 }

@@ -285,6 +285,7 @@ impl Engine {
                     asset_type: None,
                     fields: Vec::new(),
                     availability: None,
+                    handing: None,
                 },
             },
             correlation: Correlation::derive(

@@ -143,8 +143,7 @@ fn draft() -> Draft {
         collection: AssetPath::new("/Brand Library/Inbox"),
         asset_type: Some("campaignAsset".to_owned()),
         fields: vec![field("campaignId", text("CMP-2041")), fair("Messe")],
-        availability: None,
-    }
+        availability: None, handing: None }
 }
 
 /// What it is to be, so that exactly the patch of this name is due.
@@ -215,8 +214,7 @@ async fn operate(fixture: &Fixture, script: Arc<Scripted>) -> Result<Json> {
                 &endpoint,
                 &Destination::Version {
                     asset: asset.id,
-                    draft: draft(),
-                },
+                    draft: draft(), replaces: None },
             )
             .await
         }

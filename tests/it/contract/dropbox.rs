@@ -339,8 +339,7 @@ fn destination(name: &str) -> Destination {
             collection: AssetPath::new("/Campaign"),
             asset_type: None,
             fields: Vec::new(),
-            availability: None,
-        },
+            availability: None, handing: None },
     }
 }
 

@@ -94,6 +94,7 @@ async fn a_version_costs_five_calls_and_one_for_each_concern_that_changes() {
     let destination = Destination::Version {
         asset: asset.clone(),
         draft: available(),
+        replaces: None,
     };
     endpoint.check_drafts(&[available()]).await.unwrap();
     model.take_calls();

@@ -283,6 +283,7 @@ async fn a_version_that_was_added_and_is_not_current_is_activated() {
     let destination = Destination::Version {
         asset: AssetId::new("55"),
         draft: draft(),
+        replaces: None,
     };
     let versions = [1, 2, 3].map(|id| candidate(id, None)["currentVersion"].clone());
     let tenant = holding(vec![], CONTENT);
@@ -355,6 +356,7 @@ async fn the_version_before_of_the_same_size_is_not_taken_for_the_new_one() {
     let destination = Destination::Version {
         asset: AssetId::new("55"),
         draft: draft(),
+        replaces: None,
     };
     for profile in [profile(), marked()] {
         let tenant = holding(vec![], OTHER);

@@ -189,6 +189,7 @@ async fn live(case: &Case) -> bool {
                     .to_string(),
             ),
             draft: case.draft(),
+            replaces: None,
         },
     };
     let before = model.assets();

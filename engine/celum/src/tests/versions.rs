@@ -14,6 +14,7 @@ fn version_of_55() -> Destination {
     Destination::Version {
         asset: AssetId::new("55"),
         draft: draft(),
+        replaces: None,
     }
 }
 
@@ -122,6 +123,7 @@ async fn a_draft_with_faults_is_refused_before_a_version_is_added() {
     let destination = Destination::Version {
         asset: AssetId::new("55"),
         draft: wrong,
+        replaces: None,
     };
     let error = refused(&tenant, profile(), &destination).await;
     assert_eq!(error.kind(), Kind::InvalidInput);

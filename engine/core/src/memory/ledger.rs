@@ -16,7 +16,8 @@ use crate::error::{Error, Kind, Result};
 use crate::journal::{CallCount, Note, Noted, Unfinished};
 use crate::ledger::{
     ContentRecord, Hold, LOST_LEASES_MAX, LeasedStep, Ledger, NewStep, Outcome, Placement, RunId,
-    RunRecord, RunState, Sharing, StepId, StepRecord, StepReport, StepState, Tally, WorkerId,
+    RunRecord, RunState, Sharing, StepId, StepRecord, StepReport, StepState, Tally, Withdrawal,
+    WorkerId,
 };
 use crate::plan::Action;
 use crate::proof::{
@@ -84,6 +85,7 @@ struct Book {
     placements: BTreeMap<(String, String, AssetId), Placement>,
     /// The step that placed each last.
     placed_by: BTreeMap<(String, String, AssetId), StepId>,
+    withdrawals: BTreeMap<(String, String, AssetId), Withdrawal>,
     holds: BTreeMap<(String, String, AssetId), Hold>,
     cursors: BTreeMap<String, Cursor>,
     notes: BTreeMap<StepId, Unfinished>,
@@ -215,7 +217,7 @@ impl Book {
         }
         let event = match (outcome, took) {
             (_, None) => CustodyEvent::Lost,
-            (Outcome::Done { .. }, _) => CustodyEvent::Done,
+            (Outcome::Done { .. } | Outcome::Withdrawn(_), _) => CustodyEvent::Done,
             (Outcome::Held { .. }, _) => CustodyEvent::Held,
             (Outcome::Failed { .. }, _) => CustodyEvent::Failed,
             (Outcome::Retry { .. }, _) => CustodyEvent::Retry,
@@ -239,6 +241,10 @@ impl Book {
                 if let Some(placement) = placement {
                     self.place(placement, id);
                 }
+            }
+            Outcome::Withdrawn(withdrawal) => {
+                record.state = StepState::Done;
+                self.take_back(withdrawal);
             }
             Outcome::Held { reason, hold } => {
                 record.state = StepState::Held;
@@ -289,6 +295,7 @@ impl Book {
                 placement,
                 bytes_moved,
             }) => (placement.as_deref(), *bytes_moved),
+            Some(Outcome::Withdrawn(withdrawal)) => (Some(&withdrawal.placement), 0),
             _ => (None, 0),
         };
         let message = match outcome {
@@ -296,6 +303,7 @@ impl Book {
             Some(Outcome::Failed { message, .. } | Outcome::Retry { message, .. }) => {
                 Some(message.clone())
             }
+            Some(Outcome::Withdrawn(withdrawal)) => Some(withdrawal.reason.clone()),
             Some(Outcome::Done { .. }) | None => None,
         };
         let record = CustodyRecord {
@@ -342,8 +350,17 @@ impl Book {
             placement.source_asset.clone(),
         );
         self.holds.remove(&key);
+        self.withdrawals.remove(&key);
         self.placed_by.insert(key.clone(), by);
         self.placements.insert(key, placement.clone());
+    }
+
+    fn take_back(&mut self, withdrawal: &Withdrawal) {
+        let (flow, source, asset) = withdrawal.placement.of();
+        let key = (flow.to_owned(), source.to_owned(), asset.clone());
+        self.placements.remove(&key);
+        self.placed_by.remove(&key);
+        self.withdrawals.insert(key, withdrawal.clone());
     }
 }
 
@@ -777,6 +794,35 @@ impl Ledger for MemoryLedger {
             placement.flow == flow
                 && placement.source == source
                 && after.is_none_or(|after| placement.source_asset > *after)
+        });
+        Ok(of_flow.take(limit as usize).cloned().collect())
+    }
+
+    async fn withdrawals(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Withdrawal>>> {
+        let book = self.open()?;
+        let known = |asset: &AssetId| {
+            let key = (flow.to_owned(), source.to_owned(), asset.clone());
+            book.withdrawals.get(&key).cloned()
+        };
+        Ok(assets.iter().map(known).collect())
+    }
+
+    async fn withdrawals_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<Withdrawal>> {
+        let book = self.open()?;
+        let of_flow = book.withdrawals.values().filter(|withdrawal| {
+            let (of_flow, of_source, asset) = withdrawal.placement.of();
+            of_flow == flow && of_source == source && after.is_none_or(|after| asset > after)
         });
         Ok(of_flow.take(limit as usize).cloned().collect())
     }

@@ -253,7 +253,21 @@ impl UploadSession for MemorySession {
                 let path = target(draft);
                 store.add_file(&path, bytes)?.asset.id.clone()
             }
-            Destination::Version { asset, draft } => {
+            Destination::Version {
+                asset,
+                draft,
+                replaces,
+            } => {
+                if let Some(replaces) = replaces {
+                    let now = store.file(asset).ok_or_else(|| gone(asset))?;
+                    if now.asset.revision != *replaces {
+                        return Err(Error::new(
+                            Kind::Conflict,
+                            "somebody changed it since it was placed",
+                        )
+                        .with_context("asset", asset));
+                    }
+                }
                 // First what can be refused, so that a refusal leaves the old version alone.
                 store.move_file(asset, &target(draft))?;
                 store.new_version(asset, bytes)?;

@@ -55,6 +55,7 @@ fn draft(path: &str) -> Draft {
         asset_type: None,
         fields: Vec::new(),
         availability: None,
+        handing: None,
     }
 }
 
@@ -305,6 +306,7 @@ fn a_version_that_is_taken_back_restores_what_was_before() {
     let to = Destination::Version {
         asset: first.asset.clone(),
         draft: draft("/a"),
+        replaces: None,
     };
     let second = upload(&sink, to, b"second").unwrap();
     assert_eq!(second.asset, first.asset);

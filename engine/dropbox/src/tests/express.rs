@@ -30,6 +30,7 @@ pub(super) fn at(path: &str) -> Destination {
             asset_type: None,
             fields: Vec::new(),
             availability: None,
+            handing: None,
         },
     }
 }

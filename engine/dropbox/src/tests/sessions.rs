@@ -306,6 +306,7 @@ async fn an_old_a_foreign_and_a_misplaced_session_are_not_gone_on_with() {
     let version = Destination::Version {
         asset: AssetId::new("id:a"),
         draft: at("/Out/a").draft().clone(),
+        replaces: None,
     };
     for (destination, words) in [
         (at("/Out/a"), "another sink's words"),

@@ -30,6 +30,7 @@ fn draft(collection: &str, file_name: &str) -> Draft {
         asset_type: None,
         fields: Vec::new(),
         availability: None,
+        handing: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn version() -> Destination {
     Destination::Version {
         asset: AssetId::new(ID),
         draft: draft("/Out", "a.tif"),
+        replaces: None,
     }
 }
 

@@ -565,6 +565,7 @@ impl Ingest {
             availability: mapping
                 .availability
                 .or_else(|| options.availability.clone()),
+            handing: None,
         }
     }
 
@@ -598,7 +599,11 @@ impl Ingest {
             // Where the asset stands for other files too, which is known for sure only when the step is taken, it becomes
             // an asset of its own instead.
             let reason = format!("its bytes changed since it became {id}");
-            let destination = Destination::Version { asset: id, draft };
+            let destination = Destination::Version {
+                asset: id,
+                draft,
+                replaces: None,
+            };
             let work = self.place(&asset, destination, false, None);
             return self.acting(Action::NewVersion, reason, asset, work);
         }

@@ -161,6 +161,7 @@ impl Ingest {
             asset_type,
             fields,
             availability,
+            handing: _,
         } = self.draft(asset, mapping);
         let mut seen = BTreeMap::from([
             ("name".to_owned(), name),

@@ -594,7 +594,7 @@ impl<'a> Shift<'a> {
         // One that is tried again is still about it: its commit may have happened.
         if !matches!(outcome, Outcome::Retry { .. }) {
             let step = ran.attempt.step;
-            let well = matches!(outcome, Outcome::Done { .. });
+            let well = matches!(outcome, Outcome::Done { .. } | Outcome::Withdrawn(_));
             self.judge.forget(step);
             self.arrived
                 .extend(ran.moves.map(|content| (content, step, well)));
@@ -652,7 +652,7 @@ impl<'a> Shift<'a> {
 
     fn tell_ended(&mut self, outcome: &Outcome, asset: Option<&(AssetPath, u64)>) {
         let (state, message, again_after) = match outcome {
-            Outcome::Done { .. } => (StepState::Done, None, None),
+            Outcome::Done { .. } | Outcome::Withdrawn(_) => (StepState::Done, None, None),
             Outcome::Held { reason, .. } => (StepState::Held, Some(reason.as_str()), None),
             Outcome::Failed { message, .. } => (StepState::Failed, Some(message.as_str()), None),
             Outcome::Retry { message, after } => {

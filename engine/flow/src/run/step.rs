@@ -280,6 +280,7 @@ impl StepRunner {
                 Destination::Version {
                     asset: asset.clone(),
                     draft: draft.clone(),
+                    replaces: None,
                 }
             }
             (Destination::New { .. }, _) => return Ok(None),

@@ -356,6 +356,7 @@ async fn a_new_version_replaces_the_file_in_one_step() {
     let destination = Destination::Version {
         asset: AssetId::new("/a"),
         draft: new("/a").draft().clone(),
+        replaces: None,
     };
     let session = folder
         .endpoint

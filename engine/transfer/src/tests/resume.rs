@@ -122,6 +122,7 @@ impl Case {
                     asset_type: None,
                     fields: Vec::new(),
                     availability: None,
+                    handing: None,
                 },
             },
             want_content_hash: true,

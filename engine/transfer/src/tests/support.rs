@@ -629,6 +629,7 @@ pub(super) fn request(source: &FakeSource) -> TransferRequest {
                 asset_type: None,
                 fields: Vec::new(),
                 availability: None,
+                handing: None,
             },
         },
         correlation: Correlation::derive("flow", "source", "id:1", "r1"),

@@ -126,6 +126,27 @@ impl Ledger for CountedLedger {
             .await
     }
 
+    async fn withdrawals(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<windlass_core::Withdrawal>>> {
+        self.inner.withdrawals(flow, source, assets).await
+    }
+
+    async fn withdrawals_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<windlass_core::Withdrawal>> {
+        self.inner
+            .withdrawals_after(flow, source, after, limit)
+            .await
+    }
+
     async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>> {
         self.inner.placed_as(sink, assets).await
     }

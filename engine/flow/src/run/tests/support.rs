@@ -184,6 +184,7 @@ impl World {
                 asset_type: None,
                 fields: Vec::new(),
                 availability: None,
+                handing: None,
             };
             let correlation =
                 Correlation::derive("move", "nas", asset.id.as_str(), asset.revision.as_str());
