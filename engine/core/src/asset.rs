@@ -115,6 +115,19 @@ impl AssetPath {
         AssetPath(path.into())
     }
 
+    /// This path, then the same with a number before the extension, `name (2).ext` and so on: what is tried where
+    /// something else has the name. Without end.
+    pub fn numbered(&self) -> impl Iterator<Item = AssetPath> + Send + use<> {
+        let folder = self.parent();
+        let (stem, extension) = match self.name().rfind('.') {
+            Some(dot) if dot > 0 => self.name().split_at(dot),
+            _ => (self.name(), ""),
+        };
+        let (stem, extension) = (stem.to_owned(), extension.to_owned());
+        let rest = (2u32..).map(move |n| folder.join(&format!("{stem} ({n}){extension}")));
+        std::iter::once(self.clone()).chain(rest)
+    }
+
     /// The path as an id, for endpoints that have no other. Shares the text.
     pub fn as_id(&self) -> AssetId {
         AssetId(Arc::clone(&self.0))

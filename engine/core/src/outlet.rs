@@ -1,7 +1,7 @@
 //! The port of a place where people take files from: what is shown there can be shared, moved and taken back.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{AssetPath, Revision};
@@ -31,6 +31,15 @@ pub struct LinkTerms {
     /// Only members of the team may follow it.
     #[serde(default)]
     pub team_only: bool,
+}
+
+impl LinkTerms {
+    /// When a link that is made now ends. `None` for one that does not, and where the days reach beyond the calendar.
+    pub fn ends(&self, now: Timestamp) -> Option<Timestamp> {
+        let hours = |days: u32| SignedDuration::from_hours(24 * i64::from(days));
+        let after = self.days.and_then(|days| now.checked_add(hours(days)).ok());
+        [after, self.until].into_iter().flatten().min()
+    }
 }
 
 /// A link that stands.

@@ -3,6 +3,7 @@ mod digest;
 mod error;
 mod memory;
 mod names;
+mod outlet;
 mod ranges;
 mod sealed;
 mod words;

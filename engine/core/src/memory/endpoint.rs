@@ -55,6 +55,14 @@ pub enum Operation {
     ReuseAnswer,
     /// [`Sink::unlink`](crate::Sink::unlink).
     Unlink,
+    /// [`Outlet::take_back`](crate::Outlet::take_back), before anything is taken.
+    TakeBack,
+    /// [`Outlet::move_to`](crate::Outlet::move_to), before anything moves.
+    MoveTo,
+    /// [`Outlet::link`](crate::Outlet::link).
+    Link,
+    /// [`Outlet::share`](crate::Outlet::share).
+    Share,
 }
 
 /// What happens to an asset behind its reader's back.

@@ -7,6 +7,7 @@
 mod clock;
 mod endpoint;
 mod ledger;
+mod outlet;
 mod sink;
 mod source;
 mod store;

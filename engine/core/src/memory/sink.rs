@@ -422,7 +422,7 @@ fn apply(store: &mut Store, id: &AssetId, draft: &Draft) -> Result<()> {
     Ok(())
 }
 
-fn placed(file: &File, sheet: &Capabilities) -> Placed {
+pub(super) fn placed(file: &File, sheet: &Capabilities) -> Placed {
     let states = sheet.states_content_hash;
     Placed {
         asset: file.asset.id.clone(),

@@ -3,14 +3,17 @@
 //! All paths are looked up by key: folded where the endpoint folds names, as shown where it does not.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::endpoint::{Disturbance, Operation};
 use crate::asset::{Asset, AssetId, AssetPath, Change, Folder, Readable, Revision};
+use crate::clock::{Clock, SystemClock};
 use crate::digest::ContentHash;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Correlation, Draft};
+use crate::outlet::{Member, SharedLink};
 
 /// How many changes the log keeps; cursors that are older are reset. Far above any test's tree.
 const LOG_MAX: usize = 100_000;
@@ -28,6 +31,8 @@ pub(super) struct File {
     pub(super) correlation: Option<Correlation>,
     /// Further collections that it was linked to.
     pub(super) links: BTreeSet<AssetPath>,
+    /// The link by which people get it.
+    pub(super) shared: Option<SharedLink>,
     /// What the last new version replaced, to be restored when that version is taken back.
     pub(super) previous: Option<Box<File>>,
 }
@@ -60,6 +65,11 @@ pub(super) struct Store {
     pub(super) calls: BTreeMap<Operation, u64>,
     /// Open upload sessions: their chunks by offset, never overlapping.
     pub(super) sessions: BTreeMap<u64, BTreeMap<u64, Bytes>>,
+    /// Members of shared folders, by the key of the folder.
+    pub(super) members: BTreeMap<String, Vec<Member>>,
+    /// Addresses that nobody can invite, and why.
+    pub(super) uninvitable: BTreeMap<String, String>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Store {
@@ -81,6 +91,9 @@ impl Store {
             refused: BTreeMap::new(),
             calls: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            members: BTreeMap::new(),
+            uninvitable: BTreeMap::new(),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -208,6 +221,7 @@ impl Store {
             draft: None,
             correlation: None,
             links: BTreeSet::new(),
+            shared: None,
             previous: None,
         };
         Ok(self.files.entry(asset.id).or_insert(file))
@@ -235,10 +249,11 @@ impl Store {
         let Some(previous) = self.files.get_mut(id).and_then(|file| file.previous.take()) else {
             return false;
         };
-        // Only bytes and metadata go back; a move in between stays.
+        // Only bytes and metadata go back; a move or a link in between stays.
         let mut restored = *previous;
         if let Some(file) = self.files.get(id) {
             restored.asset.path = file.asset.path.clone();
+            restored.shared = file.shared.clone();
         }
         self.record(Change::Asset(restored.asset.clone()));
         self.files.insert(id.clone(), restored);
