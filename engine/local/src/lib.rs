@@ -16,6 +16,7 @@ mod digests;
 mod endpoint;
 mod handles;
 mod map;
+mod outlet;
 mod part;
 mod paths;
 mod root;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, XattrFlags};
 use rustix::io::Errno;
-use windlass_core::{Blake3, Correlation};
+use windlass_core::{Blake3, Correlation, Revision};
 
 use crate::paths::is_part;
 use crate::stamp::Stamp;
@@ -216,6 +216,34 @@ impl Part {
     /// Gives it its real name. Without `replace`, a file of that name stays and the answer is `EEXIST`.
     pub(crate) fn place(&self, name: &str, replace: bool) -> Result<(), Errno> {
         rename(&*self.folder, &self.name, &*self.folder, name, replace)
+    }
+
+    /// Gives it the name of a file that has this revision, and only of that one. False where the file has another by
+    /// now: then it stays.
+    ///
+    /// Where the file system can, both names are exchanged and what was there is looked at afterwards, so that what
+    /// somebody writes in between is found and put back. Elsewhere that is lost, as with every rename.
+    pub(crate) fn replace(&self, name: &str, revision: &Revision) -> Result<bool, Errno> {
+        let folder = &*self.folder;
+        if Stamp::at(folder, name)?.revision() != *revision {
+            return Ok(false);
+        }
+        let exchange = || {
+            let flag = RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(folder, &self.name, folder, name, flag)
+        };
+        match exchange() {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                return self.place(name, true).map(|()| true);
+            }
+            exchanged => exchanged?,
+        }
+        let is_same = Stamp::at(folder, &self.name)?.revision() == *revision;
+        match is_same {
+            true => self.remove()?,
+            false => exchange()?,
+        }
+        Ok(is_same)
     }
 
     /// Removes it; one that is gone already is no error.

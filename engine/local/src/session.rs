@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use rustix::io::Errno;
 use windlass_core::{
     AssetId, AssetPath, Blake3, Chunk, ContentHash, Correlation, Digests, Error, Evidence, Kind,
-    Placed, Ranges, Result, UploadSession,
+    Placed, Ranges, Result, Revision, UploadSession,
 };
 
 use crate::content::hash_file;
@@ -49,8 +49,19 @@ pub(crate) struct Place {
     pub(crate) path: AssetPath,
     /// For messages.
     pub(crate) shown: PathBuf,
-    /// Whether a file that is there is replaced.
-    pub(crate) replace: bool,
+    /// Which file that is there is replaced.
+    pub(crate) replaced: Replaced,
+}
+
+/// Which file an upload takes the place of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// None: the name must be free.
+    Nothing,
+    /// Whichever is there.
+    Whatever,
+    /// This revision, and no other.
+    Exactly(Revision),
 }
 
 #[async_trait]
@@ -139,9 +150,7 @@ impl LocalSession {
             );
         }
         self.part.file.sync_all().map_err(write)?;
-        self.part
-            .place(self.place.path.name(), self.place.replace)
-            .map_err(|error| self.not_placed(error))?;
+        self.take_place()?;
         // The name itself must survive a power cut before anybody is told of it.
         rustix::fs::fsync(&*self.part.folder).map_err(|error| {
             Error::new(
@@ -158,6 +167,29 @@ impl LocalSession {
             content_hash,
             evidence,
         })
+    }
+
+    fn take_place(&self) -> Result<()> {
+        let name = self.place.path.name();
+        let placed = match &self.place.replaced {
+            Replaced::Nothing => self.part.place(name, false),
+            Replaced::Whatever => self.part.place(name, true),
+            Replaced::Exactly(revision) => match self.part.replace(name, revision) {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(Errno::NOENT) => return Err(self.changed()),
+                Err(error) => Err(error),
+            },
+        };
+        placed.map_err(|error| self.not_placed(error))
+    }
+
+    fn changed(&self) -> Error {
+        Error::new(
+            Kind::Conflict,
+            "somebody changed the file since it was placed",
+        )
+        .with_context("path", self.place.shown.display())
+        .with_hint("keep or move that file; the next run sees it")
     }
 
     /// Compares what is in the file with what was sent.

@@ -20,7 +20,7 @@ use crate::endpoint::{LocalEndpoint, blocking, io_error};
 use crate::part::{self, ABANDONED_AFTER, Part};
 use crate::paths::{NAME_BYTES_MAX, check, part_name};
 use crate::root::Root;
-use crate::session::{LocalSession, Place, checkpoint};
+use crate::session::{LocalSession, Place, Replaced, checkpoint};
 use crate::stamp::Stamp;
 
 #[async_trait]
@@ -140,7 +140,7 @@ impl Upload {
         size: u64,
         correlation: &Correlation,
     ) -> Result<Self> {
-        let (path, replace) = target(destination);
+        let (path, replaced) = target(destination);
         check(&path)?;
         if path.name().is_empty() {
             return Err(Error::new(Kind::InvalidInput, "a file needs a name"));
@@ -151,7 +151,7 @@ impl Upload {
             place: Place {
                 shown: endpoint.root.shown(&path),
                 path,
-                replace,
+                replaced,
             },
             size,
             correlation: correlation.clone(),
@@ -212,11 +212,19 @@ impl Upload {
     }
 }
 
-/// Where a file goes, and whether it replaces one.
-fn target(destination: &Destination) -> (AssetPath, bool) {
+/// Where a file goes, and which one it replaces.
+fn target(destination: &Destination) -> (AssetPath, Replaced) {
     match destination {
-        Destination::New { draft } => (place_of(draft), false),
-        Destination::Version { asset, .. } => (AssetPath::new(asset.as_str()), true),
+        Destination::New { draft } => (place_of(draft), Replaced::Nothing),
+        Destination::Version {
+            asset, replaces, ..
+        } => {
+            let replaced = match replaces {
+                Some(revision) => Replaced::Exactly(revision.clone()),
+                None => Replaced::Whatever,
+            };
+            (AssetPath::new(asset.as_str()), replaced)
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use windlass_core::{
 
 use crate::{LocalEndpoint, LocalOptions};
 
+mod outlet;
 mod scan;
 mod sink;
 mod source;
