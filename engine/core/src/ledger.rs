@@ -349,6 +349,9 @@ impl NewHold {
 
 /// What was placed and taken back: the memory that makes a withdrawal provable, and is gone once the asset is placed
 /// again.
+///
+/// It is of the placement that it names. Where the asset was placed as another one by the time the outcome is recorded,
+/// that one stays and nothing is kept but the record of the attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
     /// What stood there.
@@ -367,8 +370,18 @@ pub struct Withdrawal {
     /// The note that stands in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Placed>,
-    /// When that was.
+    /// When the ledger recorded it, by its own clock to the millisecond; what an outcome says here is not looked at.
     pub at: Timestamp,
+}
+
+impl Withdrawal {
+    /// Whether this is the placement that was taken back, whatever else is known of it now.
+    pub fn is_of(&self, placement: &Placement) -> bool {
+        let named = &self.placement;
+        named.of() == placement.of()
+            && named.sink == placement.sink
+            && named.placed.asset == placement.placed.asset
+    }
 }
 
 /// How a leased step ended.
@@ -381,7 +394,8 @@ pub enum Outcome {
         /// Bytes that really moved.
         bytes_moved: u64,
     },
-    /// What was placed is taken back: recorded in the same transaction, in which its placement ends.
+    /// What was placed is taken back: recorded in the same transaction, in which its placement and any hold of the asset
+    /// end. The ledger's time counts, not [`Withdrawal::at`].
     Withdrawn(Box<Withdrawal>),
     /// It cannot go on without a person.
     Held {

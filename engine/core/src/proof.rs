@@ -111,7 +111,7 @@ pub struct CustodyRecord {
     pub blake3: Option<Blake3>,
     /// Their block hash.
     pub content_hash: Option<ContentHash>,
-    /// How strongly it is proved that the sink holds them.
+    /// How strongly it is proved that the sink holds them; nothing proves that of what was taken back.
     pub evidence: Option<Evidence>,
     /// The endpoint they went to.
     pub sink: Option<String>,
@@ -121,7 +121,7 @@ pub struct CustodyRecord {
     pub sink_revision: Option<Revision>,
     /// Digest of the metadata that was applied.
     pub draft_digest: Option<Blake3>,
-    /// Why it did not succeed.
+    /// Why it did not succeed, or was taken back.
     pub message: Option<String>,
 }
 

@@ -244,7 +244,7 @@ impl Book {
             }
             Outcome::Withdrawn(withdrawal) => {
                 record.state = StepState::Done;
-                self.take_back(withdrawal);
+                self.take_back(withdrawal, instant(now));
             }
             Outcome::Held { reason, hold } => {
                 record.state = StepState::Held;
@@ -298,6 +298,11 @@ impl Book {
             Some(Outcome::Withdrawn(withdrawal)) => (Some(&withdrawal.placement), 0),
             _ => (None, 0),
         };
+        // What was taken back is not there any more, however well that it was had been proved.
+        let evidence = match outcome {
+            Some(Outcome::Withdrawn(_)) => None,
+            _ => placement.map(|placement| placement.placed.evidence),
+        };
         let message = match outcome {
             Some(Outcome::Held { reason, .. }) => Some(reason.clone()),
             Some(Outcome::Failed { message, .. } | Outcome::Retry { message, .. }) => {
@@ -325,7 +330,7 @@ impl Book {
             took_ms: took.map(milliseconds),
             blake3: placement.map(|placement| placement.digests.blake3),
             content_hash: placement.and_then(|placement| placement.digests.content_hash),
-            evidence: placement.map(|placement| placement.placed.evidence),
+            evidence,
             sink: placement.map(|placement| placement.sink.clone()),
             sink_asset: placement.map(|placement| placement.placed.asset.clone()),
             sink_revision: placement.map(|placement| placement.placed.revision.clone()),
@@ -355,12 +360,22 @@ impl Book {
         self.placements.insert(key, placement.clone());
     }
 
-    fn take_back(&mut self, withdrawal: &Withdrawal) {
+    /// What stands there by now as another asset of the sink is not what was taken back.
+    fn take_back(&mut self, withdrawal: &Withdrawal, at: Timestamp) {
         let (flow, source, asset) = withdrawal.placement.of();
         let key = (flow.to_owned(), source.to_owned(), asset.clone());
+        self.holds.remove(&key);
+        let there = self.placements.get(&key);
+        if there.is_some_and(|there| !withdrawal.is_of(there)) {
+            return;
+        }
         self.placements.remove(&key);
         self.placed_by.remove(&key);
-        self.withdrawals.insert(key, withdrawal.clone());
+        let withdrawal = Withdrawal {
+            at,
+            ..withdrawal.clone()
+        };
+        self.withdrawals.insert(key, withdrawal);
     }
 }
 
