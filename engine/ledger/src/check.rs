@@ -15,8 +15,9 @@ const PAGES: &str = "PRAGMA integrity_check(20)";
 const REFERENCES: &str = "SELECT COUNT(*) FROM pragma_foreign_key_check";
 
 const COUNTS: &str = "SELECT 'runs', COUNT(*) FROM run UNION ALL SELECT 'steps', COUNT(*) FROM step \
-     UNION ALL SELECT 'placements', COUNT(*) FROM placement UNION ALL SELECT 'contents', COUNT(*) FROM content \
-     UNION ALL SELECT 'holds', COUNT(*) FROM hold UNION ALL SELECT 'custody records', COUNT(*) FROM custody";
+     UNION ALL SELECT 'placements', COUNT(*) FROM placement UNION ALL SELECT 'withdrawals', COUNT(*) FROM withdrawal \
+     UNION ALL SELECT 'contents', COUNT(*) FROM content UNION ALL SELECT 'holds', COUNT(*) FROM hold \
+     UNION ALL SELECT 'custody records', COUNT(*) FROM custody";
 
 /// What must be zero: what is looked at, how it is said when it holds, what of it is wrong when not.
 const MUST_BE_NONE: &[(&str, &str, &str, &str)] = &[
@@ -53,6 +54,15 @@ const MUST_BE_NONE: &[(&str, &str, &str, &str)] = &[
         "placements that no step brought about",
         "SELECT COUNT(*) FROM placement WHERE NOT EXISTS \
          (SELECT 1 FROM custody WHERE custody.step = placement.step AND custody.event = 'done')",
+    ),
+    (
+        "withdrawals",
+        "every withdrawal is one that a step brought about, of an asset that is not placed",
+        "withdrawals that no step brought about, or of what is placed",
+        "SELECT COUNT(*) FROM withdrawal WHERE NOT EXISTS \
+         (SELECT 1 FROM custody WHERE custody.step = withdrawal.step AND custody.event = 'done') \
+         OR EXISTS (SELECT 1 FROM placement WHERE placement.flow = withdrawal.flow \
+         AND placement.source = withdrawal.source AND placement.source_asset = withdrawal.source_asset)",
     ),
     (
         "contents",

@@ -82,6 +82,17 @@ macro_rules! conformance_suite {
             placements_are_read_in_order_and_found_by_what_they_became
             contents_are_found_where_they_were_placed_last
             a_link_is_unchanged_while_its_asset_stands_for_another
+            what_is_taken_back_is_remembered_until_it_is_placed_again
+            a_step_that_took_something_back_is_done_and_placed_nothing
+            what_is_taken_back_twice_is_remembered_as_it_was_last
+            a_stale_withdrawal_takes_nothing_back
+            what_is_placed_as_another_by_now_is_not_taken_back
+            of_a_placement_and_a_withdrawal_in_one_call_the_later_counts
+            what_is_taken_back_is_not_held_any_more
+            what_is_taken_back_counts_for_nothing
+            withdrawals_are_read_in_pages_in_the_order_of_assets
+            any_text_of_a_withdrawal_survives
+            what_the_ledger_does_not_know_as_placed_is_taken_back_all_the_same
             scratch_space_remembers_contents
             scratch_space_applies_entries_in_order
             scratch_space_keeps_assets_of_one_path_under_keys_of_their_own
@@ -108,6 +119,7 @@ mod proof;
 mod queue;
 mod runs;
 mod server;
+mod withdrawals;
 
 pub use notes::*;
 pub use outcomes::*;
@@ -115,6 +127,7 @@ pub use proof::*;
 pub use queue::*;
 pub use runs::*;
 pub use server::TestServer;
+pub use withdrawals::*;
 
 /// How long leases last here.
 const TTL: Duration = Duration::from_secs(60);

@@ -57,7 +57,7 @@ mod tests {
     use windlass_core::{Ledger, RunState, WorkerId};
 
     use super::*;
-    use crate::conformance::{done, placement, report, step};
+    use crate::conformance::{done, placement, report, step, withdrawal, withdrawn};
     use crate::tests::open;
 
     #[tokio::test]
@@ -67,15 +67,20 @@ mod tests {
         let ledger = open(&file).await.unwrap();
         let run = windlass_core::RunId::fresh();
         ledger.begin_run(run, "ingest").await.unwrap();
-        let steps: Vec<_> = (1..=3).map(step).collect();
+        let steps: Vec<_> = (1..=4).map(step).collect();
         ledger.add_steps(run, &steps).await.unwrap();
         ledger.set_run_state(run, RunState::Running).await.unwrap();
         let ttl = std::time::Duration::from_secs(60);
-        let taken = ledger.lease(run, &WorkerId::fresh(), 2, ttl).await.unwrap();
+        let taken = ledger.lease(run, &WorkerId::fresh(), 3, ttl).await.unwrap();
+        let outcomes = [
+            done(placement(1)),
+            done(placement(2)),
+            withdrawn(withdrawal(3)),
+        ];
         let reports: Vec<_> = taken
             .iter()
-            .zip(1..)
-            .map(|(step, n)| report(step, done(placement(n))))
+            .zip(outcomes)
+            .map(|(step, outcome)| report(step, outcome))
             .collect();
         ledger.finish(&reports).await.unwrap();
         let mut rows = Vec::new();
@@ -84,8 +89,9 @@ mod tests {
             Ok(())
         };
         let counts = ledger.export(&mut keep).await.unwrap();
-        assert_eq!((counts["run"], counts["step"]), (1, 3));
-        assert_eq!((counts["placement"], counts["custody"]), (2, 2));
+        assert_eq!((counts["run"], counts["step"]), (1, 4));
+        assert_eq!((counts["placement"], counts["custody"]), (2, 3));
+        assert_eq!(counts["withdrawal"], 1);
         assert_eq!(rows.len() as u64, counts.values().sum::<u64>());
         let placed = rows.iter().find(|row| row.table == "placement").unwrap();
         assert_eq!(placed.row["source_path"], "/in/1.tif");
@@ -93,6 +99,10 @@ mod tests {
         assert_eq!(placed.row["blake3"], blake3);
         assert_eq!(placed.row["sink_content_hash"], serde_json::Value::Null);
         assert_eq!(placed.row["linked"], 0);
+        let back = rows.iter().find(|row| row.table == "withdrawal").unwrap();
+        assert_eq!(back.row["kept"], "/kept/3.tif");
+        assert_eq!(back.row["links"], "[\"https://dam.example/3\"]");
+        assert_eq!(back.row["sink_asset"], "3");
 
         // A table that a later version adds must not be forgotten here.
         let mut connection = ledger.reader.pool.acquire().await.unwrap();

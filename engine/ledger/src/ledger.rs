@@ -446,18 +446,19 @@ impl Ledger for SqlLedger {
         source: &str,
         assets: &[AssetId],
     ) -> Result<Vec<Option<Withdrawal>>> {
-        let _ = (flow, source);
-        Ok(vec![None; assets.len()])
+        self.reader.withdrawals(flow, source, assets).await
     }
 
     async fn withdrawals_after(
         &self,
-        _flow: &str,
-        _source: &str,
-        _after: Option<&AssetId>,
-        _limit: u32,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
     ) -> Result<Vec<Withdrawal>> {
-        Ok(Vec::new())
+        self.reader
+            .withdrawals_after(flow, source, after, limit)
+            .await
     }
 
     async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>> {

@@ -1,4 +1,5 @@
-//! The durable record: runs, steps, contents, placements and cursors, in one SQLite file or in a PostgreSQL database.
+//! The durable record: runs, steps, contents, placements, withdrawals and cursors, in one SQLite file or in a PostgreSQL
+//! database.
 //!
 //! One task writes. It takes as many waiting calls as there are, runs them in one transaction and
 //! answers them after its commit, so that a single `fsync` serves many and an answer always means that
@@ -30,6 +31,7 @@ mod place;
 mod postgres;
 mod proof;
 mod read;
+mod remember;
 mod rows;
 mod settle;
 mod spool;

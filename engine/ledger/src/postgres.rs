@@ -154,13 +154,13 @@ pub(crate) async fn identity(place: &Place, connection: &mut AnyConnection) -> R
 // The server does so by itself before long. Until then it takes all rows of a table for those of one flow in a thousand, and reads
 // them all for every look-up.
 const NEVER_COUNTED: &str = "SELECT COUNT(*) FROM pg_stat_user_tables WHERE schemaname = current_schema() \
-     AND relname IN ('placement', 'step', 'content', 'custody') AND last_analyze IS NULL AND last_autoanalyze IS NULL \
+     AND relname IN ('placement', 'step', 'content', 'custody', 'withdrawal') AND last_analyze IS NULL AND last_autoanalyze IS NULL \
      AND pg_relation_size(relid) > 1000000";
 
 /// Lets the server count what large tables hold, where it has not done that yet.
 pub(crate) async fn count_rows(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     if number(connection, NEVER_COUNTED).await? > 0 {
-        for table in ["placement", "step", "content", "custody"] {
+        for table in ["placement", "step", "content", "custody", "withdrawal"] {
             let sql = sqlx::AssertSqlSafe(format!("ANALYZE {table}"));
             sqlx::raw_sql(sql).execute(&mut *connection).await?;
         }
@@ -168,13 +168,21 @@ pub(crate) async fn count_rows(connection: &mut AnyConnection) -> Result<(), sql
     Ok(())
 }
 
-/// What brings any database up to date. The first one is the fourth schema: no database had an older one.
+/// What brings any database up to date. The first one is the fourth schema: no database had an older one. From there
+/// on each has the number of the one that does the same to a file.
 pub(crate) fn migrator() -> Migrator {
-    const MIGRATIONS: [(i64, &str, &str); 1] = [(
-        4,
-        "init",
-        include_str!("../migrations/postgres/0004_init.sql"),
-    )];
+    const MIGRATIONS: [(i64, &str, &str); 2] = [
+        (
+            4,
+            "init",
+            include_str!("../migrations/postgres/0004_init.sql"),
+        ),
+        (
+            5,
+            "withdrawals",
+            include_str!("../migrations/postgres/0005_withdrawals.sql"),
+        ),
+    ];
     Migrator::with_migrations(MIGRATIONS.map(migration).into())
 }
 

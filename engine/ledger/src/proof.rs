@@ -1,14 +1,17 @@
-//! What the ledger answers about the past: facts of a run, custody, what was placed where.
+//! What the ledger answers about the past: facts of a run, custody, what was placed where, what was taken back.
 
 use std::collections::BTreeMap;
 
+use sqlx::any::AnyRow;
 use windlass_core::{
     AssetId, AssetPath, CustodyEvent, CustodyRecord, Error, FactsWanted, Kind, Placement,
     ReasonCount, Result, Revision, RunFacts, RunId, RunRecord, Slice, StepId, StepRecord,
+    Withdrawal,
 };
 
 use crate::error::nonsense;
 use crate::read::{KEYS_A_STATEMENT, Reader, run_columns};
+use crate::remember::placement_part;
 use crate::rows::{Columns, evidence_of_word, set};
 use crate::statement::values;
 
@@ -75,6 +78,20 @@ pub(crate) const PLACED_AS: &str = "SELECT wanted.key AS position, flow, source,
      evidence, size, blake3, content_hash, draft_digest, collection, linked \
      FROM json_each($2) AS wanted CROSS JOIN placement \
      WHERE sink = $1 AND sink_asset = wanted.value ORDER BY wanted.key, flow, source, source_asset";
+
+pub(crate) const WITHDRAWALS: &str = concat!(
+    "SELECT wanted.key AS position, ",
+    placement_part!(columns),
+    ", reason, kept, links, recipients, note, at FROM json_each($3) AS wanted CROSS JOIN withdrawal \
+     WHERE flow = $1 AND source = $2 AND source_asset = wanted.value"
+);
+
+pub(crate) const WITHDRAWALS_AFTER: &str = concat!(
+    "SELECT ",
+    placement_part!(columns),
+    ", reason, kept, links, recipients, note, at FROM withdrawal \
+     WHERE flow = $1 AND source = $2 AND source_asset > $3 ORDER BY source_asset LIMIT $4"
+);
 
 impl Reader {
     pub(crate) async fn id(&self) -> Result<String> {
@@ -209,21 +226,49 @@ impl Reader {
         after: Option<&AssetId>,
         limit: u32,
     ) -> Result<Vec<Placement>> {
-        // No id is empty.
-        let rows = self
-            .rows(
-                PLACEMENTS_AFTER,
-                values![
-                    flow,
-                    source,
-                    after.map_or("", AssetId::as_str),
-                    i64::from(limit)
-                ],
-            )
-            .await?;
+        let rows = self.after(PLACEMENTS_AFTER, (flow, source), after, limit);
+        let rows = rows.await?;
         rows.iter()
             .map(|row| self.columns(row).placement())
             .collect()
+    }
+
+    pub(crate) async fn withdrawals(
+        &self,
+        flow: &str,
+        source: &str,
+        assets: &[AssetId],
+    ) -> Result<Vec<Option<Withdrawal>>> {
+        self.of_assets(WITHDRAWALS, (flow, source), assets, |row| row.withdrawal())
+            .await
+    }
+
+    pub(crate) async fn withdrawals_after(
+        &self,
+        flow: &str,
+        source: &str,
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<Withdrawal>> {
+        let rows = self.after(WITHDRAWALS_AFTER, (flow, source), after, limit);
+        let rows = rows.await?;
+        rows.iter()
+            .map(|row| self.columns(row).withdrawal())
+            .collect()
+    }
+
+    /// A page of a table that is keyed by flow, source and asset.
+    async fn after(
+        &self,
+        statement: &'static str,
+        (flow, source): (&str, &str),
+        after: Option<&AssetId>,
+        limit: u32,
+    ) -> Result<Vec<AnyRow>> {
+        // No id is empty.
+        let after = after.map_or("", AssetId::as_str);
+        self.rows(statement, values![flow, source, after, i64::from(limit)])
+            .await
     }
 
     pub(crate) async fn placed_as(

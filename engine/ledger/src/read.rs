@@ -364,7 +364,7 @@ impl Reader {
     }
 
     /// What a table that is keyed by flow, source and asset knows of each asset.
-    async fn of_assets<T: Clone>(
+    pub(crate) async fn of_assets<T: Clone>(
         &self,
         statement: &'static str,
         (flow, source): (&str, &str),

@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use windlass_core::{
     Action, AssetId, AssetPath, Blake3, ContentHash, ContentRecord, Digests, Error, Evidence, Hold,
     Kind, Part, Placed, Placement, Result, Revision, RunId, RunRecord, RunState, StepId,
-    StepRecord, StepState, Tally,
+    StepRecord, StepState, Tally, Withdrawal,
 };
 
 use crate::error::{explain, nonsense};
@@ -263,6 +263,18 @@ impl Columns<'_> {
             draft_digest: self.blake3("draft_digest")?,
             collection: AssetPath::new(&self.text("collection")?),
             linked: self.number("linked")? != 0,
+        })
+    }
+
+    pub(crate) fn withdrawal(&self) -> Result<Withdrawal> {
+        Ok(Withdrawal {
+            placement: self.placement()?,
+            reason: self.text("reason")?,
+            kept: self.maybe_text("kept")?.map(|path| AssetPath::new(&path)),
+            links: self.maybe_json("links")?.unwrap_or_default(),
+            recipients: self.maybe_json("recipients")?.unwrap_or_default(),
+            note: self.maybe_json("note")?,
+            at: self.instant("at", self.number("at")?)?,
         })
     }
 

@@ -1,21 +1,21 @@
 //! How leases end: with an outcome that the current attempt reports, or with a worker that vanished.
 //!
-//! What an outcome changes (the step, the content, the placement, the sums, the audit row) is written
+//! What an outcome changes (the step, what is remembered of its asset, the sums, the audit row) is written
 //! in one transaction and only for attempts that hold the lease.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use windlass_core::{
-    Action, AssetId, AssetPath, Blake3, ContentHash, Error, NewHold, Outcome, Placement, Revision,
-    StepId, StepReport, StepState,
+    Action, Blake3, ContentHash, Error, Outcome, Placement, StepId, StepReport, StepState,
 };
 
 use crate::error::Failure;
 use crate::notes::forget_all;
+use crate::remember::Remembered;
 use crate::rows::{evidence_word, json, set, signed};
 use crate::statement::{Bound, values};
 use crate::write::later;
@@ -63,65 +63,6 @@ const CUSTODY: &str = "INSERT INTO custody (at, run, step, attempt, worker, even
      unhex(value->>'content_hash'), value->>'evidence', value->>'sink', value->>'sink_asset', \
      value->>'sink_revision', unhex(value->>'draft_digest'), value->>'message' \
      FROM jsonb_each($1) ORDER BY key";
-
-pub(crate) const ADD_CONTENTS: &str = "INSERT INTO content (content_hash, blake3, size) \
-     SELECT unhex(value->>0), unhex(value->>1), CAST(value->>2 AS BIGINT) \
-     FROM jsonb_each($1) WHERE true ON CONFLICT (content_hash) DO NOTHING";
-
-pub(crate) const PLACE: &str = "INSERT INTO placement (flow, source, source_asset, source_revision, \
-     source_path, sink, sink_asset, sink_revision, sink_size, sink_content_hash, evidence, size, \
-     blake3, content_hash, draft_digest, collection, linked, step, at) \
-     SELECT value->>'flow', value->>'source', value->>'source_asset', value->>'source_revision', \
-     value->>'source_path', value->>'sink', value->>'sink_asset', value->>'sink_revision', \
-     CAST(value->>'sink_size' AS BIGINT), unhex(value->>'sink_content_hash'), value->>'evidence', \
-     CAST(value->>'size' AS BIGINT), unhex(value->>'blake3'), unhex(value->>'content_hash'), \
-     unhex(value->>'draft_digest'), value->>'collection', CAST(value->>'linked' AS BIGINT), \
-     CAST(value->>'step' AS BIGINT), $2 \
-     FROM jsonb_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
-     source_revision = excluded.source_revision, source_path = excluded.source_path, \
-     sink = excluded.sink, sink_asset = excluded.sink_asset, \
-     sink_revision = excluded.sink_revision, sink_size = excluded.sink_size, \
-     sink_content_hash = excluded.sink_content_hash, evidence = excluded.evidence, \
-     size = excluded.size, blake3 = excluded.blake3, content_hash = excluded.content_hash, \
-     draft_digest = excluded.draft_digest, collection = excluded.collection, \
-     linked = excluded.linked, step = excluded.step, at = excluded.at";
-
-pub(crate) const HOLD: &str = "INSERT INTO hold (flow, source, source_asset, source_revision, \
-     draft_digest, reason, step, at) SELECT value->>'flow', value->>'source', \
-     value->>'source_asset', value->>'source_revision', unhex(value->>'draft_digest'), \
-     value->>'reason', CAST(value->>'step' AS BIGINT), $2 \
-     FROM jsonb_each($1) WHERE true ON CONFLICT (flow, source, source_asset) DO UPDATE SET \
-     source_revision = excluded.source_revision, draft_digest = excluded.draft_digest, \
-     reason = excluded.reason, step = excluded.step, at = excluded.at";
-
-/// Ends the holds of assets that are placed now.
-pub(crate) const UNHOLD: &str = "DELETE FROM hold WHERE (flow, source, source_asset) IN \
-     (SELECT value->>'flow', value->>'source', value->>'source_asset' FROM jsonb_each($1))";
-
-const ANY_HELD: &str = "SELECT step FROM hold LIMIT 1";
-
-/// A placement, as [`PLACE`] reads it.
-#[derive(Serialize)]
-struct PlacementRow<'a> {
-    flow: &'a str,
-    source: &'a str,
-    source_asset: &'a AssetId,
-    source_revision: &'a Revision,
-    source_path: &'a AssetPath,
-    sink: &'a str,
-    sink_asset: &'a AssetId,
-    sink_revision: &'a Revision,
-    sink_size: i64,
-    sink_content_hash: Option<ContentHash>,
-    evidence: &'static str,
-    size: i64,
-    blake3: Blake3,
-    content_hash: Option<ContentHash>,
-    draft_digest: Blake3,
-    collection: &'a AssetPath,
-    linked: i64,
-    step: i64,
-}
 
 /// A row of the audit trail, as [`CUSTODY`] reads it.
 #[derive(Serialize)]
@@ -250,16 +191,20 @@ async fn settle_part(
 
 /// Refuses sizes that the database cannot count.
 fn representable(outcome: &Outcome) -> Result<(), Error> {
-    if let Outcome::Done {
-        placement,
-        bytes_moved,
-    } = outcome
-    {
-        signed(*bytes_moved)?;
-        if let Some(placement) = placement {
-            signed(placement.placed.size)?;
-            signed(placement.digests.size)?;
+    let placement = match outcome {
+        Outcome::Done {
+            placement,
+            bytes_moved,
+        } => {
+            signed(*bytes_moved)?;
+            placement.as_deref()
         }
+        Outcome::Withdrawn(withdrawal) => Some(&withdrawal.placement),
+        Outcome::Held { .. } | Outcome::Failed { .. } | Outcome::Retry { .. } => None,
+    };
+    if let Some(placement) = placement {
+        signed(placement.placed.size)?;
+        signed(placement.digests.size)?;
     }
     Ok(())
 }
@@ -328,14 +273,13 @@ fn report_row(report: &StepReport, now: i64) -> Result<ReportRow<'_>, Error> {
     Ok(row)
 }
 
-/// Writes what follows from accepted outcomes: contents, placements, audit rows and sums.
+/// Writes what follows from accepted outcomes: what is remembered of assets, audit rows and sums.
 async fn record(
     transaction: &mut Transaction<'_>,
     settled: &[(Ended, &StepReport)],
 ) -> Result<(), Failure> {
     let mut custody = Vec::with_capacity(settled.len());
-    let mut placements = BTreeMap::new();
-    let mut holds = BTreeMap::new();
+    let mut remembered = Remembered::default();
     for (step, report) in settled {
         let mut row = Custody::of(step, "done");
         row.took = Some(milliseconds(report.took));
@@ -347,21 +291,21 @@ async fn record(
                 row.bytes_moved = signed(*bytes_moved)?;
                 if let Some(placement) = placement.as_deref() {
                     row.placed(placement);
-                    let key = (&placement.flow, &placement.source, &placement.source_asset);
-                    holds.remove(&key);
-                    placements.insert(key, (placement, step.id));
+                    remembered.place(placement, step.id);
                 }
             }
             Outcome::Withdrawn(withdrawal) => {
                 row.placed(&withdrawal.placement);
+                // It is not there any more, however well that it was had been proved.
+                row.evidence = None;
                 row.message = Some(&withdrawal.reason);
+                remembered.withdraw(withdrawal, step.id);
             }
             Outcome::Held { reason, hold } => {
                 row.event = "held";
                 row.message = Some(reason);
                 if let Some(hold) = hold.as_deref() {
-                    let key = (&hold.flow, &hold.source, &hold.source_asset);
-                    holds.insert(key, (hold, reason.as_str(), step.id));
+                    remembered.hold(hold, reason, step.id);
                 }
             }
             Outcome::Failed { message, .. } => {
@@ -377,104 +321,11 @@ async fn record(
         transaction.moved(step.run, step.action, way, step.size, row.bytes_moved);
         custody.push(row);
     }
-    let placements: Vec<_> = placements.into_values().collect();
-    add_contents(transaction, &placements).await?;
-    place(transaction, &placements).await?;
-    let holds: Vec<_> = holds.into_values().collect();
-    keep_holds(transaction, &holds).await?;
+    remembered.write(transaction).await?;
     let over = settled.iter().filter(|(step, _)| step.state.is_terminal());
     let over: Vec<StepId> = over.map(|(step, _)| StepId(step.id)).collect();
     forget_all(transaction, &over).await?;
     write_custody(transaction, &custody).await
-}
-
-async fn add_contents(
-    transaction: &mut Transaction<'_>,
-    placements: &[(&Placement, i64)],
-) -> Result<(), Failure> {
-    let mut rows = BTreeSet::new();
-    for (placement, _) in placements {
-        let digests = &placement.digests;
-        if let Some(content_hash) = digests.content_hash {
-            let size = signed(digests.size)?;
-            rows.insert((content_hash, digests.blake3, size));
-        }
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<_> = rows.into_iter().collect();
-    transaction.run(ADD_CONTENTS, values![set(&rows)?]).await?;
-    Ok(())
-}
-
-async fn place(
-    transaction: &mut Transaction<'_>,
-    placements: &[(&Placement, i64)],
-) -> Result<(), Failure> {
-    if placements.is_empty() {
-        return Ok(());
-    }
-    let mut rows = Vec::with_capacity(placements.len());
-    for (placement, step) in placements {
-        let (placed, digests) = (&placement.placed, &placement.digests);
-        rows.push(PlacementRow {
-            flow: &placement.flow,
-            source: &placement.source,
-            source_asset: &placement.source_asset,
-            source_revision: &placement.source_revision,
-            source_path: &placement.source_path,
-            sink: &placement.sink,
-            sink_asset: &placed.asset,
-            sink_revision: &placed.revision,
-            sink_size: signed(placed.size)?,
-            sink_content_hash: placed.content_hash,
-            evidence: evidence_word(placed.evidence),
-            size: signed(digests.size)?,
-            blake3: digests.blake3,
-            content_hash: digests.content_hash,
-            draft_digest: placement.draft_digest,
-            collection: &placement.collection,
-            linked: i64::from(placement.linked),
-            step: *step,
-        });
-    }
-    let rows = set(&rows)?;
-    transaction
-        .run(PLACE, values![rows.clone(), transaction.now])
-        .await?;
-    let is_any_held = transaction.row(ANY_HELD, values![]).await?;
-    // Most ledgers hold nothing or little, and reading the whole set again would cost as much as placing it.
-    if is_any_held.is_some() {
-        transaction.run(UNHOLD, values![rows]).await?;
-    }
-    Ok(())
-}
-
-/// Runs after [`place`]: a hold that came after a placement of the same drain counts.
-async fn keep_holds(
-    transaction: &mut Transaction<'_>,
-    holds: &[(&NewHold, &str, i64)],
-) -> Result<(), Failure> {
-    if holds.is_empty() {
-        return Ok(());
-    }
-    let row = |(hold, reason, step): &(&NewHold, &str, i64)| {
-        serde_json::json!({
-            "flow": hold.flow,
-            "source": hold.source,
-            "source_asset": hold.source_asset,
-            "source_revision": hold.source_revision,
-            "draft_digest": hold.draft_digest,
-            "reason": reason,
-            "step": step,
-        })
-    };
-    let rows: Vec<_> = holds.iter().map(row).collect();
-    transaction
-        .run(HOLD, values![set(&rows)?, transaction.now])
-        .await?;
-    Ok(())
 }
 
 async fn write_custody(

@@ -166,6 +166,11 @@ pub(crate) fn migrator() -> Migrator {
             "reuse",
             include_str!("../migrations/sqlite/0004_reuse.sql"),
         ),
+        (
+            5,
+            "withdrawals",
+            include_str!("../migrations/sqlite/0005_withdrawals.sql"),
+        ),
     ];
     Migrator::with_migrations(MIGRATIONS.map(migration).into())
 }

@@ -14,13 +14,14 @@ use crate::statement::{json_without_nul, with_nul};
 
 /// The tables that make up a ledger, those first that others refer to. What only tells the jots beside a ledger apart is
 /// none of them.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "identity",
     "run",
     "step",
     "tally",
     "content",
     "placement",
+    "withdrawal",
     "hold",
     "cursor",
     "call_count",

@@ -7,10 +7,12 @@ use std::time::Duration;
 use sqlx::{Connection, Executor};
 use windlass_core::{
     AssetId, AssetPath, CallCount, Cursor, Digests, Error, Evidence, Kind, Ledger, NewStep, Note,
-    Noted, Part, RunId, RunState, StepState, WorkerId,
+    Noted, Part, RunId, RunState, StepState, Withdrawal, WorkerId,
 };
 
-use crate::conformance::{TestServer, done, new_hold, placement, report, step};
+use crate::conformance::{
+    TestServer, done, new_hold, placement, report, step, withdrawal, withdrawn,
+};
 use crate::place::Place;
 use crate::tests::options;
 use crate::{ExportedRow, LedgerOptions, SqlLedger};
@@ -57,6 +59,12 @@ async fn worked(place: &Place) {
         hold: Some(Box::new(new_hold(5_000, "draft"))),
     };
     ledger.finish(&[report(&taken[1_100], held)]).await.unwrap();
+    let reports: Vec<_> = taken[1_101..1_104]
+        .iter()
+        .zip([6_000, 6_001, 6_002])
+        .map(|(step, n)| report(step, withdrawn(odd_withdrawal(n))))
+        .collect();
+    assert_eq!(ledger.finish(&reports).await.unwrap(), [true; 3]);
     let digests: Digests = placement(1).digests;
     let part = Part {
         offset: 0,
@@ -87,6 +95,19 @@ async fn worked(place: &Place) {
     ledger.close().await.unwrap();
     // What was still leased is put back by whoever opens it next: from now on opening changes nothing.
     open(place).await.unwrap().close().await.unwrap();
+}
+
+/// One with everything in it, or with nothing but what must be.
+fn odd_withdrawal(n: u64) -> Withdrawal {
+    let mut odd = withdrawal(n);
+    odd.reason = "nul \u{0} and \u{10fffe} and Übergröße".to_owned();
+    odd.recipients
+        .push("nul \u{0}, \\u0000, \u{10fffe}0".to_owned());
+    if n % 2 == 1 {
+        (odd.kept, odd.note) = (None, None);
+        odd.placement.placed.content_hash = odd.placement.digests.content_hash.take();
+    }
+    odd
 }
 
 /// Everything that a ledger says, in an order of its own.
@@ -124,10 +145,26 @@ async fn a_ledger_that_moved_to_a_server_and_back_says_the_same() {
     worked(&here).await;
     let counts = copy(&here, &there).await.unwrap();
     assert_eq!((counts["step"], counts["placement"]), (2_501, 1_100));
+    assert_eq!(counts["withdrawal"], 3);
     let original = rows(&here).await;
     assert_eq!(rows(&there).await, original);
     copy(&there, &back).await.unwrap();
     assert_eq!(rows(&back).await, original);
+    // What is read from a copy is what was written to the original.
+    for place in [&here, &there, &back] {
+        let ledger = open(place).await.unwrap();
+        let read = ledger.withdrawals_after("ingest", "agency", None, 9).await;
+        let read: Vec<_> = read
+            .unwrap()
+            .into_iter()
+            .map(|read| Withdrawal {
+                at: withdrawal(1).at,
+                ..read
+            })
+            .collect();
+        assert_eq!(read, [6_000, 6_001, 6_002].map(odd_withdrawal));
+        ledger.close().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -146,7 +183,7 @@ async fn a_copy_goes_on_with_numbers_and_steps_of_its_own() {
         .lease(run, &WorkerId::fresh(), 9_999, TTL)
         .await
         .unwrap();
-    assert_eq!(open_steps.len(), 1_400);
+    assert_eq!(open_steps.len(), 1_397);
     let unfinished: Vec<_> = open_steps.iter().map(|step| step.id).collect();
     let unfinished = ledger.unfinished(&unfinished).await.unwrap();
     assert_eq!(
@@ -316,6 +353,10 @@ async fn check_finds_on_a_server_what_does_not_fit_together() {
             "DELETE FROM custody WHERE id = (SELECT MIN(id) FROM custody)",
         ),
         ("contents", "UPDATE content SET size = size + 1"),
+        (
+            "withdrawals",
+            "UPDATE withdrawal SET step = 0 WHERE source_asset = 'id:6000'",
+        ),
     ];
     let mut found = Vec::new();
     for (subject, sql) in faults {

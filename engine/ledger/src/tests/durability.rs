@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Connection, Row};
-use windlass_core::{Ledger, RunId, RunState, StepState, WorkerId};
+use windlass_core::{Action, Ledger, NewStep, RunId, RunState, StepState, WorkerId};
 
-use crate::conformance::{done, placement, report, step};
+use crate::conformance::{done, placement, report, step, withdrawal, withdrawn};
 use crate::open::Target;
 use crate::place::Place;
 use crate::tests::{open, options};
@@ -22,9 +22,13 @@ const CHILD: &str = "WINDLASS_TEST_LEDGER_CHILD";
 /// How many acknowledgements the parent reads before it kills.
 const ACKNOWLEDGED: usize = 150;
 
+/// What sizes of steps begin at that take back what steps of smaller sizes placed.
+const TAKES_BACK: u64 = 2_000_000;
+
 /// Runs as a test of its own in the child process and does nothing in the parent's.
 ///
-/// Adds one step, takes it, places it, and says so, again and again until it is killed.
+/// Adds one step, takes it, places it, and says so, again and again until it is killed. Every third is taken back by a
+/// step of its own.
 #[tokio::test]
 async fn child_that_is_killed() {
     let Ok(folder) = std::env::var(CHILD) else {
@@ -63,6 +67,20 @@ async fn child_that_is_killed() {
             .unwrap();
         assert_eq!(accepted, [true]);
         say(&format!("placed {n}"));
+        if n % 3 == 0 {
+            let taken_back = NewStep {
+                action: Action::Withdraw,
+                ..step(n + TAKES_BACK)
+            };
+            ledger.add_steps(run, &[taken_back]).await.unwrap();
+            let taken = ledger.lease(run, &worker, 1, hour).await.unwrap();
+            let accepted = ledger
+                .finish(&[report(&taken[0], withdrawn(withdrawal(n)))])
+                .await
+                .unwrap();
+            assert_eq!(accepted, [true]);
+            say(&format!("withdrawn {n}"));
+        }
     }
 }
 
@@ -89,11 +107,13 @@ async fn what_was_acknowledged_survives_kill_9() {
         .unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let (mut added, mut placed) = (BTreeSet::new(), BTreeSet::new());
+    let mut withdrawn = BTreeSet::new();
     for line in lines {
         let line = line.unwrap();
         match line.split_once(' ') {
             Some(("added", n)) => added.insert(n.parse::<u64>().unwrap()),
             Some(("placed", n)) => placed.insert(n.parse::<u64>().unwrap()),
+            Some(("withdrawn", n)) => withdrawn.insert(n.parse::<u64>().unwrap()),
             _ => panic!("the child failed: {line}"),
         };
         if added.len() + placed.len() >= ACKNOWLEDGED {
@@ -117,12 +137,20 @@ async fn what_was_acknowledged_survives_kill_9() {
         .map(|step| step.size)
         .collect();
     assert!(placed.is_subset(&finished));
-    let ids: Vec<_> = finished
+    // Whoever's end was recorded took its placement with it: each asset is either there or taken back.
+    let taken_back: BTreeSet<u64> = finished
         .iter()
-        .map(|n| placement(*n).source_asset)
+        .filter_map(|n| n.checked_sub(TAKES_BACK))
         .collect();
+    assert!(withdrawn.is_subset(&taken_back) && withdrawn.len() > 5);
+    let done: Vec<_> = finished.iter().filter(|n| **n < TAKES_BACK).collect();
+    let ids: Vec<_> = done.iter().map(|n| placement(**n).source_asset).collect();
     let placements = ledger.placements("ingest", "agency", &ids).await.unwrap();
-    assert!(placements.iter().all(Option::is_some));
+    let withdrawals = ledger.withdrawals("ingest", "agency", &ids).await.unwrap();
+    for ((n, placement), withdrawal) in done.iter().zip(placements).zip(withdrawals) {
+        assert_eq!(placement.is_some(), !taken_back.contains(n), "{n}");
+        assert_eq!(withdrawal.is_some(), taken_back.contains(n), "{n}");
+    }
     // Nothing stays taken by a process that is gone, and nothing else is open.
     assert!(steps.iter().all(|step| step.state != StepState::Leased));
     let taken = ledger

@@ -13,7 +13,7 @@ use windlass_core::{
 };
 
 use crate::SqlLedger;
-use crate::conformance::{done, new_hold, placement, report, step};
+use crate::conformance::{done, new_hold, placement, report, step, withdrawal, withdrawn};
 use crate::jots::path_of;
 use crate::tests::options;
 
@@ -72,7 +72,7 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => worker.clone().prop_map(|worker| Move::Renew { worker }),
         2 => Just(Move::Reap),
         1 => worker.prop_map(|worker| Move::Release { worker }),
-        4 => prop::collection::vec((0..64_usize, 0..5_u8), 0..4)
+        4 => prop::collection::vec((0..64_usize, 0..8_u8), 0..5)
             .prop_map(|picks| Move::Finish { picks }),
         4 => prop::collection::vec((0..64_usize, 0..8_u8), 1..5)
             .prop_map(|picks| Move::Note { picks }),
@@ -260,12 +260,18 @@ impl Pair {
             memory.placements("ingest", "agency", &ids).await.unwrap()
         );
         for (placed, step) in placed.iter().zip(&steps) {
-            assert_eq!(placed.is_some(), step.state == StepState::Done);
+            assert!(placed.is_none() || step.state == StepState::Done);
+        }
+        let withdrawn = sql.withdrawals("ingest", "agency", &ids).await.unwrap();
+        let expected = memory.withdrawals("ingest", "agency", &ids).await.unwrap();
+        assert_eq!(withdrawn, expected);
+        for (placed, withdrawn) in placed.iter().zip(&withdrawn) {
+            assert!(placed.is_none() || withdrawn.is_none());
         }
         let holds = sql.holds("ingest", "agency", &ids).await.unwrap();
         assert_eq!(holds, memory.holds("ingest", "agency", &ids).await.unwrap());
         for (hold, step) in holds.iter().zip(&steps) {
-            assert_eq!(hold.is_some(), step.state == StepState::Held);
+            assert!(hold.is_none() || step.state == StepState::Held);
         }
     }
 
@@ -318,6 +324,13 @@ fn outcome(n: u64, how: u8) -> Outcome {
             message: "no".to_owned(),
             hint: None,
         },
+        // What the neighbour placed, or placed as another asset by now.
+        4 | 5 => withdrawn(withdrawal(n % STEPS + 1)),
+        6 => {
+            let mut of_another = withdrawal(n % STEPS + 1);
+            of_another.placement.placed.asset = windlass_core::AssetId::new("another");
+            withdrawn(of_another)
+        }
         _ => Outcome::Retry {
             after: Duration::from_secs(3),
             message: "again".to_owned(),

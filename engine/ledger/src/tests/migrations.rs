@@ -6,11 +6,12 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::migrate::Migrator;
 use windlass_core::{
-    AssetId, AssetPath, Kind, Ledger, Note, Noted, RunId, StepState, Tally, WorkerId,
+    AssetId, AssetPath, Kind, Ledger, Note, Noted, RunId, StepState, Tally, Withdrawal, WorkerId,
 };
 
+use crate::conformance::{TestServer, report, withdrawal, withdrawn};
 use crate::open::Target;
-use crate::place::Place;
+use crate::place::{Database, Place};
 use crate::sqlite::migrator;
 use crate::tests::{open, options};
 use crate::{LedgerOptions, SqlLedger};
@@ -105,4 +106,89 @@ async fn a_reader_does_not_change_a_ledger_of_version_1() {
         "the ledger was written by an older version and must be brought up to date first"
     );
     assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+/// What a ledger of version 4 says of one asset that was placed, in either database.
+const OF_VERSION_4: &str = "
+    INSERT INTO run (key, id, flow, state, started)
+        VALUES (1, '01890a5d-ac96-774b-bcce-b302099a8057', 'ingest', 'running', 1700000000000);
+    INSERT INTO step (id, run, action, reason, state, endpoint, asset, revision, path, size, payload, due)
+        VALUES (1, 1, 'withdraw', 'not approved any more', 'open', 'agency', 'id:7', 'r7', '/seven', 7, '{}', 0);
+    INSERT INTO tally VALUES (1, 'open', 'withdraw', 1, 7, 0);
+    INSERT INTO placement (flow, source, source_asset, source_revision, source_path, sink, sink_asset, sink_revision,
+            sink_size, evidence, size, blake3, draft_digest, step, at, collection, linked)
+        SELECT 'ingest', 'agency', 'id:7', 'r7', '/seven', 'dam', 's7', '1', 7, 'E1', 7, digest, digest, 1,
+            1700000000000, '/library', 0
+        FROM (SELECT unhex('0000000000000000000000000000000000000000000000000000000000000000') AS digest) AS one;
+";
+
+/// A ledger as version 4 left it.
+async fn of_version_4(place: &Place) {
+    let target = Target {
+        place: place.clone(),
+        options: options(&std::sync::Arc::default()),
+    };
+    let mut connection = target.connect().await.unwrap();
+    let all = match place.database() {
+        Database::Sqlite => migrator(),
+        Database::Postgres => crate::postgres::migrator(),
+    };
+    let older = all.iter().filter(|migration| migration.version <= 4);
+    Migrator::with_migrations(older.cloned().collect())
+        .run_direct(None, &mut connection, false)
+        .await
+        .unwrap();
+    sqlx::raw_sql(OF_VERSION_4)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ledger_of_version_4_can_take_back_what_it_placed() {
+    let folder = tempfile::tempdir().unwrap();
+    let places = [
+        Place::of_file(&folder.path().join("windlass.db")).unwrap(),
+        TestServer::shared().place(folder.path()).await,
+    ];
+    for place in places {
+        of_version_4(&place).await;
+        let reading = LedgerOptions {
+            read_only: true,
+            ..LedgerOptions::default()
+        };
+        let error = SqlLedger::open_at(place.clone(), reading)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsupported);
+        // The second opening finds it up to date.
+        for _ in 0..2 {
+            let options = options(&std::sync::Arc::default());
+            let ledger = SqlLedger::open_at(place.clone(), options).await.unwrap();
+            ledger.close_now().await;
+        }
+        let options = options(&std::sync::Arc::default());
+        let ledger = SqlLedger::open_at(place.clone(), options).await.unwrap();
+        let ids = [AssetId::new("id:7")];
+        let placed = ledger.placements("ingest", "agency", &ids).await.unwrap();
+        let seven = placed[0].clone().unwrap();
+        assert_eq!(seven.collection, AssetPath::new("/library"));
+        let none = ledger.withdrawals("ingest", "agency", &ids).await.unwrap();
+        assert_eq!(none, [None]);
+        let run = RunId(RUN.parse().unwrap());
+        let ttl = Duration::from_secs(60);
+        let taken = ledger.lease(run, &WorkerId::fresh(), 9, ttl).await.unwrap();
+        let back = withdrawn(Withdrawal {
+            placement: seven.clone(),
+            ..withdrawal(7)
+        });
+        let accepted = ledger.finish(&[report(&taken[0], back)]).await.unwrap();
+        assert_eq!(accepted, [true]);
+        let placed = ledger.placements("ingest", "agency", &ids).await.unwrap();
+        assert_eq!(placed, [None]);
+        let found = ledger.withdrawals("ingest", "agency", &ids).await.unwrap();
+        assert_eq!(found[0].as_ref().unwrap().placement, seven);
+        ledger.close_now().await;
+    }
 }

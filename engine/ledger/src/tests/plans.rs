@@ -10,12 +10,16 @@ use crate::open::Target;
 use crate::place::Place;
 use crate::proof::{
     ATTEMPTS, CUSTODY, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, SLICES, STEPS_AT,
+    WITHDRAWALS, WITHDRAWALS_AFTER,
 };
 use crate::read::{
     CHANGED, CONTENTS, HOLDING, HOLDS, HOLDS_SIZE, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS,
     SHARING, STEPS,
 };
-use crate::settle::{ADD_CONTENTS, HOLD, PLACE, REAP, RECLAIM, SETTLE, UNHOLD};
+use crate::remember::{
+    ADD_CONTENTS, ANY_TO_END, HOLD, PLACE, UNHOLD, UNPLACE, UNWITHDRAW, WITHDRAW,
+};
+use crate::settle::{REAP, RECLAIM, SETTLE};
 use crate::tests::{open, options};
 use crate::write::{ADD_STEPS, LEASE, RELEASE, RENEW};
 
@@ -168,6 +172,9 @@ async fn look_ups_are_driven_by_the_set_of_keys() {
         ],
     )
     .await;
+    let withdrawal = "SEARCH withdrawal USING INDEX sqlite_autoindex_withdrawal_1 \
+                      (flow=? AND source=? AND source_asset=?)";
+    runs_as(WITHDRAWALS, &[wanted, withdrawal]).await;
 }
 
 #[tokio::test]
@@ -211,6 +218,46 @@ async fn placements_end_holds_by_look_ups_of_the_key() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn whether_a_placement_ends_anything_is_one_look_at_each_table() {
+    runs_as(
+        ANY_TO_END,
+        &[
+            "SCAN CONSTANT ROW",
+            "SCALAR SUBQUERY 2",
+            "CO-ROUTINE one",
+            "SCAN hold",
+            "SCAN one",
+            "SCALAR SUBQUERY 4",
+            "CO-ROUTINE one",
+            "SCAN withdrawal USING INDEX sqlite_autoindex_withdrawal_1",
+            "SCAN one",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn withdrawals_come_and_go_by_look_ups_of_the_key() {
+    let of_key = "(flow=? AND source=? AND source_asset=?)";
+    let placement = format!("SEARCH placement USING INDEX sqlite_autoindex_placement_1 {of_key}");
+    let withdrawal =
+        format!("SEARCH withdrawal USING INDEX sqlite_autoindex_withdrawal_1 {of_key}");
+    let set = "SCAN jsonb_each VIRTUAL TABLE INDEX 1:";
+    runs_as(UNWITHDRAW, &[&withdrawal, "LIST SUBQUERY 2", set]).await;
+    runs_as(
+        UNPLACE,
+        &[
+            "SEARCH placement USING INTEGER PRIMARY KEY (rowid=?)",
+            "LIST SUBQUERY 1",
+            "SCAN wanted VIRTUAL TABLE INDEX 1:",
+            &placement.replace("placement USING", "named USING"),
+        ],
+    )
+    .await;
+    runs_as(WITHDRAW, &[set, "CORRELATED SCALAR SUBQUERY 1", &placement]).await;
 }
 
 #[tokio::test]
@@ -261,6 +308,11 @@ async fn the_past_is_read_along_its_indexes() {
     runs_as(
         PLACEMENTS_AFTER,
         &["SEARCH placement USING INDEX sqlite_autoindex_placement_1 (flow=? AND source=? AND source_asset>?)"],
+    )
+    .await;
+    runs_as(
+        WITHDRAWALS_AFTER,
+        &["SEARCH withdrawal USING INDEX sqlite_autoindex_withdrawal_1 (flow=? AND source=? AND source_asset>?)"],
     )
     .await;
     runs_as(

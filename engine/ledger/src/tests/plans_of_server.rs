@@ -16,13 +16,16 @@ use crate::notes::{
 use crate::place::Place;
 use crate::proof::{
     ATTEMPTS, CUSTODY, CUSTODY_OF_RUN, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, REASONS,
-    SLICES, SLOWEST, STEPS_AT,
+    SLICES, SLOWEST, STEPS_AT, WITHDRAWALS, WITHDRAWALS_AFTER,
 };
 use crate::read::{
     CHANGED, CONTENTS, HOLDING, HOLDS, HOLDS_SIZE, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS,
     SHARING, STEPS,
 };
-use crate::settle::{ADD_CONTENTS, HOLD, PLACE, REAP, RECLAIM, SETTLE, UNHOLD};
+use crate::remember::{
+    ADD_CONTENTS, ANY_TO_END, HOLD, PLACE, UNHOLD, UNPLACE, UNWITHDRAW, WITHDRAW,
+};
+use crate::settle::{REAP, RECLAIM, SETTLE};
 use crate::tests::options;
 use crate::write::{ADD_STEPS, LEASE, RELEASE, RENEW};
 
@@ -40,6 +43,8 @@ const FILL: &str = "
     INSERT INTO custody (at, run, step, attempt, event, bytes_moved, evidence)
         SELECT n, 1 + n / 3001, n, 1, 'done', n, 'E2' FROM generate_series(1, 60000) AS n;
     INSERT INTO hold SELECT 'ingest', 'agency', 'id:h' || n, 'r', sha256('x'), 'why', n, 0 FROM generate_series(1, 60000) AS n;
+    INSERT INTO withdrawal SELECT 'ingest', 'agency', 'id:w' || n, 'r', '/in/' || n, 'dam', 's' || n, '1', n, NULL, 'E2', n,
+        sha256('x'), NULL, sha256('x'), '', 0, 'why', NULL, '[]', '[]', NULL, n, 0 FROM generate_series(1, 60000) AS n;
     INSERT INTO part SELECT n / 8, n, 1, 'd' FROM generate_series(1, 200000) AS n;
     INSERT INTO upload_session SELECT n, 'a session has a name of some length', 0 FROM generate_series(1, 60000) AS n;
     INSERT INTO intent SELECT n, 1, sha256('x'), sha256('y'), 0 FROM generate_series(1, 60000) AS n;
@@ -101,6 +106,10 @@ async fn look_ups_on_a_server_go_along_its_indexes() {
         (PLACE, &[t, n], &[]),
         (HOLD, &[t, n], &[]),
         (UNHOLD, &[t], &["hold_pkey"]),
+        (ANY_TO_END, &[], &["all of hold", "all of withdrawal"]),
+        (UNPLACE, &[t], &[placed, "placement_pkey"]),
+        (WITHDRAW, &[t, n], &[placed]),
+        (UNWITHDRAW, &[t], &["withdrawal_pkey"]),
         (KEEP_SESSIONS, &[t], &[]),
         (KEEP_PARTS, &[t], &[]),
         (KEEP_INTENTS, &[t], &[]),
@@ -117,6 +126,8 @@ async fn look_ups_on_a_server_go_along_its_indexes() {
         (PARTS, &[t], &["part_pkey"]),
         (INTENTS, &[t], &["intent_pkey"]),
         (HOLDS, &[t, t, t], &["hold_pkey"]),
+        (WITHDRAWALS, &[t, t, t], &["withdrawal_pkey"]),
+        (WITHDRAWALS_AFTER, &[t, t, t, n], &["withdrawal_pkey"]),
         (PLACEMENTS_AFTER, &[t, t, t, n], &[placed]),
         (PLACED_AS, &[t, t], &["placement_sink"]),
         (PROVED, &[n], &["custody_run"]),
@@ -135,13 +146,18 @@ async fn look_ups_on_a_server_go_along_its_indexes() {
     ];
     let mut wrong = String::new();
     for (sql, types, expected) in cases {
-        let prepare = format!("PREPARE looked_at ({}) AS {sql}", types.join(", "));
+        // A list of nothing has no parentheses.
+        let list = |of: &[&str]| match of {
+            [] => String::new(),
+            of => format!("({})", of.join(", ")),
+        };
+        let prepare = format!("PREPARE looked_at {} AS {sql}", list(types));
         connection
             .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)))
             .await
             .unwrap();
-        let nothing = vec!["NULL"; types.len()].join(", ");
-        let explain = format!("EXPLAIN (FORMAT JSON, COSTS OFF) EXECUTE looked_at ({nothing})");
+        let nothing = list(&vec!["NULL"; types.len()]);
+        let explain = format!("EXPLAIN (FORMAT JSON, COSTS OFF) EXECUTE looked_at {nothing}");
         let row = connection
             .fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(explain)))
             .await

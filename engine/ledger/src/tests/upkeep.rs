@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use windlass_core::{CheckItem, Kind, Ledger, RunId, RunState, WorkerId};
 
-use crate::conformance::{done, placement, report, step};
+use crate::conformance::{done, placement, report, step, withdrawal, withdrawn};
 use crate::tests::{open, options, sql};
 use crate::{LedgerOptions, Place, SqlLedger};
 
-/// A closed ledger with a finished run of `steps` placed assets.
+/// A closed ledger with a finished run of `steps` placed assets, and one that was taken back.
 async fn worked(steps: u64) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("windlass.db");
@@ -28,6 +28,10 @@ async fn worked(steps: u64) -> (tempfile::TempDir, PathBuf) {
         .map(|(step, n)| report(step, done(placement(n))))
         .collect();
     ledger.finish(&reports).await.unwrap();
+    ledger.add_steps(run, &[step(1)]).await.unwrap();
+    let leased = ledger.lease(run, &worker, 1, ttl).await.unwrap();
+    let taken_back = report(&leased[0], withdrawn(withdrawal(1_000_000)));
+    assert_eq!(ledger.finish(&[taken_back]).await.unwrap(), [true]);
     ledger.set_run_state(run, RunState::Finished).await.unwrap();
     ledger.close().await.unwrap();
     (folder, file)
@@ -59,7 +63,9 @@ async fn a_ledger_that_was_worked_with_is_whole() {
     assert_eq!(bad(&items), Vec::<&str>::new(), "{items:?}");
     let contains = items.last().unwrap();
     assert!(
-        contains.finding.contains("200 steps, 200 placements"),
+        contains
+            .finding
+            .contains("201 steps, 200 placements, 1 withdrawals"),
         "{contains:?}"
     );
 }
@@ -82,6 +88,8 @@ async fn what_was_changed_behind_the_ledgers_back_is_named() {
         ("DELETE FROM custody WHERE id = 2", "custody"),
         ("UPDATE step SET state = 'open' WHERE id = 1", "ended runs"),
         ("UPDATE placement SET step = 100000", "placements"),
+        ("UPDATE withdrawal SET step = 100000", "withdrawals"),
+        ("UPDATE withdrawal SET source_asset = 'id:1'", "withdrawals"),
         ("UPDATE content SET blake3 = zeroblob(32)", "contents"),
         (
             "PRAGMA foreign_keys = OFF; UPDATE step SET run = 77 WHERE id = 1",
