@@ -12,7 +12,7 @@ use windlass_core::memory::ManualClock;
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, Blake3, CallCount, Clock, ContentHash, Cursor, CustodyEvent,
     Digests, Evidence, FactsWanted, HookIdentity, Kind, LeasedStep, Ledger, NewHold, NewStep, Note,
-    Noted, Outcome, Part, Placed, Placement, Revision, RunId, RunOrigin, RunState, Spool,
+    Noted, Outcome, Part, Placed, Placement, Readable, Revision, RunId, RunOrigin, RunState, Spool,
     SpoolEntry, SpoolOrder, StepId, StepReport, StepState, Tally, Unfinished, WorkerId,
 };
 
@@ -172,6 +172,20 @@ pub fn placement(n: u64) -> Placement {
         draft_digest: Blake3::of(b"draft"),
         collection: AssetPath::new("/library"),
         linked: false,
+    }
+}
+
+/// The asset that was placed, as its source lists it still.
+fn asset_of(placement: &Placement) -> Asset {
+    Asset {
+        id: placement.source_asset.clone(),
+        path: placement.source_path.clone(),
+        revision: placement.source_revision.clone(),
+        size: 8,
+        modified: None,
+        content_hash: None,
+        tags: Vec::new(),
+        readable: Readable::Yes,
     }
 }
 

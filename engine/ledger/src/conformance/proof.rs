@@ -308,19 +308,7 @@ pub async fn a_link_is_unchanged_while_its_asset_stands_for_another(
     placements[1].linked = true;
     placements[1].collection = AssetPath::new("/further");
     place(ledger, &taken, &placements).await;
-    let assets: Vec<Asset> = placements
-        .iter()
-        .map(|placement| Asset {
-            id: placement.source_asset.clone(),
-            path: placement.source_path.clone(),
-            revision: placement.source_revision.clone(),
-            size: 8,
-            modified: None,
-            content_hash: None,
-            tags: Vec::new(),
-            readable: windlass_core::Readable::Yes,
-        })
-        .collect();
+    let assets: Vec<Asset> = placements.iter().map(asset_of).collect();
     let ids: Vec<AssetId> = assets.iter().map(|asset| asset.id.clone()).collect();
     let kept = ledger.placements("ingest", "agency", &ids).await.unwrap();
     assert_eq!(kept[1].as_ref(), Some(&placements[1]));

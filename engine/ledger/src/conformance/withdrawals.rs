@@ -380,19 +380,6 @@ pub async fn what_is_taken_back_counts_for_nothing(ledger: &dyn Ledger, _clock: 
     assert_eq!(left.unwrap(), [placements[1].clone()]);
 }
 
-fn asset_of(placement: &Placement) -> Asset {
-    Asset {
-        id: placement.source_asset.clone(),
-        path: placement.source_path.clone(),
-        revision: placement.source_revision.clone(),
-        size: 8,
-        modified: None,
-        content_hash: None,
-        tags: Vec::new(),
-        readable: windlass_core::Readable::Yes,
-    }
-}
-
 pub async fn withdrawals_are_read_in_pages_in_the_order_of_assets(
     ledger: &dyn Ledger,
     clock: &ManualClock,
