@@ -335,9 +335,14 @@ fn record(line: &[u8]) -> Result<std::borrow::Cow<'_, str>> {
 }
 
 fn tail(line: &[u8]) -> Result<Tail> {
-    serde_json::from_str(text(line)?).map_err(|error| {
+    let tail = serde_json::from_str(text(line)?).map_err(|error| {
         changed("what follows its content is neither seal nor signature").with_source(error)
-    })
+    })?;
+    // Digests cover none of these lines, and digits may be of either case: another spelling is a change as well.
+    match canonical(&tail)? == line {
+        true => Ok(tail),
+        false => Err(changed("its seal or a signature is not as it was written")),
+    }
 }
 
 fn not_sealed(why: &str) -> Error {
