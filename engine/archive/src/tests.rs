@@ -1,0 +1,7 @@
+mod damage;
+mod golden;
+mod make;
+mod manifest;
+mod model;
+mod names;
+mod xmp;
