@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::error::{self, ApiError, DIALECT, Result};
 use super::model::User;
 use super::request::{Query, path_id};
-use super::{Celum, assets, collections, create, patch, search, transfer, types};
+use super::{Celum, assets, collections, create, patch, relations, search, transfer, types};
 
 const ROOT: &str = "/content-api/v1";
 
@@ -49,6 +49,16 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// A call that does not come over the network.
+    pub(super) fn inside(user: User, id: u64, body: &Value) -> Self {
+        Call {
+            user,
+            query: Query::none(),
+            body: body.to_string().into(),
+            captured: vec![id.to_string()],
+        }
+    }
+
     /// The `n`th variable part of the path, as an id.
     pub(super) fn id(&self, n: usize) -> Result<u64> {
         path_id(self.text(n), "id")
@@ -155,18 +165,17 @@ const ROUTES: &[Route] = &[
     ),
     write("PATCH /collections/{id}", collections::patch),
     write("DELETE /collections/{id}", collections::delete),
+    read("GET /relation-types", LOCALE, types::relation_types),
+    read("GET /relation-types/{id}", LOCALE, types::relation_type),
+    read("GET /relations", relations::LIST_QUERY, relations::list),
+    write("POST /relations", relations::create),
+    read("GET /relations/{id}", relations::GET_QUERY, relations::get),
+    write("PATCH /relations/{id}", relations::patch),
+    write("DELETE /relations/{id}", relations::delete),
 ];
 
 /// Documented routes that this emulator does not have, to tell them from misspelt ones.
-const NOT_EMULATED: &[&str] = &[
-    "users",
-    "user-groups",
-    "roles",
-    "relation-types",
-    "compound-types",
-    "jobs",
-    "relations",
-];
+const NOT_EMULATED: &[&str] = &["users", "user-groups", "roles", "compound-types", "jobs"];
 
 pub(super) fn router(celum: Arc<Celum>) -> Router {
     Router::new().fallback(serve).with_state(celum)

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use windlass_core::{Error, Kind};
 
 use super::profile::Profile;
 use crate::fault::{Dialect, Limit};
@@ -187,6 +188,18 @@ impl ApiError {
         let mut error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD", message);
         error.0.allow = Some(allow);
         error
+    }
+}
+
+impl ApiError {
+    /// The same for who calls without a network.
+    pub(super) fn told(self) -> windlass_core::Error {
+        let kind = match (self.0.status.as_u16(), &self.0.body.entity) {
+            (_, Some(_)) => Kind::NotFound,
+            (400..=499, None) => Kind::InvalidInput,
+            _ => Kind::Capacity,
+        };
+        Error::new(kind, self.0.body.message)
     }
 }
 

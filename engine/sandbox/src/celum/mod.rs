@@ -32,9 +32,11 @@ mod filters;
 mod links;
 mod model;
 mod patch;
+mod people;
 mod picture;
 mod profile;
 mod query;
+mod relations;
 mod render;
 mod request;
 mod search;
@@ -46,6 +48,7 @@ mod values;
 
 pub use admin::{AssetSnapshot, RouteCount};
 pub use model::Availability;
+pub use people::ReferenceSnapshot;
 pub use profile::{
     Algorithm, Checksum, DatePrecision, Encoding, LockRules, ModBumps, Profile, SearchCaps,
     SizeMismatch, UploadAuth, UploadMode,

@@ -22,6 +22,8 @@ pub(super) struct Tenant {
     pub(super) asset_types: Vec<ObjectType>,
     pub(super) collection_types: Vec<CollectionType>,
     pub(super) formats: Vec<DownloadFormat>,
+    #[serde(default)]
+    pub(super) relation_types: Vec<ObjectType>,
 }
 
 /// Somebody who can sign in.
@@ -39,7 +41,7 @@ pub(super) struct User {
     pub(super) may_impersonate: bool,
 }
 
-/// An asset type, and what a collection type shares with it.
+/// An asset type or a relation type, and what a collection type shares with them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ObjectType {
     pub(super) id: u64,
@@ -358,6 +360,24 @@ pub(super) struct ExternalReference {
     pub(super) instance: Option<String>,
     pub(super) url: String,
     pub(super) updated: Timestamp,
+}
+
+/// One asset's relation to another one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Relation {
+    pub(super) id: u64,
+    pub(super) type_id: u64,
+    pub(super) creation: Trail,
+    pub(super) source: Related,
+    pub(super) target: Related,
+}
+
+/// One end of a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Related {
+    pub(super) asset: u64,
+    /// None: whichever is current.
+    pub(super) version: Option<u64>,
 }
 
 /// An upload that was announced. It is gone once it is used, broken or expired.

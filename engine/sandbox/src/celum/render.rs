@@ -9,7 +9,8 @@ use super::Celum;
 use super::links::Link;
 use super::model::{
     Asset, Availability, Category, Collection, CollectionType, DownloadFormat, Field, FieldKind,
-    FieldSet, FieldValue, Labels, Level, ObjectType, Trail, User, Values, Version,
+    FieldSet, FieldValue, Labels, Level, ObjectType, Related, Relation, Trail, User, Values,
+    Version,
 };
 use super::state::{State, name_in};
 use super::values::Rules;
@@ -53,6 +54,9 @@ const READING: &[&str] = &["viewMetadata", "download", "downloadOriginal"];
 
 /// Previews by key, with their edges in pixels.
 const PREVIEWS: &[(&str, u32)] = &[("THUMB", 250), ("PREVIEW", 1024), ("LARGE", 3000)];
+
+/// Nothing can be rendered of a file with this in its name, so that tests and demos have one when they want one.
+const UNRENDERABLE: &str = "unrenderable";
 
 /// Some, all or none of a thing's parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -424,6 +428,35 @@ impl Render<'_> {
         members.into()
     }
 
+    pub(super) fn relation_type(&self, kind: &ObjectType, with_sets: bool) -> Value {
+        let mut members = self.object_type(kind, with_sets);
+        members.remove("permissions");
+        members.into()
+    }
+
+    /// A relation. Its assets are shown as lists show them.
+    pub(super) fn relation(&self, relation: &Relation) -> Value {
+        let end = |end: Related| self.state.assets.get(&end.asset);
+        let shown = |related| end(related).map(|asset| self.asset(asset, &Include::default()));
+        let is_current = |related: Related| {
+            let current = end(related).map(|asset| asset.current);
+            related.version.is_none() || related.version == current
+        };
+        let synced = is_current(relation.source) && is_current(relation.target);
+        object([
+            ("id", Some(relation.id.into())),
+            ("creation", Some(trail(&relation.creation))),
+            ("typeId", Some(relation.type_id.into())),
+            ("sourceAsset", shown(relation.source)),
+            ("targetAsset", shown(relation.target)),
+            (
+                "status",
+                Some(if synced { "SYNCED" } else { "OUTDATED" }.into()),
+            ),
+        ])
+        .into()
+    }
+
     pub(super) fn formats(&self, wanted: &Part) -> Value {
         let formats = self.state.tenant.iter().flat_map(|tenant| &tenant.formats);
         formats
@@ -459,7 +492,7 @@ pub(super) fn preview_state(version: &Version, now: Timestamp) -> Option<&'stati
         None
     } else if now < version.preview_due {
         Some("PROCESSING")
-    } else if version.preview_fails {
+    } else if version.preview_fails || version.filename.contains(UNRENDERABLE) {
         Some("FAILED")
     } else {
         Some("SUCCEEDED")

@@ -119,6 +119,11 @@ impl Page {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// One without parameters.
+    pub(super) fn none() -> Self {
+        Query(Vec::new())
+    }
+
     /// Refuses names that are not in `allowed`.
     pub(super) fn parse(raw: &str, allowed: &[&str]) -> Result<Self> {
         let pairs: Vec<(String, String)> = url::form_urlencoded::parse(raw.as_bytes())

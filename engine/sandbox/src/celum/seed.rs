@@ -119,8 +119,29 @@ fn tenant(trail: Trail) -> Tenant {
                 names: labels("Preview PNG", "Vorschau PNG"),
                 edge: Some(1024),
             },
+            DownloadFormat {
+                id: 3,
+                key: "web".into(),
+                names: labels("Web PNG", "Web-PNG"),
+                edge: Some(512),
+            },
         ],
+        relation_types: relation_types(),
     }
+}
+
+fn relation_types() -> Vec<ObjectType> {
+    let kind = |id, name: &str, english, german| ObjectType {
+        id,
+        name: name.into(),
+        labels: labels(english, german),
+        sets: Vec::new(),
+    };
+    vec![
+        kind(1, "derivedFrom", "Derived from", "Abgeleitet von"),
+        kind(2, "source", "Source", "Quelle"),
+        kind(3, "supportingDocument", "Supporting document", "Beleg"),
+    ]
 }
 
 fn users(trail: Trail) -> Vec<User> {
@@ -166,6 +187,9 @@ fn fields() -> Vec<Field> {
     let mut fields = campaign_fields();
     fields.extend(classification_fields());
     fields.extend(rights_fields());
+    fields.extend(licence_fields());
+    fields.extend(release_fields());
+    fields.extend(market_fields());
     fields
 }
 
@@ -263,6 +287,94 @@ fn rights_fields() -> Vec<Field> {
     ]
 }
 
+/// Until when, where, in which channels and for whom: several entries of a text have commas between them.
+fn licence_fields() -> Vec<Field> {
+    let confidentiality = FieldKind::Dropdown {
+        options: vec![
+            (0, labels("Public", "Öffentlich")),
+            (1, labels("Partners", "Partner")),
+            (2, labels("Internal", "Intern")),
+        ],
+    };
+    let date = |id, name: &str, english, german| field(id, name, english, german, FieldKind::Date);
+    let list = |id, name: &str, english, german| field(id, name, english, german, text(400));
+    vec![
+        date(620, "licenceFrom", "Licence from", "Lizenz ab"),
+        date(621, "licenceUntil", "Licence until", "Lizenz bis"),
+        date(622, "embargo", "Embargo", "Sperrfrist"),
+        list(623, "territories", "Territories", "Gebiete"),
+        list(
+            624,
+            "excludedTerritories",
+            "Excluded territories",
+            "Ausgenommene Gebiete",
+        ),
+        list(
+            625,
+            "excludedChannels",
+            "Excluded channels",
+            "Ausgenommene Kanäle",
+        ),
+        field(
+            626,
+            "confidentiality",
+            "Confidentiality",
+            "Vertraulichkeit",
+            confidentiality,
+        ),
+    ]
+}
+
+/// What others must have signed.
+fn release_fields() -> Vec<Field> {
+    let state = || FieldKind::Dropdown {
+        options: vec![
+            (0, labels("Requested", "Angefragt")),
+            (1, labels("Signed", "Unterschrieben")),
+            (2, labels("Not needed", "Nicht nötig")),
+            (3, labels("Refused", "Verweigert")),
+            (4, labels("Withdrawn", "Widerrufen")),
+        ],
+    };
+    let yes = || FieldKind::Boolean;
+    vec![
+        field(630, "peopleShown", "People shown", "Personen", yes()),
+        field(
+            631,
+            "modelRelease",
+            "Model release",
+            "Einwilligung",
+            state(),
+        ),
+        field(
+            632,
+            "modelReleaseUntil",
+            "Model release until",
+            "Einwilligung bis",
+            FieldKind::Date,
+        ),
+        field(633, "propertyShown", "Property shown", "Bauwerke", yes()),
+        field(
+            634,
+            "propertyRelease",
+            "Property release",
+            "Bauwerksfreigabe",
+            state(),
+        ),
+    ]
+}
+
+/// Of which language, for which markets and channels, and which piece it is a version of.
+fn market_fields() -> Vec<Field> {
+    let list = |id, name: &str, english, german| field(id, name, english, german, text(400));
+    vec![
+        list(640, "languages", "Languages", "Sprachen"),
+        list(641, "markets", "Markets", "Märkte"),
+        list(642, "channels", "Channels", "Kanäle"),
+        list(643, "motif", "Motif", "Motiv"),
+    ]
+}
+
 fn set(id: u64, name: &str, english: &str, german: &str, fields: &[u64]) -> FieldSet {
     FieldSet {
         id,
@@ -305,6 +417,21 @@ fn asset_types() -> Vec<ObjectType> {
                 set(503, "rights", "Rights", "Rechte", &[608, 609]),
                 details,
                 set(505, "integration", "Integration", "Anbindung", &[612]),
+                set(
+                    508,
+                    "licence",
+                    "Licence",
+                    "Lizenz",
+                    &[620, 621, 622, 623, 624, 625, 626],
+                ),
+                set(
+                    509,
+                    "releases",
+                    "Releases",
+                    "Einwilligungen",
+                    &[630, 631, 632, 633, 634],
+                ),
+                set(510, "markets", "Markets", "Märkte", &[640, 641, 642, 643]),
             ],
         },
         ObjectType {

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::model::{
-    Asset, Collection, CollectionType, Field, FieldSet, Handle, Level, ObjectType, Tenant, User,
+    Asset, Collection, CollectionType, Field, FieldSet, Handle, Level, ObjectType, Relation,
+    Tenant, User,
 };
 use crate::blob::BlobId;
 
@@ -35,8 +36,12 @@ pub(super) enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         used: Vec<String>,
     },
-    /// An asset is gone.
+    /// An asset is gone, and its relations with it.
     AssetRemoved { id: u64 },
+    /// A relation is new or changed.
+    Relation { relation: Box<Relation> },
+    /// A relation is gone.
+    RelationRemoved { id: u64 },
     /// An upload handle is new, or its content arrived.
     Handle { handle: Box<Handle> },
     /// An upload handle broke or expired.
@@ -50,6 +55,7 @@ pub(super) struct State {
     pub(super) collections: BTreeMap<u64, Arc<Collection>>,
     pub(super) assets: BTreeMap<u64, Arc<Asset>>,
     pub(super) handles: BTreeMap<String, Handle>,
+    pub(super) relations: BTreeMap<u64, Relation>,
     pub(super) index: Index<Asset>,
     pub(super) collection_index: Index<Collection>,
     /// Upload tokens, by what URL names them.
@@ -58,6 +64,7 @@ pub(super) struct State {
     last_asset: u64,
     last_collection: u64,
     last_handle: u64,
+    last_relation: u64,
 }
 
 impl State {
@@ -90,6 +97,17 @@ impl State {
             Event::AssetRemoved { id } => {
                 self.assets.remove(&id);
                 self.index.note(id, None, due);
+                let leads = |relation: &Relation| {
+                    relation.source.asset == id || relation.target.asset == id
+                };
+                self.relations.retain(|_, relation| !leads(relation));
+            }
+            Event::Relation { relation } => {
+                self.last_relation = self.last_relation.max(relation.id);
+                self.relations.insert(relation.id, *relation);
+            }
+            Event::RelationRemoved { id } => {
+                self.relations.remove(&id);
             }
             Event::Handle { handle } => {
                 self.last_handle = self.last_handle.max(handle.number);
@@ -126,6 +144,10 @@ impl State {
         self.last_handle + 1
     }
 
+    pub(super) fn next_relation(&self) -> u64 {
+        self.last_relation + 1
+    }
+
     /// The open upload that a URL's token belongs to.
     pub(super) fn handle_by_token(&self, token: &str) -> Option<&Handle> {
         self.handles.get(self.tokens.get(token)?)
@@ -155,6 +177,11 @@ impl State {
 
     pub(super) fn asset_type(&self, id: u64) -> Option<&ObjectType> {
         let types = &self.tenant.as_ref()?.asset_types;
+        types.iter().find(|kind| kind.id == id)
+    }
+
+    pub(super) fn relation_type(&self, id: u64) -> Option<&ObjectType> {
+        let types = &self.tenant.as_ref()?.relation_types;
         types.iter().find(|kind| kind.id == id)
     }
 

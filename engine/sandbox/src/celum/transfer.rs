@@ -342,7 +342,10 @@ impl Celum {
                 let png = tokio::task::spawn_blocking(job).await;
                 let png = png.map_err(std::io::Error::other)??;
                 let name = rendition_name(&version.filename);
-                let mut response = png.into_response();
+                let mut response = match link.preview {
+                    true => png.into_response(),
+                    false => self.rendition(png, request.headers()),
+                };
                 describe(&mut response, "image/png", &name, link.preview);
                 Ok(response)
             }
@@ -353,36 +356,12 @@ impl Celum {
         let missing = || ApiError::status(StatusCode::NOT_FOUND, "LINK", "nothing is here");
         let blob = version.blob.ok_or_else(missing)?;
         let size = version.filesize;
-        let range = headers.get(header::RANGE).filter(|_| self.profile.range);
-        let range = range.and_then(|range| parse_range(range.to_str().ok()?, size));
-        let (status, span) = match range {
-            None => (StatusCode::OK, 0..size),
-            Some(Ok(span)) => (StatusCode::PARTIAL_CONTENT, span),
-            Some(Err(Unsatisfiable)) => {
-                let message = format!("the content has {size} bytes");
-                let status = StatusCode::RANGE_NOT_SATISFIABLE;
-                let mut response = ApiError::status(status, "RANGE", message).into_response();
-                let total = header_value(format!("bytes */{size}"));
-                response.headers_mut().insert(header::CONTENT_RANGE, total);
-                return Ok(response);
-            }
+        let asked = match self.asked(headers, size) {
+            Ok(asked) => asked,
+            Err(refused) => return Ok(refused),
         };
-        let length = span.end - span.start;
-        let stated = header_value(format!(
-            "bytes {}-{}/{size}",
-            span.start,
-            span.end.saturating_sub(1)
-        ));
-        let body = Body::from_stream(self.blobs.stream(blob, span));
-        let mut response = (status, body).into_response();
-        let answer = response.headers_mut();
-        answer.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        if self.profile.range {
-            answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        }
-        if status == StatusCode::PARTIAL_CONTENT {
-            answer.insert(header::CONTENT_RANGE, stated);
-        }
+        let body = Body::from_stream(self.blobs.stream(blob, asked.span.clone()));
+        let mut response = self.part(asked, size, body);
         describe(
             &mut response,
             "application/octet-stream",
@@ -390,6 +369,68 @@ impl Celum {
             false,
         );
         Ok(response)
+    }
+}
+
+/// Which part of a content is sent.
+struct Asked {
+    status: StatusCode,
+    span: Range<u64>,
+}
+
+impl Celum {
+    /// A picture, or the range of it that is asked for.
+    fn rendition(&self, png: Bytes, headers: &HeaderMap) -> Response {
+        let size = png.len() as u64;
+        match self.asked(headers, size) {
+            Err(refused) => refused,
+            Ok(asked) => {
+                // Within the picture, which is in memory.
+                let span = asked.span.start as usize..asked.span.end as usize;
+                self.part(asked, size, Body::from(png.slice(span)))
+            }
+        }
+    }
+
+    /// What is asked for of a content of this size; else the answer that refuses it.
+    fn asked(&self, headers: &HeaderMap, size: u64) -> std::result::Result<Asked, Response> {
+        let range = headers.get(header::RANGE).filter(|_| self.profile.range);
+        let range = range.and_then(|range| parse_range(range.to_str().ok()?, size));
+        match range {
+            None => Ok(Asked {
+                status: StatusCode::OK,
+                span: 0..size,
+            }),
+            Some(Ok(span)) => Ok(Asked {
+                status: StatusCode::PARTIAL_CONTENT,
+                span,
+            }),
+            Some(Err(Unsatisfiable)) => {
+                let message = format!("the content has {size} bytes");
+                let status = StatusCode::RANGE_NOT_SATISFIABLE;
+                let mut response = ApiError::status(status, "RANGE", message).into_response();
+                let total = header_value(format!("bytes */{size}"));
+                response.headers_mut().insert(header::CONTENT_RANGE, total);
+                Err(response)
+            }
+        }
+    }
+
+    fn part(&self, asked: Asked, size: u64, body: Body) -> Response {
+        let Asked { status, span } = asked;
+        let mut response = (status, body).into_response();
+        let answer = response.headers_mut();
+        let length = HeaderValue::from(span.end - span.start);
+        answer.insert(header::CONTENT_LENGTH, length);
+        if self.profile.range {
+            answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        }
+        if status == StatusCode::PARTIAL_CONTENT {
+            let last = span.end.saturating_sub(1);
+            let stated = header_value(format!("bytes {}-{last}/{size}", span.start));
+            answer.insert(header::CONTENT_RANGE, stated);
+        }
+        response
     }
 }
 

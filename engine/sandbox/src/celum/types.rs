@@ -112,6 +112,26 @@ pub(super) fn collection_type(celum: &Celum, call: &Call) -> Result<Reply> {
     })
 }
 
+/// `GET /relation-types`.
+pub(super) fn relation_types(celum: &Celum, call: &Call) -> Result<Reply> {
+    with_tenant(celum, call, |render, tenant| {
+        let types = tenant.relation_types.iter();
+        Ok(types
+            .map(|kind| render.relation_type(kind, false))
+            .collect())
+    })
+}
+
+/// `GET /relation-types/{id}`.
+pub(super) fn relation_type(celum: &Celum, call: &Call) -> Result<Reply> {
+    let id = call.id(0)?;
+    with_tenant(celum, call, |render, _| {
+        let kind = render.state.relation_type(id);
+        let kind = kind.ok_or_else(|| ApiError::missing(&celum.profile, "RelationType", id))?;
+        Ok(render.relation_type(kind, true))
+    })
+}
+
 /// `GET /information-fields`.
 pub(super) fn information_fields(celum: &Celum, call: &Call) -> Result<Reply> {
     let entity = call.query.one("entityType")?;

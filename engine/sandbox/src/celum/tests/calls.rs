@@ -96,7 +96,7 @@ async fn what_is_not_known_is_refused_by_name() {
         answer.json()["message"].as_str().unwrap().to_owned()
     };
     assert!(message(bed.get("/assetz/7").await, 404).contains("/content-api/v1/assetz/7"));
-    assert!(message(bed.get("/relations").await, 501).contains("/relations"));
+    assert!(message(bed.get("/roles").await, 501).contains("/roles"));
     assert!(message(bed.patch("/version", json!({})).await, 405).contains("GET"));
     assert!(message(bed.get("/assets?pages=1").await, 400).contains("pages"));
     let unknown = json!({"filename": "a", "filesize": 1, "sha": "x"});
@@ -265,10 +265,10 @@ async fn fields_formats_clients_and_the_version_answer_in_their_shapes() {
     let bed = Bed::new();
     let of = async |entity: &str| bed.get(&format!("/information-fields{entity}")).await.ok();
     let count = |list: &Value| list.as_array().unwrap().len();
-    assert_eq!(count(&of("?entityType=ASSET").await), 14);
+    assert_eq!(count(&of("?entityType=ASSET").await), 30);
     assert_eq!(count(&of("?entityType=COLLECTION").await), 1);
     assert_eq!(count(&of("?entityType=RELATION").await), 0);
-    assert_eq!(count(&of("").await), 15);
+    assert_eq!(count(&of("").await), 31);
     bed.get("/information-fields?entityType=USER")
         .await
         .refused(400);
