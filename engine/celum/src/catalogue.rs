@@ -53,6 +53,18 @@ impl Catalogue {
         })
     }
 
+    /// All asset types.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &TypeSheet> {
+        self.types.iter()
+    }
+
+    /// A field with its technical name.
+    pub(crate) fn field(&self, id: i64) -> Option<&Field> {
+        let fields = self.types.iter().flat_map(|sheet| sheet.fields.values());
+        let mut fields = fields.map(|entry| &entry.field);
+        fields.find(|field| field.id == id)
+    }
+
     /// The asset type of an id.
     pub(crate) fn type_by_id(&self, id: i64) -> Option<&TypeSheet> {
         self.types.iter().find(|sheet| sheet.id == id)

@@ -70,7 +70,7 @@ fn same_number(one: &Json, other: &Json) -> bool {
 }
 
 /// The calendar day of a date as it is written, or of milliseconds in UTC.
-fn day(value: &Json) -> Option<String> {
+pub(crate) fn day(value: &Json) -> Option<String> {
     match value {
         Json::String(text) => text.get(..10).map(str::to_owned),
         other => Some(read_instant(other)?.to_string().get(..10)?.to_owned()),

@@ -288,13 +288,27 @@ impl Api {
         order: Order,
         fields: &BTreeSet<i64>,
     ) -> Result<wire::Page<wire::Asset>> {
+        let included = match fields.is_empty() {
+            true => None,
+            false => Some(json!({ "type": "ASSET_INFORMATION_FIELDS", "ids": fields })),
+        };
+        self.search_including(filter, order, included).await
+    }
+
+    /// The same with what one inclusion names.
+    pub(crate) async fn search_including(
+        &self,
+        filter: &Filter,
+        order: Order,
+        included: Option<serde_json::Value>,
+    ) -> Result<wire::Page<wire::Asset>> {
         let mut body = json!({
             "filter": filter,
             "sorting": [{ "field": "id", "order": order }],
             "pagination": { "page": 1, "size": PAGE_SIZE },
         });
-        if !fields.is_empty() {
-            body["inclusions"] = json!([{ "type": "ASSET_INFORMATION_FIELDS", "ids": fields }]);
+        if let Some(included) = included {
+            body["inclusions"] = json!([included]);
         }
         let request = self.json(Method::POST, "assets/search", &body)?;
         self.send("POST assets/search", request)
@@ -379,14 +393,23 @@ impl Api {
         }
     }
 
-    /// The first versions of an asset and whether there are more; `None` where the asset or its
-    /// versions are absent or hidden.
-    pub(crate) async fn versions(&self, asset: i64) -> Result<Option<wire::Page<wire::Version>>> {
-        let query = [("page", "1".to_owned()), ("size", PAGE_SIZE.to_string())];
+    /// A page of the versions of an asset; `None` where the asset or its versions are absent or hidden.
+    pub(crate) async fn versions_page(
+        &self,
+        asset: i64,
+        page: usize,
+    ) -> Result<Option<wire::Page<wire::Version>>> {
+        let query = [("page", page.to_string()), ("size", PAGE_SIZE.to_string())];
         let path = format!("assets/{asset}/versions");
         self.get("assets/{id}/versions", &path, &query)
             .await?
             .or_absent("listing the versions of an asset")
+    }
+
+    /// The first versions of an asset and whether there are more; `None` where the asset or its
+    /// versions are absent or hidden.
+    pub(crate) async fn versions(&self, asset: i64) -> Result<Option<wire::Page<wire::Version>>> {
+        self.versions_page(asset, 1).await
     }
 
     pub(crate) async fn download_url(
@@ -395,16 +418,24 @@ impl Api {
         format: i64,
         version: Option<&str>,
     ) -> Result<Option<Url>> {
+        let got = self.download_link(asset, format, version).await?;
+        let got = got.or_absent("asking for a download URL")?;
+        Ok(got.map(|download| download.url))
+    }
+
+    /// The same with the refusal as it came.
+    pub(crate) async fn download_link(
+        &self,
+        asset: i64,
+        format: i64,
+        version: Option<&str>,
+    ) -> Result<Got<wire::Download>> {
         let mut query = vec![("downloadFormatId", format.to_string())];
         if let Some(version) = version {
             query.push(("versionId", version.to_owned()));
         }
         let path = format!("assets/{asset}/download");
-        let got: Option<wire::Download> = self
-            .get("assets/{id}/download", &path, &query)
-            .await?
-            .or_absent("asking for a download URL")?;
-        Ok(got.map(|download| download.url))
+        self.get("assets/{id}/download", &path, &query).await
     }
 
     /// Starts reading a download URL; `range` is asked for where given.
@@ -477,7 +508,7 @@ impl Api {
         }
     }
 
-    async fn get<T: DeserializeOwned>(
+    pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         route: &'static str,
         path: &str,

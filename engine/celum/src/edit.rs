@@ -3,7 +3,7 @@
 use regex::Regex;
 use serde_json::json;
 use windlass_core::{
-    AssetPath, Correlation, Digests, Draft, Error, Fault, Kind, Placed, Result, Stamp,
+    AssetPath, Correlation, Digests, Draft, Error, Fault, Kind, Placed, Result, Revision, Stamp,
 };
 
 use crate::changes::changes;
@@ -210,6 +210,22 @@ impl Shared {
             Error::new(Kind::NotFound, "the asset is not there any more, or hidden")
                 .with_context("asset", asset)
         })
+    }
+
+    /// The asset, whose current version must be this one. Errors: `Conflict` for another one.
+    pub(crate) async fn unchanged(&self, asset: i64, version: &Revision) -> Result<wire::Asset> {
+        let now = self.reread(asset).await?;
+        let current = now.current_version.id;
+        match current.to_string() == version.as_str() {
+            true => Ok(now),
+            false => {
+                let message = "somebody changed it since it was placed";
+                Err(Error::new(Kind::Conflict, message)
+                    .with_context("asset", asset)
+                    .with_context("placed", version)
+                    .with_context("current", current))
+            }
+        }
     }
 
     /// Makes an asset, which is `now` so, what a draft says: one concern a call, and only where it

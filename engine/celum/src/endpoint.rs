@@ -20,6 +20,9 @@ use crate::catalogue::Catalogue;
 use crate::client::{Api, Got};
 use crate::options::CelumOptions;
 use crate::profile::{CelumProfile, Checksum};
+use crate::references::Names;
+use crate::relations::RelationTypes;
+use crate::renditions::Formats;
 use crate::resolve::NAME_UNITS_MAX;
 use crate::tree::Tree;
 use crate::vocabulary::Vocabularies;
@@ -51,6 +54,11 @@ pub(crate) struct Shared {
     pub(crate) attempts: Attempts,
     /// Whoever loads it holds it, so that it is loaded once.
     catalogue: Mutex<Option<Loaded>>,
+    pub(crate) names: Names,
+    pub(crate) formats: Formats,
+    pub(crate) relation_types: RelationTypes,
+    /// The keys of external references: what kind of use, and who says so.
+    pub(crate) usage_keys: (String, String),
     original: OnceCell<i64>,
     me: OnceCell<i64>,
 }
@@ -95,6 +103,10 @@ impl CelumEndpoint {
                 accepted: options.accepted,
                 tree: Tree::default(),
                 catalogue: Mutex::default(),
+                names: Names::default(),
+                formats: Formats::default(),
+                relation_types: RelationTypes::default(),
+                usage_keys: (options.usage_description, options.usage_provider),
                 original: OnceCell::new(),
                 me: OnceCell::new(),
             }),
@@ -139,6 +151,8 @@ impl Shared {
         *self.catalogue.lock().await = None;
         self.vocabularies.forget().await;
         self.tree.forget().await;
+        self.names.forget().await;
+        self.formats.forget().await;
     }
 
     /// Whether types and fields were read longer ago than this.

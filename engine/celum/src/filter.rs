@@ -1,5 +1,8 @@
 //! Search filters, typed: the ones of the API's vocabulary that are used.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// A filter of `POST /assets/search`.
@@ -52,6 +55,98 @@ pub(crate) enum Filter {
         /// Whether it has none.
         empty: bool,
     },
+    /// Assets of one of these types.
+    #[serde(rename = "ASSET_TYPE_ID")]
+    Type {
+        /// The types' ids.
+        values: BTreeSet<i64>,
+    },
+    /// Assets whose longer text has this text.
+    #[serde(rename = "ASSET_TEXT_AREA_INFORMATION_FIELD", rename_all = "camelCase")]
+    TextArea {
+        /// The field.
+        information_field_id: i64,
+        /// The text.
+        text: String,
+        /// How it is compared.
+        search_type: SearchType,
+    },
+    /// Assets whose field is this whole number.
+    #[serde(
+        rename = "ASSET_NUMBER_INFORMATION_FIELD_EQUALITY",
+        rename_all = "camelCase"
+    )]
+    Number {
+        /// The field.
+        information_field_id: i64,
+        /// The number.
+        value: i64,
+    },
+    /// Assets whose field is this number.
+    #[serde(
+        rename = "ASSET_DOUBLE_INFORMATION_FIELD_EQUALITY",
+        rename_all = "camelCase"
+    )]
+    Double {
+        /// The field.
+        information_field_id: i64,
+        /// The number.
+        value: f64,
+    },
+    /// Assets whose field is so.
+    #[serde(rename = "ASSET_BOOLEAN_INFORMATION_FIELD", rename_all = "camelCase")]
+    Boolean {
+        /// The field.
+        information_field_id: i64,
+        /// Yes or no.
+        value: bool,
+    },
+    /// Assets whose field is a moment of a span.
+    #[serde(
+        rename = "ASSET_DATE_INFORMATION_FIELD_RANGE",
+        rename_all = "camelCase"
+    )]
+    Dates {
+        /// The field.
+        information_field_id: i64,
+        /// The first moment.
+        from: Timestamp,
+        /// The last one.
+        to: Timestamp,
+    },
+    /// Assets whose field has this option.
+    #[serde(
+        rename = "ASSET_DROPDOWN_INFORMATION_FIELD_EQUALITY",
+        rename_all = "camelCase"
+    )]
+    Dropdown {
+        /// The field.
+        information_field_id: i64,
+        /// The option's index.
+        value: i64,
+    },
+    /// Assets whose field refers to this collection.
+    #[serde(
+        rename = "ASSET_COLLECTION_REFERENCE_INFORMATION_FIELD_EQUALITY",
+        rename_all = "camelCase"
+    )]
+    Reference {
+        /// The field.
+        information_field_id: i64,
+        /// The collection's id.
+        value: i64,
+    },
+    /// Assets whose field has this keyword.
+    #[serde(
+        rename = "ASSET_TAG_REFERENCE_INFORMATION_FIELD_EQUALITY",
+        rename_all = "camelCase"
+    )]
+    Tag {
+        /// The field.
+        information_field_id: i64,
+        /// The keyword's id.
+        value: i64,
+    },
     /// Assets whose text field has this text.
     #[serde(rename = "ASSET_TEXT_INFORMATION_FIELD", rename_all = "camelCase")]
     TextField {
@@ -92,4 +187,12 @@ pub(crate) enum Order {
     Asc,
     /// By descending id: the newest first.
     Desc,
+}
+
+/// Filters as one; alone it stands for itself.
+pub(crate) fn combined(operator: Operator, mut filters: Vec<Filter>) -> Filter {
+    match filters.len() {
+        1 => filters.remove(0),
+        _ => Filter::Logical { operator, filters },
+    }
 }

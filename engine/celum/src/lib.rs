@@ -1,4 +1,4 @@
-//! A typed client of CELUM's Content API v1, and the tenant as `Source` and `Sink`.
+//! A typed client of CELUM's Content API v1, and the tenant as `Library`, `Source` and `Sink`.
 //!
 //! Names of types, fields and collections are resolved to the tenant's ids here and nowhere else.
 //! Every point on which CELUM's public material is silent is a key of [`CelumProfile`]. There is no
@@ -20,13 +20,20 @@ mod errors;
 mod filter;
 mod find;
 mod forecast;
+mod holding;
+mod library;
 mod options;
 mod profile;
+mod query;
+mod references;
+mod relations;
+mod renditions;
 mod resolve;
 mod session;
 mod sink;
 mod source;
 mod tree;
+mod usage;
 mod vocabulary;
 mod wire;
 

@@ -22,6 +22,10 @@ pub struct CelumOptions {
     /// Values that people decided to be new entries of the tenant's vocabularies: field and folded value. They are
     /// created whether or not the profile lets others be.
     pub accepted: BTreeSet<(String, String)>,
+    /// The key of the kind of use that external references beside assets say; an administrator of the tenant sets it up.
+    pub usage_description: String,
+    /// The key of who writes them; the same.
+    pub usage_provider: String,
     /// How often one call is sent at most when sends fail.
     pub tries: u32,
     /// Where the randomness of backoffs comes from.
@@ -51,6 +55,8 @@ impl CelumOptions {
             credential: Credential::ApiKey(api_key),
             profile,
             accepted: BTreeSet::new(),
+            usage_description: "mirror".to_owned(),
+            usage_provider: "windlass".to_owned(),
             tries: 5,
             jitter: Jitter::random(),
         }

@@ -3,6 +3,7 @@
 //! The defaults are the most careful assumption for each. A real tenant's difference is an edit of a
 //! profile file, never of code. Unknown keys are refused by name.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -99,6 +100,13 @@ const TENANT_KEYS: &[&str] = &[
 ];
 
 impl CelumProfile {
+    /// The name in the first of its locales that has one, else in any.
+    pub(crate) fn name_in<'a>(&self, names: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        let mut locales = self.locales.iter();
+        let known = locales.find_map(|locale| names.get(locale));
+        known.or_else(|| names.values().next()).map(String::as_str)
+    }
+
     /// Reads a profile file. Errors: `Config`, naming the key.
     pub fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file).map_err(|error| {

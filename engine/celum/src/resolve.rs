@@ -486,7 +486,7 @@ fn option(field: &Field, label: &str) -> Result<i64, RefusedValue> {
     Err((refused, Some(unknown(label, near, false))))
 }
 
-fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let all: Vec<&str> = known.collect();
     if let Some(near) = nearest(name, all.iter().copied()) {
         return Some(format!("did you mean {near:?}?"));

@@ -27,7 +27,7 @@ use crate::wire::{self, StatedAvailability};
 
 /// Faults are believed only when they come of knowledge that is younger than this: somebody may have
 /// added the type, the field or the keyword since.
-const FAULTS_AGE_MAX: Duration = Duration::from_secs(60);
+pub(crate) const FAULTS_AGE_MAX: Duration = Duration::from_secs(60);
 
 #[async_trait]
 impl Sink for CelumEndpoint {
@@ -48,12 +48,19 @@ impl Sink for CelumEndpoint {
         size: u64,
         correlation: &Correlation,
     ) -> Result<Box<dyn UploadSession>> {
+        let (onto, replaces) = match destination {
+            Destination::New { .. } => (None, None),
+            Destination::Version {
+                asset, replaces, ..
+            } => (Some(id_of(asset)?), replaces.clone()),
+        };
+        if let (Some(asset), Some(replaces)) = (onto, &replaces) {
+            self.shared.unchanged(asset, replaces).await?;
+        }
         let commit = Commit {
             draft: destination.draft().clone(),
-            onto: match destination {
-                Destination::New { .. } => None,
-                Destination::Version { asset, .. } => Some(id_of(asset)?),
-            },
+            onto,
+            replaces,
             correlation: correlation.clone(),
         };
         Ok(Box::new(CelumSession::new(
@@ -155,6 +162,8 @@ pub(crate) struct Commit {
     pub(crate) draft: Draft,
     /// The asset that gets a version; a new asset without.
     pub(crate) onto: Option<i64>,
+    /// The version that it replaces, and no other.
+    pub(crate) replaces: Option<Revision>,
     pub(crate) correlation: Correlation,
 }
 
@@ -257,6 +266,11 @@ impl Commit {
         shared
             .resolve_whole(&self.draft, collection.strict, Some(&old))
             .await?;
+        // The upload took its time, and so may what was looked up just now.
+        let old = match &self.replaces {
+            Some(replaces) => shared.unchanged(asset, replaces).await?,
+            None => old,
+        };
         let checksum = sent.checksum.as_ref();
         shared.attempts.sent(&self.correlation, checksum);
         let (filename, handle) = (&self.draft.file_name, &sent.handle);

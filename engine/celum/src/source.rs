@@ -18,9 +18,9 @@ use crate::client::is_stale_link;
 use crate::edit::stamp_of;
 use crate::endpoint::{CelumEndpoint, Shared};
 use crate::errors::Refusal;
-use crate::filter::{Filter, Matcher, Operator, Order};
+use crate::filter::{Filter, Operator, Order, combined};
+use crate::renditions::Pinned;
 use crate::sink::id_of;
-use crate::tree::{Reached, missing};
 use crate::wire;
 
 /// Up to this size a range is also taken out of an answer that is the whole content: at most so much is
@@ -168,11 +168,8 @@ impl Download {
 
     fn disagrees(&self, bytes: u64, how: &str) -> Error {
         let listed = self.asset.size;
-        Error::new(
-            Kind::Integrity,
-            format!("the download {how} {bytes} bytes, but the version has {listed}"),
-        )
-        .with_context("path", &self.asset.path)
+        let message = format!("the download {how} {bytes} bytes, but the version has {listed}");
+        other_bytes(&self.asset, message)
     }
 }
 
@@ -192,16 +189,7 @@ impl CelumEndpoint {
     ) -> Result<StampedPage> {
         let last = walked_to(cursor)?;
         let mut filters = Vec::new();
-        if !scope.root.as_str().is_empty() {
-            match self.shared.tree.find(&self.shared.api, &scope.root).await? {
-                Reached::Whole(known) => filters.push(Filter::Parent {
-                    values: vec![known.id],
-                    recursive: true,
-                    matcher: Matcher::Any,
-                }),
-                other => return Err(missing(&scope.root, &other)),
-            }
-        }
+        filters.extend(self.shared.below(&scope.root).await?);
         filters.push(Filter::IdRange { from: last });
         if !fields.is_empty() {
             let filled = fields.iter().map(|field| Filter::FieldEmpty {
@@ -224,13 +212,7 @@ impl CelumEndpoint {
             true => None,
             false => Some(self.shared.me().await?),
         };
-        for asset in page.content.iter().filter(|asset| asset.id > last) {
-            if asset.id < listed {
-                return Err(Error::new(
-                    Kind::Unexpected,
-                    "the tenant does not list by ascending id, so nothing can be listed in full",
-                ));
-            }
+        for asset in unlisted(&page, last)? {
             listed = asset.id;
             // Nobody has uploaded a file yet: there is nothing to read.
             if asset.current_version.is_placeholder() {
@@ -280,11 +262,15 @@ impl Shared {
         range: Option<Range<u64>>,
     ) -> Result<Response> {
         let id = id_of(&asset.id)?;
-        let original = self.original().await?;
+        let pinned = Pinned::of(&asset.revision);
+        let format = match pinned.rendition {
+            None => self.original().await?,
+            Some(key) => self.rendition(key).await?.ok_or_else(|| gone(asset))?,
+        };
         let mut stale = None;
         for _ in 0..2 {
-            let version = Some(asset.revision.as_str());
-            let Some(url) = self.api.download_url(id, original, version).await? else {
+            let version = Some(pinned.version);
+            let Some(url) = self.api.download_url(id, format, version).await? else {
                 return Err(gone(asset));
             };
             match self.api.download(url, range.clone()).await? {
@@ -329,24 +315,31 @@ impl Shared {
         }
     }
 
-    fn path(&self, path: &wire::Path) -> AssetPath {
+    pub(crate) fn path(&self, path: &wire::Path) -> AssetPath {
         let names = path.path_segments.iter().map(|segment| {
-            let names = &segment.collection_name;
-            self.profile
-                .locales
-                .iter()
-                .find_map(|locale| names.get(locale))
-                .or_else(|| names.values().next())
-                .cloned()
-                .unwrap_or_else(|| segment.collection_id.to_string())
+            let name = self.profile.name_in(&segment.collection_name);
+            name.map_or_else(|| segment.collection_id.to_string(), str::to_owned)
         });
         AssetPath::new(&names.collect::<Vec<_>>().join("/"))
     }
 }
 
+/// The assets of a page that were not listed yet. Ids only grow, so going on after the last one neither repeats nor
+/// leaves out, as long as they ascend.
+pub(crate) fn unlisted(page: &wire::Page<wire::Asset>, last: i64) -> Result<Vec<&wire::Asset>> {
+    let assets: Vec<_> = page.content.iter().filter(|one| one.id > last).collect();
+    match assets.is_sorted_by_key(|asset| asset.id) {
+        true => Ok(assets),
+        false => Err(Error::new(
+            Kind::Unexpected,
+            "the tenant does not list by ascending id, so nothing can be listed in full",
+        )),
+    }
+}
+
 /// The last id that was listed. The next page begins with it again, because whether a range's bounds belong
 /// to it is nobody's promise.
-fn walked_to(cursor: Option<&Cursor>) -> Result<i64> {
+pub(crate) fn walked_to(cursor: Option<&Cursor>) -> Result<i64> {
     let Some(text) = cursor.map(Cursor::as_str) else {
         return Ok(0);
     };
@@ -361,15 +354,7 @@ fn walked_to(cursor: Option<&Cursor>) -> Result<i64> {
     })
 }
 
-/// Filters as one; alone it stands for itself.
-fn combined(operator: Operator, mut filters: Vec<Filter>) -> Filter {
-    match filters.len() {
-        1 => filters.remove(0),
-        _ => Filter::Logical { operator, filters },
-    }
-}
-
-fn gone(asset: &Asset) -> Error {
+pub(crate) fn gone(asset: &Asset) -> Error {
     Error::new(
         Kind::SourceChanged,
         "the version is not there any more, or hidden",
@@ -413,11 +398,8 @@ async fn take(
         into.extend_from_slice(&piece[..taken]);
         left -= taken as u64;
         if ends && taken < piece.len() {
-            return Err(
-                Error::new(Kind::Integrity, "the download goes on after its end")
-                    .with_context("path", &asset.path)
-                    .with_context("expected", wanted),
-            );
+            let error = other_bytes(asset, "the download goes on after its end");
+            return Err(error.with_context("expected", wanted));
         }
     }
     match left {
@@ -443,21 +425,30 @@ fn check_skipping(asset: &Asset, range: &Range<u64>) -> Result<()> {
     }
 }
 
+/// An answer of another length than its asset. A version never changes, so something is broken; a rendition may have
+/// been made anew meanwhile.
+fn other_bytes(asset: &Asset, message: impl Into<String>) -> Error {
+    let kind = match Pinned::of(&asset.revision).rendition {
+        None => Kind::Integrity,
+        Some(_) => Kind::SourceChanged,
+    };
+    Error::new(kind, message).with_context("path", &asset.path)
+}
+
+/// The length that an answer announces, if it does.
+pub(crate) fn announced_length(response: &Response) -> Option<u64> {
+    let header = response.headers.get(http::header::CONTENT_LENGTH)?;
+    header.to_str().ok()?.trim().parse().ok()
+}
+
 /// Holds the length that an answer announces, if it does, against the version's: before a byte of it moves.
 fn check_length(response: &Response, asset: &Asset) -> Result<()> {
-    let header = response.headers.get(http::header::CONTENT_LENGTH);
-    let announced: Option<u64> = header
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.trim().parse().ok());
-    match announced {
-        Some(bytes) if bytes != asset.size => Err(Error::new(
-            Kind::Integrity,
-            format!(
-                "the download has {bytes} bytes, but the version has {}",
-                asset.size
-            ),
-        )
-        .with_context("path", &asset.path)),
+    match announced_length(response) {
+        Some(bytes) if bytes != asset.size => {
+            let size = asset.size;
+            let message = format!("the download has {bytes} bytes, but the version has {size}");
+            Err(other_bytes(asset, message))
+        }
         _ => Ok(()),
     }
 }
@@ -471,10 +462,8 @@ fn check_content_range(response: &Response, asset: &Asset, range: &Range<u64>) -
     let expected = format!("bytes {}-{}/{}", range.start, range.end - 1, asset.size);
     match stated == expected {
         true => Ok(()),
-        false => Err(
-            Error::new(Kind::Integrity, "another range came than was asked for")
-                .with_context("asked", expected)
-                .with_context("came", stated),
-        ),
+        false => Err(other_bytes(asset, "another range came than was asked for")
+            .with_context("asked", expected)
+            .with_context("came", stated)),
     }
 }

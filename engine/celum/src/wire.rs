@@ -56,6 +56,10 @@ pub(crate) struct Asset {
     pub(crate) type_id: Option<i64>,
     pub(crate) current_version: Version,
     pub(crate) availability: Option<StatedAvailability>,
+    #[serde(default, deserialize_with = "readable")]
+    pub(crate) release_status: Option<String>,
+    /// Its form is nobody's promise; that it is there is.
+    pub(crate) lock: Option<serde_json::Value>,
     #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) parent_ids: Vec<i64>,
     #[serde(default, deserialize_with = "absent_or_null")]
@@ -87,6 +91,8 @@ pub(crate) struct Version {
     pub(crate) file_checksum: Option<String>,
     #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) file_category: String,
+    #[serde(default, deserialize_with = "readable")]
+    pub(crate) preview_state: Option<String>,
     #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) creation: Trail,
 }
@@ -95,6 +101,11 @@ impl Version {
     /// Whether no file was ever uploaded: there is nothing to read.
     pub(crate) fn is_placeholder(&self) -> bool {
         self.file_category == "PLACEHOLDER"
+    }
+
+    /// Whether pictures of it are still being made.
+    pub(crate) fn is_being_rendered(&self) -> bool {
+        self.preview_state.as_deref() == Some("PROCESSING")
     }
 }
 
@@ -139,6 +150,20 @@ impl<'de> Deserialize<'de> for StatedAvailability {
     }
 }
 
+impl From<&Availability> for windlass_core::Availability {
+    fn from(availability: &Availability) -> Self {
+        match availability {
+            Availability::Direct { available } => windlass_core::Availability::Direct {
+                available: *available,
+            },
+            Availability::Dated { from, to } => windlass_core::Availability::Dated {
+                from: *from,
+                to: *to,
+            },
+        }
+    }
+}
+
 impl From<&windlass_core::Availability> for Availability {
     fn from(availability: &windlass_core::Availability) -> Self {
         match availability {
@@ -177,13 +202,20 @@ pub(crate) struct ValueSet {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct FieldValue {
-    pub(crate) field: FieldName,
+    pub(crate) field: ValueField,
     pub(crate) value: Option<serde_json::Value>,
 }
 
+/// The definition of a field as it comes with a value, as far as reading the value needs it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct FieldName {
+pub(crate) struct ValueField {
     pub(crate) id: i64,
+    #[serde(default, deserialize_with = "readable")]
+    pub(crate) name: Option<String>,
+    #[serde(default, rename = "type", deserialize_with = "readable")]
+    pub(crate) kind: Option<FieldKind>,
+    #[serde(default, deserialize_with = "readable")]
+    pub(crate) options: Options,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -222,13 +254,16 @@ pub(crate) struct Field {
     pub(crate) max_length: Option<usize>,
     pub(crate) validation_pattern: Option<String>,
     #[serde(default, deserialize_with = "absent_or_null")]
-    pub(crate) options: BTreeMap<String, Vec<DropdownOption>>,
+    pub(crate) options: Options,
     pub(crate) root_id: Option<i64>,
     #[serde(default, deserialize_with = "bound")]
     pub(crate) max_selections: Option<usize>,
     #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) create_new_on_the_fly: bool,
 }
+
+/// The options of a field, by locale.
+pub(crate) type Options = BTreeMap<String, Vec<DropdownOption>>;
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct DropdownOption {
@@ -278,7 +313,55 @@ pub(crate) struct Collection {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct DownloadFormat {
     pub(crate) id: i64,
+    #[serde(default, deserialize_with = "readable")]
+    pub(crate) key: String,
+    #[serde(default, deserialize_with = "readable")]
+    pub(crate) name: Localised,
     pub(crate) original: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RelationType {
+    pub(crate) id: i64,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) name: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Relation {
+    pub(crate) type_id: Option<i64>,
+    /// Absent where it is gone or hidden.
+    pub(crate) source_asset: Option<RelatedAsset>,
+    pub(crate) target_asset: Option<RelatedAsset>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RelatedAsset {
+    pub(crate) id: i64,
+}
+
+/// What is written down beside an asset of where it is used.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Referenced {
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) external_references: Vec<ExternalReference>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ExternalReference {
+    pub(crate) description: Keyed,
+    pub(crate) provider: Keyed,
+    pub(crate) instance: Option<String>,
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) url: String,
+}
+
+/// Something that an administrator set up, by its technical name.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Keyed {
+    pub(crate) key: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -336,6 +419,16 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// What cannot be read is as good as absent.
+fn readable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + serde::de::DeserializeOwned,
+{
+    let stated = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(stated).unwrap_or_default())
 }
 
 /// A bound of zero or more; what is negative bounds nothing.
