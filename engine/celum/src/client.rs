@@ -1,6 +1,5 @@
 //! The Content API, call by call: typed requests and answers, nothing of flows or assets' lives.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,6 @@ use windlass_http::{
 
 use crate::body::Parts;
 use crate::errors::{CelumJudge, Refusal, perhaps_made, undecodable};
-use crate::filter::{Filter, Order};
 use crate::options::{CelumOptions, Credential};
 use crate::profile::UploadAuth;
 use crate::wire;
@@ -272,50 +270,6 @@ impl Api {
         Ok(page.content)
     }
 
-    /// The first page of a search, by id.
-    pub(crate) async fn search(
-        &self,
-        filter: &Filter,
-        order: Order,
-    ) -> Result<wire::Page<wire::Asset>> {
-        self.search_with(filter, order, &BTreeSet::new()).await
-    }
-
-    /// The same with the values of some fields.
-    pub(crate) async fn search_with(
-        &self,
-        filter: &Filter,
-        order: Order,
-        fields: &BTreeSet<i64>,
-    ) -> Result<wire::Page<wire::Asset>> {
-        let included = match fields.is_empty() {
-            true => None,
-            false => Some(json!({ "type": "ASSET_INFORMATION_FIELDS", "ids": fields })),
-        };
-        self.search_including(filter, order, included).await
-    }
-
-    /// The same with what one inclusion names.
-    pub(crate) async fn search_including(
-        &self,
-        filter: &Filter,
-        order: Order,
-        included: Option<serde_json::Value>,
-    ) -> Result<wire::Page<wire::Asset>> {
-        let mut body = json!({
-            "filter": filter,
-            "sorting": [{ "field": "id", "order": order }],
-            "pagination": { "page": 1, "size": PAGE_SIZE },
-        });
-        if let Some(included) = included {
-            body["inclusions"] = json!([included]);
-        }
-        let request = self.json(Method::POST, "assets/search", &body)?;
-        self.send("POST assets/search", request)
-            .await?
-            .or_refused("searching assets")
-    }
-
     pub(crate) async fn upload_ticket(
         &self,
         filename: &str,
@@ -518,7 +472,7 @@ impl Api {
         self.send(route, request).await
     }
 
-    async fn send<T: DeserializeOwned>(
+    pub(crate) async fn send<T: DeserializeOwned>(
         &self,
         route: &'static str,
         request: Request,
@@ -551,7 +505,12 @@ impl Api {
         decoded.map_err(perhaps_made)
     }
 
-    fn json<T: Serialize + ?Sized>(&self, method: Method, path: &str, body: &T) -> Result<Request> {
+    pub(crate) fn json<T: Serialize + ?Sized>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &T,
+    ) -> Result<Request> {
         let mut request = self.request(method, path, &[])?;
         let bytes = serde_json::to_vec(body)
             .map_err(|error| unusable("a request body").with_source(error))?;

@@ -1,9 +1,15 @@
-//! Search filters, typed: the ones of the API's vocabulary that are used.
+//! Searches: the filters of the API's vocabulary that are used, typed, and the call that takes them.
 
 use std::collections::BTreeSet;
 
+use http::Method;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
+use windlass_core::Result;
+
+use crate::client::{Api, PAGE_SIZE};
+use crate::wire;
 
 /// A filter of `POST /assets/search`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -194,5 +200,51 @@ pub(crate) fn combined(operator: Operator, mut filters: Vec<Filter>) -> Filter {
     match filters.len() {
         1 => filters.remove(0),
         _ => Filter::Logical { operator, filters },
+    }
+}
+
+impl Api {
+    /// The first page of a search, by id.
+    pub(crate) async fn search(
+        &self,
+        filter: &Filter,
+        order: Order,
+    ) -> Result<wire::Page<wire::Asset>> {
+        self.search_with(filter, order, &BTreeSet::new()).await
+    }
+
+    /// The same with the values of some fields.
+    pub(crate) async fn search_with(
+        &self,
+        filter: &Filter,
+        order: Order,
+        fields: &BTreeSet<i64>,
+    ) -> Result<wire::Page<wire::Asset>> {
+        let included = match fields.is_empty() {
+            true => None,
+            false => Some(json!({ "type": "ASSET_INFORMATION_FIELDS", "ids": fields })),
+        };
+        self.search_including(filter, order, included).await
+    }
+
+    /// The same with what one inclusion names.
+    pub(crate) async fn search_including(
+        &self,
+        filter: &Filter,
+        order: Order,
+        included: Option<serde_json::Value>,
+    ) -> Result<wire::Page<wire::Asset>> {
+        let mut body = json!({
+            "filter": filter,
+            "sorting": [{ "field": "id", "order": order }],
+            "pagination": { "page": 1, "size": PAGE_SIZE },
+        });
+        if let Some(included) = included {
+            body["inclusions"] = json!([included]);
+        }
+        let request = self.json(Method::POST, "assets/search", &body)?;
+        self.send("POST assets/search", request)
+            .await?
+            .or_refused("searching assets")
     }
 }

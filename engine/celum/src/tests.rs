@@ -4,14 +4,18 @@ mod account;
 mod budget;
 mod collections;
 mod drafts;
+mod emulated;
 mod find;
 mod flight;
+mod holdings;
 mod losses;
 mod metadata;
 mod model;
 mod profile;
+mod renditions;
 mod source;
 mod upload;
+mod usage;
 mod versions;
 mod wire;
 

@@ -356,9 +356,8 @@ impl Celum {
         let missing = || ApiError::status(StatusCode::NOT_FOUND, "LINK", "nothing is here");
         let blob = version.blob.ok_or_else(missing)?;
         let size = version.filesize;
-        let asked = match self.asked(headers, size) {
-            Ok(asked) => asked,
-            Err(refused) => return Ok(refused),
+        let Some(asked) = self.asked(headers, size) else {
+            return Ok(beyond(size));
         };
         let body = Body::from_stream(self.blobs.stream(blob, asked.span.clone()));
         let mut response = self.part(asked, size, body);
@@ -383,8 +382,8 @@ impl Celum {
     fn rendition(&self, png: Bytes, headers: &HeaderMap) -> Response {
         let size = png.len() as u64;
         match self.asked(headers, size) {
-            Err(refused) => refused,
-            Ok(asked) => {
+            None => beyond(size),
+            Some(asked) => {
                 // Within the picture, which is in memory.
                 let span = asked.span.start as usize..asked.span.end as usize;
                 self.part(asked, size, Body::from(png.slice(span)))
@@ -392,28 +391,16 @@ impl Celum {
         }
     }
 
-    /// What is asked for of a content of this size; else the answer that refuses it.
-    fn asked(&self, headers: &HeaderMap, size: u64) -> std::result::Result<Asked, Response> {
+    /// What is asked for of a content of this size; `None` where it begins beyond its end.
+    fn asked(&self, headers: &HeaderMap, size: u64) -> Option<Asked> {
         let range = headers.get(header::RANGE).filter(|_| self.profile.range);
         let range = range.and_then(|range| parse_range(range.to_str().ok()?, size));
-        match range {
-            None => Ok(Asked {
-                status: StatusCode::OK,
-                span: 0..size,
-            }),
-            Some(Ok(span)) => Ok(Asked {
-                status: StatusCode::PARTIAL_CONTENT,
-                span,
-            }),
-            Some(Err(Unsatisfiable)) => {
-                let message = format!("the content has {size} bytes");
-                let status = StatusCode::RANGE_NOT_SATISFIABLE;
-                let mut response = ApiError::status(status, "RANGE", message).into_response();
-                let total = header_value(format!("bytes */{size}"));
-                response.headers_mut().insert(header::CONTENT_RANGE, total);
-                Err(response)
-            }
-        }
+        let (status, span) = match range {
+            None => (StatusCode::OK, 0..size),
+            Some(Ok(span)) => (StatusCode::PARTIAL_CONTENT, span),
+            Some(Err(Unsatisfiable)) => return None,
+        };
+        Some(Asked { status, span })
     }
 
     fn part(&self, asked: Asked, size: u64, body: Body) -> Response {
@@ -432,6 +419,16 @@ impl Celum {
         }
         response
     }
+}
+
+/// The answer to a range that begins beyond the end.
+fn beyond(size: u64) -> Response {
+    let message = format!("the content has {size} bytes");
+    let status = StatusCode::RANGE_NOT_SATISFIABLE;
+    let mut response = ApiError::status(status, "RANGE", message).into_response();
+    let total = header_value(format!("bytes */{size}"));
+    response.headers_mut().insert(header::CONTENT_RANGE, total);
+    response
 }
 
 fn broke_off(error: impl std::fmt::Display) -> ApiError {
