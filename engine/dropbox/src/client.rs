@@ -30,10 +30,12 @@ use crate::options::{Credential, DropboxOptions};
 use crate::wire::{
     Account, CursorArg, DeleteArg, Echo, EchoArg, Ignored, JobArg, LatestCursor, Launched,
     ListFolderArg, ListFolderResult, LongpollArg, LongpollResult, Metadata, PathArg,
-    PathRootHeader, RelocationArg, RelocationBatchArg, RestoreArg, Revisions, RevisionsArg,
-    TagsArg, TagsResult, Template, TemplateFilter, TemplateId, TemplateIds, header_json,
+    PathRootHeader, Relocated, RelocationArg, RelocationBatchArg, RestoreArg, Revisions,
+    RevisionsArg, TagsArg, TagsResult, Template, TemplateFilter, TemplateId, TemplateIds,
+    header_json,
 };
 
+mod sharing;
 mod upload;
 
 pub(crate) use upload::BatchFailure;
@@ -349,7 +351,11 @@ impl Api {
             .await
     }
 
-    pub(crate) async fn relocate(&self, from: &str, to: &str) -> Routed<Ignored, RelocationError> {
+    pub(crate) async fn relocate(
+        &self,
+        from: &str,
+        to: &str,
+    ) -> Routed<Relocated, RelocationError> {
         let arg = RelocationArg {
             from_path: from,
             to_path: to,

@@ -1,6 +1,6 @@
 //! The account itself: connecting, the capability sheet, and whether it can be used.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,9 +15,10 @@ use windlass_http::{CountedTransport, Transport};
 use crate::client::Api;
 use crate::commits::{self, Commits};
 use crate::errors::{
-    CreateFolderError, DownloadError, Failure, LookupError, WriteConflict, WriteError,
+    CreateFolderError, DownloadError, Failure, LookupError, PollError, WriteConflict, WriteError,
 };
 use crate::express::{self, Express};
+use crate::lock;
 use crate::options::{DropboxOptions, PathRoot};
 use crate::pool::{Pool, START_BATCH_MAX};
 use crate::session::CHUNK_BYTES_MAX;
@@ -60,6 +61,9 @@ pub(crate) const LARGE_AHEAD: usize = 64;
 /// A revision that nobody has, to see whether reading is allowed without reading anything.
 const NO_REVISION: &str = "rev:000000000000000";
 
+/// A job that nobody has, to see whether sharing is allowed without sharing anything.
+const NO_JOB: &str = "dbjid:000000000000000000000000";
+
 /// A Dropbox account as source and sink.
 #[derive(Debug)]
 pub struct DropboxEndpoint {
@@ -71,8 +75,9 @@ pub struct DropboxEndpoint {
     pub(crate) sessions: Pool,
     pub(crate) session_type: SessionType,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Folded paths of folders that are namespaces, the longest first.
-    namespaces: Vec<Arc<str>>,
+    /// Folded paths of folders that are namespaces, the longest first. Bounded by the folders that are configured or shared.
+    namespaces: Mutex<Vec<Arc<str>>>,
+    pub(crate) quiet_invitations: bool,
     capabilities: Capabilities,
     root: Option<PathRootHeader>,
     transport: CountedTransport,
@@ -156,7 +161,8 @@ impl DropboxEndpoint {
             sessions: pool(session_type, LARGE_AHEAD),
             session_type,
             clock: options.clock,
-            namespaces: namespaces(&options.namespaces),
+            namespaces: Mutex::new(namespaces(&options.namespaces)),
+            quiet_invitations: options.quiet_invitations,
             capabilities: capabilities(options.concurrent_sessions, options.express),
             root,
             name: options.name,
@@ -172,8 +178,19 @@ impl DropboxEndpoint {
             key.strip_prefix(&***root)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let found = self.namespaces.iter().find(below);
+        let namespaces = lock(&self.namespaces);
+        let found = namespaces.iter().find(below);
         found.map_or_else(|| Arc::from(""), Arc::clone)
+    }
+
+    /// A folder is a namespace of its own from now on: commits to it wait for no others.
+    pub(crate) fn add_namespace(&self, folder: &AssetPath) {
+        let mut namespaces = lock(&self.namespaces);
+        let key: Arc<str> = folder.key().into();
+        if !namespaces.contains(&key) {
+            namespaces.push(key);
+            namespaces.sort_by_key(|key| std::cmp::Reverse(key.len()));
+        }
     }
 
     /// Where a listing of the scope stands now, without listing it: for those who only want to know
@@ -235,6 +252,28 @@ impl DropboxEndpoint {
             };
             format!("{}, paths start at the {root}", account.email)
         })
+    }
+
+    /// Whether links and shared folders can be made, which only flows that hand out need.
+    async fn check_sharing(&self) -> Result<CheckItem> {
+        let reading = self.api.list_folders(1).await.map(drop);
+        let writing = match self.api.share_job(NO_JOB).await {
+            // That there is no such job is the expected answer: it was looked for.
+            Ok(_) | Err(Failure::Route(PollError::InvalidAsyncJobId, _)) => Ok(()),
+            Err(other) => Err(Error::from(other)),
+        };
+        let both = reading.map_err(Error::from).and(writing);
+        let mut sharing = item("sharing", both, |()| {
+            "links and shared folders may be made".to_owned()
+        })?;
+        if !sharing.ok {
+            sharing.ok = true;
+            sharing.finding = format!(
+                "no links and no shared folders, which only flows that hand out need: {}",
+                sharing.finding
+            );
+        }
+        Ok(sharing)
     }
 
     async fn check_reading(&self) -> Result<CheckItem> {
@@ -311,6 +350,7 @@ impl Endpoint for DropboxEndpoint {
             }
             items.push(stamps);
         }
+        items.push(self.check_sharing().await?);
         Ok(items)
     }
 }

@@ -8,10 +8,15 @@ use windlass_core::{Error, Kind, Status};
 use crate::union::{Carried, Tagged, Union, union};
 
 mod manage;
+mod sharing;
 
 pub(crate) use manage::{
     CopyEntryError, CreateFolderError, DeleteError, PollError, RelocationError, RestoreError,
     RevisionsError,
+};
+pub(crate) use sharing::{
+    AddMemberError, CreateLinkError, FolderAccessError, LinkError, LinkSettingsError,
+    ListFoldersError, ListLinksError, ShareFolderError, SharePathError, There,
 };
 
 /// What a refusal means, before the circumstances are added.

@@ -27,6 +27,7 @@ mod forecast;
 mod hashing;
 mod judge;
 mod options;
+mod outlet;
 mod pool;
 mod session;
 mod shared_error;

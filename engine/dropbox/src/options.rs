@@ -74,6 +74,8 @@ pub struct DropboxOptions {
     /// Whether files say themselves where they came from, in a property that only this app sees, so that a lost ledger can
     /// be made again from them. Takes two calls more for each process that places something.
     pub stamps: bool,
+    /// Whether people are invited to shared folders without a mail.
+    pub quiet_invitations: bool,
     /// Folders that are namespaces of their own (team and shared folders): commits to one do not wait
     /// for those to another. Everything else counts as one namespace.
     pub namespaces: Vec<AssetPath>,
@@ -116,6 +118,7 @@ impl DropboxOptions {
             batch_header_bytes: 48 << 10,
             concurrent_sessions: true,
             stamps: false,
+            quiet_invitations: false,
             namespaces: Vec::new(),
             commit_patience: Duration::from_secs(60 * 60),
             tries: 6,

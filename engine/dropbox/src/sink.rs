@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use windlass_core::{
     AssetId, AssetPath, Calls, Correlation, Destination, Digests, Draft, Endpoint, Error, Evidence,
-    Expected, Fault, Kind, Load, Placed, Result, Sink, Status, UploadSession, fold_key,
+    Expected, Fault, Kind, Load, Placed, Result, Revision, Sink, Status, UploadSession, fold_key,
     preflight_name,
 };
 
@@ -99,6 +99,11 @@ impl Sink for DropboxEndpoint {
         // A version goes on to replace what it was begun to replace, and nothing newer.
         let version = matches!(destination, Destination::Version { .. });
         if version != at.revision.is_some() {
+            return Ok(None);
+        }
+        if let Some(replaces) = replaces(destination)
+            && at.revision.as_deref() != Some(replaces.as_str())
+        {
             return Ok(None);
         }
         let Some(progress) = session::look_at(&self.api, &at, size, acknowledged).await? else {
@@ -270,7 +275,11 @@ impl DropboxEndpoint {
             (Destination::Version { asset, .. }, revision) => {
                 let replaced = match revision {
                     Some(revision) => revision,
-                    None => self.current(asset).await?.rev,
+                    None => {
+                        let current = self.current(asset).await?;
+                        must_be(&current, replaces(destination))?;
+                        current.rev
+                    }
                 };
                 (asset.as_str().to_owned(), WriteMode::Update(replaced))
             }
@@ -322,6 +331,28 @@ impl DropboxEndpoint {
             Err(other) => Err(Error::from(other).with_context("path", path)),
         }
     }
+}
+
+/// The revision that a version replaces, and no other.
+fn replaces(destination: &Destination) -> Option<&Revision> {
+    match destination {
+        Destination::New { .. } => None,
+        Destination::Version { replaces, .. } => replaces.as_ref(),
+    }
+}
+
+/// Refuses to replace another revision before any byte is sent.
+fn must_be(current: &FileMetadata, wanted: Option<&Revision>) -> Result<()> {
+    if wanted.is_none_or(|wanted| wanted.as_str() == current.rev) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Conflict,
+        "somebody changed the file in Dropbox since it was placed",
+    )
+    .with_context("asset", &current.id)
+    .with_context("revision", &current.rev)
+    .with_hint("keep or move that file; Windlass does not overwrite what people changed"))
 }
 
 fn target(draft: &Draft) -> AssetPath {

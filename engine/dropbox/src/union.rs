@@ -34,6 +34,11 @@ impl<'a> Tagged<'a> {
     pub(crate) fn field(self, name: &str) -> Option<&'a Value> {
         self.value.get(name).filter(|inner| !inner.is_null())
     }
+
+    /// A struct flattened beside the tag; `None` where it is not one of these.
+    pub(crate) fn flattened<T: serde::de::DeserializeOwned>(self) -> Option<T> {
+        serde_json::from_value(self.value.clone()).ok()
+    }
 }
 
 /// A union that decodes whatever arrives.

@@ -12,6 +12,10 @@ use windlass_core::ContentHash;
 
 use crate::union::{Tagged, Union};
 
+mod sharing;
+
+pub(crate) use sharing::*;
+
 /// JSON for a header: every character from U+007F up is written as `\uXXXX`, one for each UTF-16 unit,
 /// so that a character outside the basic plane becomes a surrogate pair.
 pub(crate) fn header_json(value: &impl Serialize) -> serde_json::Result<HeaderValue> {
@@ -83,6 +87,7 @@ pub(crate) struct FileMetadata {
     #[serde(default = "yes")]
     pub(crate) is_downloadable: bool,
     pub(crate) content_hash: Option<ContentHash>,
+    pub(crate) sharing_info: Option<SharingInfo>,
     /// Only those that were asked for.
     #[serde(default)]
     pub(crate) property_groups: Vec<PropertyGroup>,
@@ -137,6 +142,8 @@ pub(crate) struct FolderMetadata {
     pub(crate) id: String,
     pub(crate) path_lower: Option<String>,
     pub(crate) path_display: Option<String>,
+    /// There for one that is shared itself.
+    pub(crate) shared_folder_id: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -424,6 +431,12 @@ pub(crate) struct Revisions {
 pub(crate) struct RestoreArg<'a> {
     pub(crate) path: &'a str,
     pub(crate) rev: &'a str,
+}
+
+/// What an item is after it was moved.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Relocated {
+    pub(crate) metadata: Metadata,
 }
 
 #[derive(Debug, Serialize)]

@@ -148,10 +148,12 @@ async fn bases_with_a_path_are_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn doctor_finds_what_is_missing_and_says_how_to_get_it() {
-    let no_write = refusal(
-        401,
-        json!({"error":{".tag":"missing_scope","required_scope":"files.content.write"}}),
-    );
+    let lacks = |scope: &str| {
+        let error = json!({".tag":"missing_scope","required_scope":scope});
+        refusal(401, json!({ "error": error }))
+    };
+    let no_write = lacks("files.content.write");
+    let no_sharing = lacks("sharing.read");
     let script = Script::new([
         ("/2/check/user", json_ok(json!({"result":"windlass"}))),
         (
@@ -167,6 +169,11 @@ async fn doctor_finds_what_is_missing_and_says_how_to_get_it() {
             "content.dropboxapi.com/2/files/download",
             conflict(json!({".tag":"path","path":{".tag":"not_found"}})),
         ),
+        ("/2/sharing/list_folders", no_sharing),
+        (
+            "/2/sharing/check_share_job_status",
+            conflict(json!({".tag":"invalid_async_job_id"})),
+        ),
     ]);
     let items = connect(&script).await.check().await.unwrap();
     let ok: Vec<_> = items
@@ -180,12 +187,16 @@ async fn doctor_finds_what_is_missing_and_says_how_to_get_it() {
             ("account", true),
             ("listing", true),
             ("reading", true),
-            ("writing", false)
+            ("writing", false),
+            ("sharing", true)
         ]
     );
     assert!(items[1].finding.contains("ada@example.com"));
     let hint = items[4].hint.as_deref().unwrap();
     assert!(hint.contains("files.content.write"), "{hint}");
+    let (finding, hint) = (&items[5].finding, items[5].hint.as_deref().unwrap());
+    assert!(finding.starts_with("no links and no shared folders"), "{finding}");
+    assert!(hint.contains("sharing.read"), "{hint}");
     assert_eq!(script.seen(0).arg(), json!({"query":"windlass"}));
     script.done();
 }

@@ -298,18 +298,18 @@ impl Dropbox {
     }
 }
 
-fn parse(path: &str) -> Result<PathArg, AdminError> {
+pub(super) fn parse(path: &str) -> Result<PathArg, AdminError> {
     PathArg::parse(path, Alias::WriteOrId).map_err(|detail| refused(path, &detail))
 }
 
-fn item(path: &str, error: ItemError) -> AdminError {
+pub(super) fn item(path: &str, error: ItemError) -> AdminError {
     match error {
         ItemError::Io(error) => error.into(),
         error @ ItemError::Endpoint(_) => refused(path, &error.to_string()),
     }
 }
 
-fn refused(path: &str, reason: &str) -> AdminError {
+pub(super) fn refused(path: &str, reason: &str) -> AdminError {
     AdminError::Refused {
         path: path.to_owned(),
         reason: reason.to_owned(),

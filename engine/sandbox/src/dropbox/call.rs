@@ -188,8 +188,10 @@ impl Dropbox {
             arg,
             fault: fault.map(|fault| Arc::clone(&fault.0)),
         };
-        if route.name == "files/download" {
-            return self.download(&call);
+        match route.name {
+            "files/download" => return self.download(&call),
+            "sharing/get_shared_link_file" => return self.get_shared_link_file(&call),
+            _ => {}
         }
         let _running = self.limits.alone(route, &call.arg)?;
         let result = Box::pin(self.dispatch(&call, body)).await?;
@@ -227,6 +229,7 @@ impl Dropbox {
             "files/tags/remove" => self.tags_remove(call),
             "files/tags/get" => self.tags_get(call),
             name if name.starts_with("file_properties/") => self.properties(call).await,
+            name if name.starts_with("sharing/") => self.sharing(call).await,
             name => Err(ApiError::Text(
                 StatusCode::NOT_FOUND,
                 format!("Unknown API function: {name:?}"),

@@ -287,6 +287,10 @@ impl Dropbox {
                 return Err(ItemError::Endpoint(error));
             }
         }
+        if state.is_read_only(spot.ns, &spot.key()) {
+            let error = tagged("path_write", tag("no_write_permission"));
+            return Err(ItemError::Endpoint(error));
+        }
         let metadata = state.metadata(root, spot.ns, node, &None);
         let event = Event::Removed {
             ns: spot.ns,
@@ -306,6 +310,9 @@ impl Dropbox {
         if call.wants("not-yet-there") {
             let error = tagged("from_lookup", tag("not_found"));
             return Err(ApiError::Endpoint(error));
+        }
+        if call.wants("no-quota") {
+            return Err(ApiError::Endpoint(tag("insufficient_quota")));
         }
         let copy = call.route.name.starts_with("files/copy");
         let item = self.relocate_item(call.root, (&from, &to), copy, arg.autorename)?;
@@ -399,6 +406,8 @@ impl Dropbox {
             let error = tag("cant_move_folder_into_itself");
             return Err(ItemError::Endpoint(error));
         }
+        let key = (from.ns, from_key.as_str(), to.ns, to_key.as_str());
+        state.may_relocate(key, copy).map_err(ItemError::Endpoint)?;
         let count = state.namespaces.get(&from.ns).map_or(0, |space| {
             space.subtree(&from_key).take(ITEMS_MAX + 1).count()
         });
@@ -418,6 +427,14 @@ impl Dropbox {
                 return Err(ItemError::Endpoint(tag("insufficient_quota")));
             }
             events.extend(copies);
+        } else if self.options.moves_change_ids
+            && state.space_of(from.ns, &from_key) != state.space_of(to.ns, &to_key)
+        {
+            events.extend(state.copies((from.ns, &from_key), (to.ns, &display)));
+            events.push(Event::Removed {
+                ns: from.ns,
+                path: source,
+            });
         } else {
             events.push(Event::Moved {
                 ns: from.ns,

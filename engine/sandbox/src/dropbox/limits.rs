@@ -296,6 +296,7 @@ impl Dropbox {
     /// The namespace that a path would be written to; the root's if the path leads nowhere.
     pub(super) fn namespace_of(&self, root: Ns, path: &PathArg) -> Ns {
         let state = lock(&self.state);
-        self.locate(&state, root, path).map_or(root, |spot| spot.ns)
+        self.locate(&state, root, path)
+            .map_or(root, |spot| state.space_of(spot.ns, &spot.key()))
     }
 }

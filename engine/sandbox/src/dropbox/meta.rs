@@ -42,14 +42,16 @@ impl Dropbox {
                 .map_err(|_| tagged("malformed_path", Value::Null))
         };
         match arg {
-            PathArg::Relative(path) => Ok(Spot {
-                ns: root,
-                parts: parts(path)?,
-            }),
-            PathArg::Namespace(ns, path) if state.namespaces.contains_key(ns) => Ok(Spot {
-                ns: *ns,
-                parts: parts(path)?,
-            }),
+            PathArg::Relative(path) => {
+                let (ns, path) = state.resolve(root, path);
+                let parts = parts(&path)?;
+                Ok(Spot { ns, parts })
+            }
+            PathArg::Namespace(ns, path) if state.namespaces.contains_key(ns) => {
+                let (ns, path) = state.resolve(*ns, path);
+                let parts = parts(&path)?;
+                Ok(Spot { ns, parts })
+            }
             PathArg::Id(id, below) => {
                 let number = state.ids.item_number(id);
                 let home = number.and_then(|number| state.homes.get(&number));
@@ -78,6 +80,9 @@ impl Dropbox {
             return Err(NameError::Malformed.write_error());
         }
         let parts = spot.parts.storable().map_err(NameError::write_error)?;
+        if state.is_read_only(spot.ns, &parts.key()) {
+            return Err(tag("no_write_permission"));
+        }
         Ok(Spot { parts, ..spot })
     }
 
@@ -126,7 +131,8 @@ impl State {
         node: &Node,
         filter: &GroupFilter,
     ) -> Map<String, Value> {
-        let mut members = located(root, ns, &node.display);
+        let mut members = self.located(root, ns, &node.display);
+        members.extend(self.folder_sharing(ns, node));
         let id = self.ids.item(node.body.id());
         members.insert("id".into(), format!("id:{id}").into());
         members.insert("property_groups".into(), shown(&node.groups, filter));
@@ -147,7 +153,8 @@ impl State {
             return Map::new();
         };
         let display = node.map_or(&revision.path, |node| &node.display);
-        let mut members = located(root, ns, display);
+        let mut members = self.located(root, ns, display);
+        members.extend(self.file_sharing(ns, display));
         let groups = node.map_or(&[][..], |node| &node.groups);
         for (name, value) in file_fields(self, rev, revision) {
             members.insert(name.to_owned(), value);
@@ -158,7 +165,18 @@ impl State {
 
     /// `DeletedMetadata`, which knows no more than a path.
     pub(super) fn deleted(&self, root: Ns, ns: Ns, display: &str) -> Value {
-        with_tag("deleted", located(root, ns, display))
+        with_tag("deleted", self.located(root, ns, display))
+    }
+
+    /// Name and paths. Items of a namespace that is not mounted under the root in force have no path.
+    fn located(&self, root: Ns, ns: Ns, display: &str) -> Map<String, Value> {
+        let mut members = Map::new();
+        members.insert("name".into(), paths::name(display).into());
+        if let Some(shown) = self.shown_path(root, ns, display) {
+            members.insert("path_display".into(), shown.into());
+            members.insert("path_lower".into(), paths::fold(shown).into());
+        }
+        members
     }
 }
 
@@ -179,17 +197,6 @@ fn file_fields(state: &State, rev: u64, revision: &Revision) -> [(&'static str, 
         ),
         ("is_downloadable", true.into()),
     ]
-}
-
-/// Name and paths. Items of a namespace that is not mounted under the root in force have no path.
-fn located(root: Ns, ns: Ns, display: &str) -> Map<String, Value> {
-    let mut members = Map::new();
-    members.insert("name".into(), paths::name(display).into());
-    if root == ns {
-        members.insert("path_display".into(), display.into());
-        members.insert("path_lower".into(), paths::fold(display).into());
-    }
-    members
 }
 
 fn shown(groups: &[Group], filter: &GroupFilter) -> Value {

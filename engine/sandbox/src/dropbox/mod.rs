@@ -26,6 +26,7 @@ mod route;
 mod session;
 mod session_batch;
 mod session_finish;
+mod sharing;
 mod state;
 mod tags;
 mod tree;
@@ -46,6 +47,7 @@ use windlass_core::{Clock, SystemClock};
 
 pub use admin::{AdminError, CallCount, FileEntry, TreeEntry};
 pub use limits::{LockModel, RateModel};
+pub use sharing::{LinkEntry, MemberEntry};
 
 use crate::blob::{BlobStore, lock};
 use crate::fault::{FaultProfile, Faults};
@@ -63,7 +65,7 @@ const HOME: Ns = 1_000_001;
 const TEAM_ROOT: Ns = 1_000_002;
 
 /// The fault names that only this service knows, after `service:` in a fault profile.
-const SERVICE_FAULTS: [&str; 10] = [
+const SERVICE_FAULTS: [&str; 12] = [
     "cursor-reset",
     "empty-page",
     "reversed-page",
@@ -80,6 +82,10 @@ const SERVICE_FAULTS: [&str; 10] = [
     "repeated-from",
     // What a batch does as a job cannot be asked after.
     "job-lost",
+    // A move, a copy or a mount would take more room than there is.
+    "no-quota",
+    // An error that says that a link is there does not say which one.
+    "bare-error",
 ];
 
 /// How the emulated account behaves. The defaults are the contract's.
@@ -124,6 +130,12 @@ pub struct DropboxOptions {
     pub append_batch: bool,
     /// From so many entries on a batch of copies or moves goes on as a job that is asked after.
     pub job_entries_min: usize,
+    /// Whether sharing a folder goes on as a job that is asked after.
+    pub share_jobs: bool,
+    /// Whether a file that moves into or out of a shared folder has another id and revision there.
+    pub moves_change_ids: bool,
+    /// Whether the plan lacks links that end, have a password or are for a team.
+    pub basic_plan: bool,
     /// How long an upload session lives.
     pub session_lifetime: Duration,
     /// The time of day for tokens, sessions and modification times.
@@ -152,6 +164,9 @@ impl Default for DropboxOptions {
             monthly_calls: None,
             append_batch: true,
             job_entries_min: 100,
+            share_jobs: false,
+            moves_change_ids: false,
+            basic_plan: false,
             session_lifetime: Duration::from_hours(7 * 24),
             clock: Arc::new(SystemClock),
         }
@@ -191,6 +206,7 @@ pub struct Dropbox {
     uploads: Mutex<HashMap<String, Arc<Upload>>>,
     /// Batches that go on as jobs; they end with the process, as the contract leaves open.
     jobs: Mutex<HashMap<String, folders::BatchJob>>,
+    sharing: sharing::Sharing,
     /// The number of the latest change, for those who wait for one.
     changed: watch::Sender<u64>,
     limits: Limits,
@@ -243,6 +259,7 @@ impl Dropbox {
             state: Mutex::new(state),
             uploads: Mutex::default(),
             jobs: Mutex::default(),
+            sharing: sharing::Sharing::default(),
             counters: Arc::default(),
             options,
         };

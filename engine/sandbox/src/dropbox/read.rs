@@ -43,11 +43,11 @@ struct DownloadArg {
 }
 
 /// The bytes a download is about, and what the service says of them.
-struct Content {
+pub(super) struct Content {
     blob: BlobId,
     size: u64,
     rev: String,
-    metadata: Map<String, Value>,
+    pub(super) metadata: Map<String, Value>,
 }
 
 impl Dropbox {
@@ -94,6 +94,11 @@ impl Dropbox {
             let target = target.map_err(ApiError::path)?;
             readable(&state, call.root, &target).map_err(ApiError::path)?
         };
+        self.send(call, content)
+    }
+
+    /// The bytes of a content, or the part of them that the call asks for.
+    pub(super) fn send(&self, call: &Call, content: Content) -> Result<Response, ApiError> {
         let etag = format!("W/\"{}\"", content.rev);
         let asked = call.headers.get(header::IF_NONE_MATCH);
         if asked.is_some_and(|value| value.as_bytes() == etag.as_bytes()) {
@@ -144,7 +149,7 @@ impl State {
 }
 
 /// The content behind a target. The error is a `LookupError`.
-fn readable(state: &State, root: Ns, target: &Target) -> Result<Content, Value> {
+pub(super) fn readable(state: &State, root: Ns, target: &Target) -> Result<Content, Value> {
     let (rev, ns, node) = match target {
         Target::Revision(rev) => {
             let (ns, node) = state.home_of(*rev, root);

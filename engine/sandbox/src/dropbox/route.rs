@@ -76,6 +76,8 @@ const META_WRITE: &str = "files.metadata.write";
 const READ: &str = "files.content.read";
 const WRITE: &str = "files.content.write";
 const ACCOUNT: &str = "account_info.read";
+const SHARE_READ: &str = "sharing.read";
+const SHARE_WRITE: &str = "sharing.write";
 
 const fn rpc(name: &'static str, scope: &'static str) -> Route {
     Route {
@@ -156,4 +158,30 @@ const ROUTES: &[Route] = &[
     rpc("file_properties/properties/add", META_WRITE),
     rpc("file_properties/properties/overwrite", META_WRITE),
     rpc("file_properties/properties/remove", META_WRITE),
+    rpc("sharing/share_folder", SHARE_WRITE),
+    rpc("sharing/check_share_job_status", SHARE_WRITE),
+    rpc("sharing/add_folder_member", SHARE_WRITE),
+    rpc("sharing/update_folder_member", SHARE_WRITE),
+    rpc("sharing/remove_folder_member", SHARE_WRITE),
+    rpc("sharing/check_remove_member_job_status", SHARE_WRITE),
+    rpc("sharing/list_folders", SHARE_READ),
+    rpc("sharing/list_folders/continue", SHARE_READ),
+    rpc("sharing/list_mountable_folders", SHARE_READ),
+    rpc("sharing/list_mountable_folders/continue", SHARE_READ),
+    rpc("sharing/mount_folder", SHARE_WRITE),
+    rpc("sharing/unmount_folder", SHARE_WRITE),
+    rpc("sharing/get_folder_metadata", SHARE_READ),
+    rpc("sharing/list_folder_members", SHARE_READ),
+    rpc("sharing/list_folder_members/continue", SHARE_READ),
+    rpc("sharing/create_shared_link_with_settings", SHARE_WRITE),
+    rpc("sharing/list_shared_links", SHARE_READ),
+    rpc("sharing/get_shared_link_metadata", SHARE_READ),
+    rpc("sharing/modify_shared_link_settings", SHARE_WRITE),
+    rpc("sharing/revoke_shared_link", SHARE_WRITE),
+    Route {
+        name: "sharing/get_shared_link_file",
+        host: Host::Content,
+        style: Style::Download,
+        auth: Auth::User(SHARE_READ),
+    },
 ];

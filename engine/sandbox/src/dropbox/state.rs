@@ -12,6 +12,7 @@ use windlass_core::ContentHash;
 use super::ids::Ids;
 use super::paths;
 use super::properties::{Group, Template};
+use super::sharing::{Link, Member, Share};
 use super::tree::{Body, Namespace, Node};
 use crate::blob::BlobId;
 
@@ -87,6 +88,25 @@ pub(super) enum Event {
     },
     /// An upload session was committed or has expired.
     SessionGone { id: String },
+    /// A folder is a namespace of its own, and this account has this level in it.
+    Shared {
+        ns: Ns,
+        folder: u64,
+        level: String,
+        at: Timestamp,
+    },
+    /// It is not any more, or not for this account.
+    Unshared { ns: Ns },
+    /// Somebody's membership of a shared folder; None: it ended.
+    Member {
+        ns: Ns,
+        email: String,
+        member: Option<Member>,
+    },
+    /// A link is there, with these settings.
+    Linked { n: u64, link: Link },
+    /// A link was revoked.
+    LinkGone { n: u64 },
 }
 
 /// One content of one file.
@@ -184,6 +204,8 @@ pub(super) struct State {
     pub(super) restricted: HashSet<u64>,
     pub(super) templates: BTreeMap<String, Template>,
     pub(super) sessions: HashMap<String, Session>,
+    pub(super) shares: BTreeMap<Ns, Share>,
+    pub(super) links: BTreeMap<u64, Link>,
     /// Bytes in current revisions.
     pub(super) used: u64,
 }
@@ -290,6 +312,29 @@ impl State {
             Event::SessionGone { id } => {
                 self.sessions.remove(&id);
             }
+            Event::Shared {
+                ns,
+                folder,
+                level,
+                at,
+            } => {
+                let share = Share::new(folder, level, at);
+                self.shares.insert(ns, share);
+                self.touch(folder);
+            }
+            Event::Unshared { ns } => self.unshared(ns),
+            Event::Member { ns, email, member } => {
+                if let Some(share) = self.shares.get_mut(&ns) {
+                    share.set_member(email, member);
+                }
+            }
+            Event::Linked { n, link } => {
+                self.next = self.next.max(n);
+                self.links.insert(n, link);
+            }
+            Event::LinkGone { n } => {
+                self.links.remove(&n);
+            }
         }
     }
 
@@ -350,6 +395,7 @@ impl State {
             self.seq += 1;
             space.touch(self.seq, key, node.display);
         }
+        self.forget_sharing();
     }
 
     fn moved(&mut self, ns: Ns, from: &str, to_ns: Ns, to: &str) {

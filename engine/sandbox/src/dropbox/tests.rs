@@ -8,6 +8,7 @@ mod list;
 mod paths;
 mod read;
 mod session;
+mod sharing;
 mod store;
 mod tags;
 mod wire;

@@ -30,7 +30,11 @@ impl Dropbox {
         let team = self.options.team_home.is_some();
         let mut account = json!({
             "account_id": state.ids.account(),
-            "account_type": tag(if team { "business" } else { "pro" }),
+            "account_type": tag(match (team, self.options.basic_plan) {
+                (true, _) => "business",
+                (false, true) => "basic",
+                (false, false) => "pro",
+            }),
             "country": "DE",
             "disabled": false,
             "email": "sandbox@example.com",
