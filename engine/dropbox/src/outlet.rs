@@ -119,11 +119,15 @@ impl DropboxEndpoint {
         keep: &AssetPath,
         mut back: Back,
     ) -> Result<Taken> {
-        let at = path_of(&file);
+        if let Some(at) = path_of(&file)
+            && keep
+                .numbered()
+                .take(NAMES_MAX)
+                .any(|name| at.key() == name.key())
+        {
+            return Ok(back.with(Some(at)));
+        }
         for name in keep.numbered().take(NAMES_MAX) {
-            if at.as_ref().is_some_and(|at| at.key() == name.key()) {
-                return Ok(back.with(at));
-            }
             match self.carry(&file, &name).await? {
                 Carried::There(now) => {
                     // One that somebody made in the meantime.

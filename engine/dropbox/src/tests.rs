@@ -16,6 +16,7 @@ mod sandbox;
 mod sessions;
 mod stamps;
 mod unions;
+mod versions;
 mod wire;
 mod writing;
 

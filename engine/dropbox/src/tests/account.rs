@@ -195,7 +195,10 @@ async fn doctor_finds_what_is_missing_and_says_how_to_get_it() {
     let hint = items[4].hint.as_deref().unwrap();
     assert!(hint.contains("files.content.write"), "{hint}");
     let (finding, hint) = (&items[5].finding, items[5].hint.as_deref().unwrap());
-    assert!(finding.starts_with("no links and no shared folders"), "{finding}");
+    assert!(
+        finding.starts_with("no links and no shared folders"),
+        "{finding}"
+    );
     assert!(hint.contains("sharing.read"), "{hint}");
     assert_eq!(script.seen(0).arg(), json!({"query":"windlass"}));
     script.done();

@@ -94,8 +94,14 @@ async fn one_who_is_refused_holds_up_nobody() {
     let refusals = [
         ("banned_member", "Dropbox has blocked the address"),
         ("bad_member", "Dropbox does not accept the address"),
-        ("insufficient_plan", "the Dropbox plan does not include members of this kind"),
-        ("too_many_pending_invites", "too many invitations to the folder wait for an answer"),
+        (
+            "insufficient_plan",
+            "the Dropbox plan does not include members of this kind",
+        ),
+        (
+            "too_many_pending_invites",
+            "too many invitations to the folder wait for an answer",
+        ),
     ];
     for (tag, why) in refusals {
         let (service, dropbox) = serve(Account::default()).await;
