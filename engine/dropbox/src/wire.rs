@@ -87,7 +87,7 @@ pub(crate) struct FileMetadata {
     #[serde(default = "yes")]
     pub(crate) is_downloadable: bool,
     pub(crate) content_hash: Option<ContentHash>,
-    pub(crate) sharing_info: Option<SharingInfo>,
+    pub(crate) sharing_info: Option<Box<SharingInfo>>,
     /// Only those that were asked for.
     #[serde(default)]
     pub(crate) property_groups: Vec<PropertyGroup>,
