@@ -78,6 +78,7 @@ impl Coverage {
     /// Nothing yet, for a market table.
     pub fn of(markets: &[Market]) -> Self {
         let mut places = Vec::new();
+        let mut known = BTreeSet::new();
         for market in markets {
             for language in &market.languages {
                 for channel in &market.channels {
@@ -87,7 +88,7 @@ impl Coverage {
                         channel: channel.clone(),
                     };
                     // A table may name one twice.
-                    if !places.contains(&place) {
+                    if known.insert(place.clone()) {
                         places.push(place);
                     }
                 }

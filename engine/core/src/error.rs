@@ -32,6 +32,8 @@ pub enum Kind {
     Unauthenticated,
     /// The content was taken down by law or policy: never retried on its own.
     Restricted,
+    /// Rights do not allow it at this moment.
+    Blocked,
     /// The service asked us to slow down.
     Limited,
     /// Quota, disk or plan is exhausted.
@@ -67,6 +69,7 @@ impl Kind {
             Kind::Denied => "denied",
             Kind::Unauthenticated => "unauthenticated",
             Kind::Restricted => "restricted",
+            Kind::Blocked => "blocked",
             Kind::Limited => "limited",
             Kind::Capacity => "capacity",
             Kind::SourceChanged => "source-changed",

@@ -276,6 +276,7 @@ impl Engine {
     ) -> Result<Digests> {
         let name = asset.path.name().to_owned();
         let request = TransferRequest {
+            gate: None,
             asset: asset.clone(),
             destination: Destination::New {
                 draft: Draft {

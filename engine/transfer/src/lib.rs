@@ -28,7 +28,7 @@ pub use cut::PARTS;
 pub use engine::{Engine, EngineOptions, Gauges};
 pub use layout::{ChunkLayout, LayoutError};
 pub use progress::{Phase, Progress, Snapshot};
-pub use transfer::{TransferRequest, Transferred};
+pub use transfer::{Gate, TransferRequest, Transferred};
 
 #[cfg(test)]
 mod tests;

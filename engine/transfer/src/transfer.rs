@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::select;
@@ -46,9 +47,18 @@ pub struct TransferRequest {
     pub want_content_hash: bool,
     /// Where the transfer says how far it is.
     pub progress: Arc<Progress>,
+    /// Who must agree once more right before the content becomes visible.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Where it writes down what another attempt can go on with, and finds what an earlier one left. Without
     /// one every attempt begins from nothing.
     pub journal: Option<Arc<dyn Journal>>,
+}
+
+/// Somebody who must agree before a content becomes visible: whether rights allow it at that moment.
+#[async_trait]
+pub trait Gate: Send + Sync + std::fmt::Debug {
+    /// Asked when all bytes are there, before the commit is intended. An error ends the transfer: nothing becomes visible.
+    async fn pass(&self) -> Result<()>;
 }
 
 /// What a transfer did.
@@ -247,6 +257,12 @@ impl<'a> Job<'a> {
             }
         };
         self.enter(Phase::Committing);
+        if let Some(gate) = &self.request.gate
+            && let Err(error) = self.watch.over(gate.pass()).await
+        {
+            self.leave(session, &error).await;
+            return Err(error);
+        }
         if let Some(journal) = &self.request.journal {
             let intended = self.written(journal.intend(&digests).await);
             if let Err(error) = intended {

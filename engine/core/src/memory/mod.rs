@@ -7,6 +7,7 @@
 mod clock;
 mod endpoint;
 mod ledger;
+mod library;
 mod outlet;
 mod sink;
 mod source;
@@ -15,3 +16,4 @@ mod store;
 pub use clock::ManualClock;
 pub use endpoint::{Disturbance, MemoryEndpoint, Operation};
 pub use ledger::MemoryLedger;
+pub use library::MemoryLibrary;

@@ -128,6 +128,7 @@ impl Case {
             want_content_hash: true,
             progress: Arc::default(),
             journal: Some(Arc::clone(&notes) as Arc<dyn Journal>),
+            gate: None,
         };
         Case {
             source,

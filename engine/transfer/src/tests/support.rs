@@ -636,6 +636,7 @@ pub(super) fn request(source: &FakeSource) -> TransferRequest {
         want_content_hash: false,
         progress: Arc::new(Progress::new()),
         journal: None,
+        gate: None,
     }
 }
 
