@@ -428,7 +428,9 @@ fn new(collection: &str, index: usize) -> Destination {
             collection: AssetPath::new(collection),
             asset_type: None,
             fields: Vec::new(),
-            availability: None, handing: None },
+            availability: None,
+            handing: None,
+        },
     }
 }
 

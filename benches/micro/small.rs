@@ -41,7 +41,9 @@ fn destination(asset: &Asset) -> Destination {
             collection: AssetPath::new("/out"),
             asset_type: None,
             fields: Vec::new(),
-            availability: None, handing: None },
+            availability: None,
+            handing: None,
+        },
     }
 }
 
@@ -81,6 +83,7 @@ async fn through(engine: &Engine, source: &MemoryEndpoint, sink: &MemoryEndpoint
         want_content_hash: true,
         progress: Arc::default(),
         journal: None,
+        gate: None,
     };
     let never = CancellationToken::new();
     let moved = engine.transfer(source, sink, &request, &never).await;

@@ -228,7 +228,9 @@ fn draft(asset: &Asset) -> Draft {
         collection: below.fold(AssetPath::new("/Library"), |at, name| at.join(name)),
         asset_type: None,
         fields: Vec::new(),
-        availability: None, handing: None }
+        availability: None,
+        handing: None,
+    }
 }
 
 fn placement(asset: &Asset) -> Placement {

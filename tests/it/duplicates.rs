@@ -56,6 +56,7 @@ impl Flow {
                 retry_after: Duration::from_millis(50),
                 ..RunOptions::default()
             },
+            desk: None,
         };
         let ingest = Ingest {
             options,

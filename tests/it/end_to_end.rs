@@ -106,6 +106,7 @@ impl Flow {
                 retry_after: Duration::from_millis(50),
                 ..RunOptions::default()
             },
+            desk: None,
         };
         Flow {
             ingest,

@@ -401,6 +401,7 @@ impl Flow {
                 clock: Arc::new(world.clock),
                 ..RunOptions::default()
             },
+            desk: None,
         };
         Ok(Flow {
             ingest,

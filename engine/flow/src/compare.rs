@@ -231,7 +231,8 @@ impl<'a, R: BufRead + Send> Comparison<'a, R> {
         for (step, placement) in absent.into_iter().zip(placements) {
             let is_done = match placement {
                 Some(placement) => is_carried_out(&step, &placement)?,
-                None => false,
+                // What was to be taken back is not there any more.
+                None => step.action == Action::Withdraw,
             };
             if is_done {
                 self.difference.already_done += 1;

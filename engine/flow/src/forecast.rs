@@ -49,7 +49,7 @@ impl CallForecast {
         let size = step.asset.size;
         match work {
             Work::Adopt { .. } => return,
-            Work::Update { .. } => load.updates += 1,
+            Work::Update { .. } | Work::Move { .. } | Work::TakeBack { .. } => load.updates += 1,
             Work::Place { .. } if step.action.reuses() => load.reused += 1,
             Work::Place { destination, .. } => {
                 add_content(load, &self.engine, sink, size);

@@ -7,8 +7,11 @@
 
 mod caps;
 mod compare;
+mod coverage;
 mod custody;
+mod delivery;
 mod discover;
+mod documents;
 mod duplicates;
 mod explain;
 mod flows;
@@ -20,18 +23,26 @@ mod plan;
 mod planfile;
 mod rebuild;
 mod report;
+mod rights;
 mod run;
 mod select;
 mod verify;
 
 pub use caps::{RemovalCap, Removals};
 pub use compare::{Comparison, Difference, DifferentStep, Differs, Tolerance};
+pub use coverage::{CoverageMap, CoverageRow, Coverages, Filled};
 pub use custody::{
     After, CUSTODY_DOCUMENT, Custody, CustodyHeader, CustodySums, export_custody, verify_custody,
 };
+pub use delivery::Clearance;
 pub use duplicates::Duplicates;
 pub use explain::{Explanation, explain};
+pub use flows::Flow;
 pub use flows::ingest::{Ingest, IngestOptions};
+pub use flows::release::{
+    ArchiveOptions, Closed, Keys, LocalizeOptions, PublishOptions, Relations, ReleaseFlow,
+    ReleaseKind, ReleaseOptions, RenditionRule, Shared, Stale, TakingBack, template::Template,
+};
 pub use flows::shadow::{Changed, Example, Shadow};
 pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};
@@ -40,8 +51,11 @@ pub use pace::Pace;
 pub use plan::{MissingValue, Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work};
 pub use planfile::{Forecast, PLAN_DOCUMENT, PlanFileReader, PlanFileWriter, PlanHeader, ReadPlan};
 pub use rebuild::{Rebuild, Rebuilt};
-pub use report::{AssetLine, ReasonLine, Report, Saved, TallyLine, each_asset};
-pub use run::{Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
+pub use report::{
+    AssetLine, ReasonLine, Report, Saved, TallyLine, Withdrawn, WithdrawnLine, each_asset,
+};
+pub use rights::{Passage, RightsGate, RightsOptions, Use};
+pub use run::{Desk, Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};
 pub use verify::{Audit, AuditWriter, AuditedFile, Standing, Sum, Verify};
 

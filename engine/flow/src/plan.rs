@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, ContentHash, Correlation, Destination, Draft, Error, Fault,
-    Finding, Kind, NewStep, Placement, Result, RunOrigin, StepState, fold_key,
+    Finding, Kind, NewStep, Placement, Result, Revision, RunOrigin, StepState, fold_key,
 };
+
+use crate::coverage::CoverageMap;
+use crate::delivery::{Clearance, asset_of};
 
 /// Why an asset is skipped that is [`Unchanged`].
 pub(crate) const UNCHANGED: &str = "already placed and unchanged";
@@ -68,6 +72,10 @@ pub struct PlanSummary {
     pub missing: BTreeMap<(String, String), MissingValue>,
     /// Further ones that are not among them, repeated ones too.
     pub more_missing: u64,
+    /// Who gets what, for flows that serve markets.
+    pub coverage: Option<CoverageMap>,
+    /// When it has to be looked at again at the latest, because what somebody allowed or forbade ends then.
+    pub due: Option<Timestamp>,
     /// Assets that are placed and held: not what the rules make of them.
     pub(crate) held_placed: u64,
     /// A digest of the XMP files that the listing showed, in any order.
@@ -158,6 +166,9 @@ pub enum Work {
         /// It is linked to this asset, which is to appear in another collection for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         relink: Option<AssetId>,
+        /// What has to be so for it to leave its library.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<Box<Clearance>>,
     },
     /// Change metadata only.
     Update {
@@ -167,6 +178,34 @@ pub enum Work {
         asset: Asset,
         /// What it shall be.
         draft: Draft,
+    },
+    /// Move what was placed, if nobody changed it.
+    Move {
+        /// What was placed.
+        placement: Box<Placement>,
+        /// The asset at its source.
+        asset: Asset,
+        /// What it shall be.
+        draft: Draft,
+        /// What has to be so for it to be there.
+        release: Box<Clearance>,
+    },
+    /// Take back what was placed, if nobody changed it.
+    TakeBack {
+        /// What was placed.
+        placement: Box<Placement>,
+        /// The asset at its source, as it was last known.
+        asset: Asset,
+        /// What it was.
+        draft: Draft,
+        /// Why it may not be there any more.
+        why: String,
+        /// Where it is kept; `None` deletes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep: Option<AssetPath>,
+        /// What a note in its place says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// Record what is placed already.
     Adopt {
@@ -179,21 +218,46 @@ pub enum Work {
     },
 }
 
+/// Which content a step is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Content {
+    /// The one with this hash.
+    Known(ContentHash),
+    /// That of a revision of an asset, whatever its hash is.
+    Of(AssetId, Revision),
+}
+
 impl Work {
     /// The asset at its source.
     pub fn asset(&self) -> &Asset {
         match self {
-            Work::Place { asset, .. } | Work::Update { asset, .. } | Work::Adopt { asset, .. } => {
-                asset
-            }
+            Work::Place { asset, .. }
+            | Work::Update { asset, .. }
+            | Work::Move { asset, .. }
+            | Work::TakeBack { asset, .. }
+            | Work::Adopt { asset, .. } => asset,
         }
     }
 
     /// The content that it brings to the sink, where the plan knows which.
-    pub(crate) fn content(&self) -> Option<ContentHash> {
+    pub(crate) fn content(&self) -> Option<Content> {
+        let Work::Place { asset, release, .. } = self else {
+            return None;
+        };
+        match (asset.content_hash, release) {
+            (Some(hash), _) => (asset.size > 0).then_some(Content::Known(hash)),
+            // Nobody has read it yet; one revision of one asset is one content all the same.
+            (None, Some(_)) => Some(Content::Of(asset_of(&asset.id), asset.revision.clone())),
+            (None, None) => None,
+        }
+    }
+
+    /// What has to be so for it to leave its library.
+    pub(crate) fn clearance(&self) -> Option<&Clearance> {
         match self {
-            Work::Place { asset, .. } => asset.content_hash.filter(|_| asset.size > 0),
-            Work::Update { .. } | Work::Adopt { .. } => None,
+            Work::Place { release, .. } => release.as_deref(),
+            Work::Move { release, .. } => Some(release),
+            Work::Update { .. } | Work::Adopt { .. } | Work::TakeBack { .. } => None,
         }
     }
 
@@ -205,7 +269,10 @@ impl Work {
                 ..
             } => Some(asset),
             Work::Place { relink, .. } => relink.as_ref(),
-            Work::Update { .. } | Work::Adopt { .. } => None,
+            Work::Update { .. }
+            | Work::Adopt { .. }
+            | Work::Move { .. }
+            | Work::TakeBack { .. } => None,
         }
     }
 
@@ -217,13 +284,13 @@ impl Work {
         }
     }
 
-    /// The content, by size and hash, that need not move.
-    pub(crate) fn reuses(&self) -> Option<(u64, ContentHash)> {
+    /// The content that need not move: its size, where that is known, and which it is.
+    pub(crate) fn reuses(&self) -> Option<(u64, Content)> {
         match self {
             Work::Place {
                 asset, reuse: true, ..
             } => self.content().map(|content| (asset.size, content)),
-            Work::Place { .. } | Work::Update { .. } | Work::Adopt { .. } => None,
+            _ => None,
         }
     }
 
@@ -231,7 +298,10 @@ impl Work {
     pub fn draft(&self) -> &Draft {
         match self {
             Work::Place { destination, .. } => destination.draft(),
-            Work::Update { draft, .. } | Work::Adopt { draft, .. } => draft,
+            Work::Update { draft, .. }
+            | Work::Adopt { draft, .. }
+            | Work::Move { draft, .. }
+            | Work::TakeBack { draft, .. } => draft,
         }
     }
 
@@ -243,9 +313,10 @@ impl Work {
                 ..
             } => Some(asset),
             Work::Place { .. } => None,
-            Work::Update { placement, .. } | Work::Adopt { placement, .. } => {
-                Some(&placement.placed.asset)
-            }
+            Work::Update { placement, .. }
+            | Work::Adopt { placement, .. }
+            | Work::Move { placement, .. }
+            | Work::TakeBack { placement, .. } => Some(&placement.placed.asset),
         }
     }
 
@@ -301,6 +372,8 @@ impl PlanSummary {
             more_findings: 0,
             missing: BTreeMap::new(),
             more_missing: 0,
+            coverage: None,
+            due: None,
             held_placed: 0,
             sidecars: 0,
             steps: BTreeMap::new(),

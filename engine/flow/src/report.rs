@@ -2,19 +2,23 @@
 //!
 //! Everything that is counted is counted by the ledger, so that a report of a million assets holds a few rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use windlass_core::{
     Action, AssetPath, Error, Evidence, FactsWanted, Kind, Ledger, Placed, ReasonCount, Result,
-    RunId, RunOrigin, RunRecord, RunState, Slice, StepId, StepRecord, StepState, Tally,
+    RunId, RunOrigin, RunRecord, RunState, Slice, StepId, StepRecord, StepState, Tally, Withdrawal,
 };
 
+use crate::coverage::{CoverageMap, CoverageOfRun};
 use crate::plan::UNCHANGED;
 
 /// How many steps are read in one call.
 const STEPS_A_CALL: u32 = 1_000;
+
+/// How many files that were taken back are named.
+const WITHDRAWN_NAMED: usize = 200;
 
 /// How much a report says at most.
 const WANTED: FactsWanted = FactsWanted {
@@ -54,6 +58,12 @@ pub struct Report {
     pub failed: Vec<ReasonLine>,
     /// Further reasons that are not among those.
     pub more_reasons: u64,
+    /// What was taken back, and who had it.
+    #[serde(skip_serializing_if = "Withdrawn::is_empty")]
+    pub withdrawn: Withdrawn,
+    /// Who gets what, for flows that serve markets; of a flow's last run only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<CoverageMap>,
     /// The assets that took longest, slowest first.
     pub slowest: Vec<AssetLine>,
     /// What was done in slices of equal length; empty ones are left out.
@@ -73,6 +83,87 @@ pub struct Saved {
     pub linked_assets: u64,
     /// Their bytes.
     pub linked_bytes: u64,
+}
+
+/// What a run took back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Withdrawn {
+    /// How many files.
+    pub files: u64,
+    /// How many links ended with them.
+    pub links: u64,
+    /// Who is known to have had access to any of them, sorted.
+    pub recipients: BTreeSet<String>,
+    /// The first of them, by source asset.
+    pub first: Vec<WithdrawnLine>,
+}
+
+/// One file that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WithdrawnLine {
+    /// Where the source shows its asset.
+    pub path: AssetPath,
+    /// The folder that it was taken from.
+    pub folder: AssetPath,
+    /// Why.
+    pub reason: String,
+    /// Where it is kept; `None` where it was deleted, or was gone already.
+    pub kept: Option<AssetPath>,
+    /// The links that ended.
+    pub links: Vec<String>,
+    /// Who is known to have had access to it.
+    pub recipients: Vec<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Withdrawn {
+    fn is_empty(&self) -> bool {
+        self.files == 0
+    }
+
+    /// What a flow took back while a run was under way, and did not place again.
+    async fn of(ledger: &dyn Ledger, record: &RunRecord) -> Result<Self> {
+        let mut withdrawn = Withdrawn::default();
+        let Some(origin) = &record.origin else {
+            return Ok(withdrawn);
+        };
+        let mut after = None;
+        loop {
+            let page = ledger
+                .withdrawals_after(&record.flow, &origin.source, after.as_ref(), STEPS_A_CALL)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(withdrawn);
+            };
+            after = Some(last.placement.source_asset.clone());
+            for one in page {
+                let is_of_run = one.at >= record.started
+                    && record.finished.is_none_or(|finished| one.at <= finished);
+                if is_of_run {
+                    withdrawn.add(one);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, withdrawal: Withdrawal) {
+        self.files += 1;
+        self.links += withdrawal.links.len() as u64;
+        self.recipients
+            .extend(withdrawal.recipients.iter().cloned());
+        if self.first.len() < WITHDRAWN_NAMED {
+            self.first.push(WithdrawnLine {
+                path: withdrawal.placement.source_path,
+                folder: withdrawal.placement.collection,
+                reason: withdrawal.reason,
+                kept: withdrawal.kept,
+                links: withdrawal.links,
+                recipients: withdrawal.recipients,
+                at: withdrawal.at,
+            });
+        }
+    }
 }
 
 /// One state and action of a report.
@@ -230,6 +321,8 @@ impl Report {
                 b.assets.cmp(&a.assets).then_with(by_text)
             });
         }
+        let withdrawn = Withdrawn::of(ledger, &record).await?;
+        let coverage = CoverageOfRun::read(ledger, &record.flow, record.id).await?;
         Ok(Report {
             run: record.id,
             flow: record.flow,
@@ -245,6 +338,8 @@ impl Report {
             held,
             failed,
             more_reasons: facts.more_reasons,
+            withdrawn,
+            coverage,
             slowest: facts.slowest.into_iter().map(AssetLine::from).collect(),
             slices: facts.slices,
             slice_ms: facts.slice_ms,

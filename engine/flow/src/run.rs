@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Clock, Evidence, Ledger, Result, RunId, RunState, Sink, Source, StepState, SystemClock, Tally,
-    WorkerId,
+    Action, Clock, Evidence, Ledger, Result, RunId, RunState, Sink, Source, StepState, SystemClock,
+    Tally, WorkerId,
 };
 use windlass_transfer::Engine;
 
@@ -22,6 +22,7 @@ use crate::observe::{Event, Observer};
 use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep};
 
 mod activity;
+pub(crate) mod desk;
 mod evidence;
 mod journal;
 mod outcome;
@@ -34,6 +35,7 @@ mod tests;
 mod tracker;
 mod twins;
 
+pub use desk::Desk;
 use shift::Shift;
 use step::StepRunner;
 use tracker::Tracker;
@@ -147,6 +149,8 @@ pub struct Runner {
     pub engine: Engine,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
+    /// What flows do that hand out; `None` for others.
+    pub desk: Option<Arc<Desk>>,
     /// How.
     pub options: RunOptions,
 }
@@ -211,7 +215,9 @@ impl<'a> Recorder<'a> {
 
 #[async_trait]
 impl PlanWriter for Recorder<'_> {
-    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+    async fn steps(&mut self, mut steps: Vec<PlannedStep>) -> Result<()> {
+        // What may not be seen any more does not wait for uploads: steps are taken in the order in which they are added.
+        steps.sort_by_key(|step| step.action != Action::Withdraw);
         for steps in steps.chunks(STEPS_A_CALL) {
             let steps = steps
                 .iter()

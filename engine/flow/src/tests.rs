@@ -4,6 +4,7 @@ mod custody;
 mod duplicates;
 mod passes;
 mod planfiles;
+mod release;
 mod running;
 mod verifying;
 
@@ -167,6 +168,7 @@ impl World {
                 retry_after: Duration::from_millis(5),
                 ..RunOptions::default()
             },
+            desk: None,
         }
     }
 
@@ -566,6 +568,7 @@ async fn a_step_whose_worker_died_after_its_commit_is_adopted_without_sending_a_
         want_content_hash: true,
         progress: Arc::default(),
         journal: None,
+        gate: None,
     };
     let intent = Note {
         step: leased[0].id,

@@ -143,7 +143,9 @@ fn draft() -> Draft {
         collection: AssetPath::new("/Brand Library/Inbox"),
         asset_type: Some("campaignAsset".to_owned()),
         fields: vec![field("campaignId", text("CMP-2041")), fair("Messe")],
-        availability: None, handing: None }
+        availability: None,
+        handing: None,
+    }
 }
 
 /// What it is to be, so that exactly the patch of this name is due.
@@ -214,7 +216,9 @@ async fn operate(fixture: &Fixture, script: Arc<Scripted>) -> Result<Json> {
                 &endpoint,
                 &Destination::Version {
                     asset: asset.id,
-                    draft: draft(), replaces: None },
+                    draft: draft(),
+                    replaces: None,
+                },
             )
             .await
         }

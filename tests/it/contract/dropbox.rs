@@ -339,7 +339,9 @@ fn destination(name: &str) -> Destination {
             collection: AssetPath::new("/Campaign"),
             asset_type: None,
             fields: Vec::new(),
-            availability: None, handing: None },
+            availability: None,
+            handing: None,
+        },
     }
 }
 

@@ -53,7 +53,9 @@ impl Subject {
             collection: self.collection.clone(),
             asset_type: self.asset_type.clone(),
             fields: Vec::new(),
-            availability: None, handing: None }
+            availability: None,
+            handing: None,
+        }
     }
 
     async fn upload(
@@ -300,7 +302,9 @@ async fn a_replaced_asset_is_not_read_as_its_old_revision(subject: &Subject) {
     let second = noise(60_000, 6);
     let destination = Destination::Version {
         asset: placed.asset.clone(),
-        draft: subject.draft("versions.bin"), replaces: None };
+        draft: subject.draft("versions.bin"),
+        replaces: None,
+    };
     let replaced = subject
         .upload(&destination, &second, &mark("versions-2"))
         .await
@@ -389,7 +393,9 @@ async fn what_is_there_is_reused_and_what_changed_is_not(subject: &Subject) {
     // A new version is another content, and what is gone is none.
     let destination = Destination::Version {
         asset: held.asset.clone(),
-        draft: subject.draft("held.bin"), replaces: None };
+        draft: subject.draft("held.bin"),
+        replaces: None,
+    };
     subject
         .upload(&destination, b"another", &mark("held-2"))
         .await

@@ -713,6 +713,7 @@ impl Ingest {
             correlation,
             reuse,
             relink,
+            release: None,
         }
     }
 }

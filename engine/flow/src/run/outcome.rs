@@ -105,6 +105,11 @@ impl Judge {
             Kind::Restricted | Kind::InvalidInput | Kind::SourceChanged | Kind::Conflict => {
                 self.held(&error, &attempt.work)
             }
+            // Rights change by themselves: the next plan decides afresh.
+            Kind::Blocked => Outcome::Held {
+                reason: error.message().to_owned(),
+                hold: None,
+            },
             kind => Outcome::Failed {
                 kind,
                 message: error.chain(),

@@ -13,8 +13,8 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    AssetId, AssetPath, ContentHash, Error, HeldBack, Kind, LeasedStep, Outcome, Placement, Result,
-    Reuse, RunId, StepId, StepReport, StepState, Unfinished, WorkerId,
+    AssetId, AssetPath, Error, HeldBack, Kind, LeasedStep, Outcome, Placement, Result, Reuse,
+    RunId, StepId, StepReport, StepState, Unfinished, WorkerId,
 };
 
 use super::activity::Activity;
@@ -25,8 +25,9 @@ use super::step::{Attempt, StepRunner};
 use super::tracker::{Counted, Tracker};
 use super::twins::{Turn, Twins};
 use super::{RunOutcome, Runner, Stop};
+use crate::delivery::asset_of;
 use crate::observe::Event;
-use crate::plan::Work;
+use crate::plan::{Content, Work};
 
 /// How often the observer is told how far the run is, and attempts are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -43,6 +44,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The shortest wait for a step that is due: the clocks of ledger and process may differ by as much.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How many deliveries of an asset are looked at in one call.
+const DELIVERIES_A_CALL: u32 = 64;
 
 /// A leased step that waits for a slot.
 #[derive(Debug)]
@@ -64,7 +68,7 @@ struct InFlight {
     task: AbortHandle,
     size: Size,
     /// The content that it brings to the sink, for others that wait for it.
-    moves: Option<ContentHash>,
+    moves: Option<Content>,
     /// The asset at the sink that it links to or changes.
     touches: Option<AssetId>,
     attempt: Arc<Attempt>,
@@ -114,7 +118,7 @@ pub(super) struct Shift<'a> {
     notebook: Arc<Notebook>,
     slots: Slots<Taken>,
     /// By the content that they bring to the sink.
-    twins: Twins<ContentHash, Taken>,
+    twins: Twins<Content, Taken>,
     /// By the asset at the sink that they link to or change.
     touching: Twins<AssetId, Taken>,
     tasks: JoinSet<Result<Outcome>>,
@@ -123,7 +127,7 @@ pub(super) struct Shift<'a> {
     in_flight: BTreeMap<StepId, InFlight>,
     judge: Judge,
     /// Contents whose steps ended, and whether well; those that wait for them are looked at once that is recorded.
-    arrived: Vec<(ContentHash, StepId, bool)>,
+    arrived: Vec<(Content, StepId, bool)>,
     /// Assets that nobody of these is about any more.
     left: Vec<(AssetId, StepId)>,
     ended: Vec<Ended>,
@@ -309,23 +313,58 @@ impl<'a> Shift<'a> {
 
     /// Finds what the sink has of contents that need not move.
     async fn look_for_contents(&self, taken: &mut [Taken]) -> Result<()> {
-        let mut reusing: Vec<&mut Taken> = taken
-            .iter_mut()
-            .filter(|taken| taken.work.reuses().is_some() && taken.touches.is_none())
-            .collect();
-        let wanted: Vec<_> = reusing
-            .iter()
-            .filter_map(|taken| taken.work.reuses())
-            .collect();
-        if wanted.is_empty() {
+        let mut hashed = Vec::new();
+        for taken in taken {
+            let reuses = taken.work.reuses().filter(|_| taken.touches.is_none());
+            match reuses {
+                None => {}
+                Some((size, Content::Known(hash))) => hashed.push((taken, (size, hash))),
+                Some((_, Content::Of(asset, _))) => {
+                    let held = self.delivered(&asset, &taken.work).await?;
+                    taken.held = held.map(Box::new);
+                }
+            }
+        }
+        if hashed.is_empty() {
             return Ok(());
         }
         let sink = self.runner.sink.name();
+        let wanted: Vec<_> = hashed.iter().map(|(_, content)| *content).collect();
         let held = self.runner.ledger.holding(sink, &wanted).await?;
-        for (taken, held) in reusing.iter_mut().zip(held) {
+        for ((taken, _), held) in hashed.into_iter().zip(held) {
             taken.held = held.filter(|held| self.steps.may_hold(held)).map(Box::new);
         }
         Ok(())
+    }
+
+    /// What this flow has delivered of the same revision of an asset, in another place.
+    async fn delivered(&self, asset: &AssetId, work: &Work) -> Result<Option<Placement>> {
+        let (ledger, sink) = (&self.runner.ledger, self.runner.sink.name());
+        let (flow, source) = (&self.runner.flow, self.runner.source.name());
+        // All deliveries of an asset begin so, and are neighbours in the ledger's order.
+        let mut after = AssetId::new(format!("{asset}#"));
+        loop {
+            let page = ledger
+                .placements_after(flow, source, Some(&after), DELIVERIES_A_CALL)
+                .await?;
+            let is_last = (page.len() as u64) < u64::from(DELIVERIES_A_CALL);
+            let Some(last) = page.last() else {
+                return Ok(None);
+            };
+            after = last.source_asset.clone();
+            let is_over = is_last || asset_of(&after) != *asset;
+            let wanted = work.asset();
+            let found = page.into_iter().find(|placement| {
+                asset_of(&placement.source_asset) == *asset
+                    && placement.source_asset != wanted.id
+                    && placement.source_revision == wanted.revision
+                    && placement.sink == sink
+                    && self.steps.may_hold(placement)
+            });
+            if found.is_some() || is_over {
+                return Ok(found);
+            }
+        }
     }
 
     /// Lets go those whose turn it is at the asset that they touch.

@@ -28,13 +28,15 @@ use windlass_core::{
     Finding, Journal, Kind, Outcome, Placed, Placement, Result, Reuse, Revision, Sink, Source,
     Status, StepId,
 };
-use windlass_transfer::{Engine, TransferRequest, Transferred};
+use windlass_transfer::{Engine, Gate, TransferRequest, Transferred};
 
 use super::Runner;
 use super::activity::{Activity, Doing};
+use super::desk::{Back, Desk, touched};
 use super::evidence::ReadBack;
 use super::journal::StepJournal;
 use super::outcome::may_pass;
+use crate::delivery::Clearance;
 use crate::observe::{Event, Observer};
 use crate::plan::Work;
 
@@ -74,6 +76,7 @@ pub(super) struct StepRunner {
     pub(super) engine: Engine,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) evidence: Evidence,
+    desk: Option<Arc<Desk>>,
     /// Until when the plan is taken at its word.
     fresh_until: Option<Instant>,
     /// Attempts end by being dropped.
@@ -94,6 +97,7 @@ impl StepRunner {
             engine: runner.engine.clone(),
             observer: Arc::clone(&runner.observer),
             evidence: runner.options.evidence,
+            desk: runner.desk.clone(),
             fresh_until,
             never: CancellationToken::new(),
             told: AtomicBool::new(false),
@@ -115,6 +119,7 @@ impl StepRunner {
                 asset,
                 destination,
                 correlation,
+                release,
                 ..
             } => {
                 if self.must_look(attempt, asset) {
@@ -122,6 +127,12 @@ impl StepRunner {
                     self.still_as_planned(asset).await?;
                 }
                 let outcome = self.place(attempt, asset, destination, correlation).await?;
+                if let Some(release) = release {
+                    let draft = destination.draft();
+                    return self
+                        .with_handing(asset, draft, Some(release), outcome)
+                        .await;
+                }
                 if let (Some((asset, collection)), Outcome::Done { placement, .. }) =
                     (&attempt.unlink, &outcome)
                     && placement
@@ -139,13 +150,103 @@ impl StepRunner {
             } => {
                 self.describe(attempt, &placement.placed, draft).await?;
                 let placed = placement.placed.clone();
-                self.placed(asset, draft, (placed, placement.digests), 0, false)
+                let outcome = self.placed(asset, draft, (placed, placement.digests), 0, false)?;
+                match &self.desk {
+                    Some(_) => self.with_handing(asset, draft, None, outcome).await,
+                    None => Ok(outcome),
+                }
+            }
+            Work::Move {
+                placement,
+                asset,
+                draft,
+                release,
+            } => {
+                self.move_to(attempt, placement, asset, draft, release)
+                    .await
+            }
+            Work::TakeBack {
+                placement,
+                asset,
+                draft,
+                why,
+                keep,
+                note,
+            } => {
+                attempt.activity.begin(Doing::Undoing);
+                let back = Back {
+                    placement,
+                    asset,
+                    draft,
+                    why,
+                    keep: keep.as_ref(),
+                    note: note.as_deref(),
+                };
+                self.desk()?.take_back(back).await
             }
             Work::Adopt { placement, .. } => Ok(Outcome::Done {
                 placement: Some(placement.clone()),
                 bytes_moved: 0,
             }),
         }
+    }
+
+    fn desk(&self) -> Result<&Arc<Desk>> {
+        self.desk.as_ref().ok_or_else(|| {
+            Error::new(
+                Kind::Unsupported,
+                "the step hands something out, and this flow does not",
+            )
+            .with_hint("it was planned when the flow was of another kind; abandon that run")
+        })
+    }
+
+    /// Moves what is in place, if it may be where it is to go.
+    async fn move_to(
+        &self,
+        attempt: &Attempt,
+        placement: &Placement,
+        asset: &Asset,
+        draft: &Draft,
+        release: &Clearance,
+    ) -> Result<Outcome> {
+        let desk = self.desk()?;
+        attempt.activity.begin(Doing::Looking);
+        desk.passing(asset, release).pass().await?;
+        attempt.activity.begin(Doing::Describing);
+        let to = draft.collection.join(&draft.file_name);
+        let moved = desk.outlet.move_to(&placement.placed, &to).await?;
+        let placed = moved.ok_or_else(|| touched(asset))?;
+        let outcome = self.placed(asset, draft, (placed, placement.digests), 0, false)?;
+        self.with_handing(asset, draft, Some(release), outcome)
+            .await
+    }
+
+    /// Hands out what goes with what was placed.
+    async fn with_handing(
+        &self,
+        asset: &Asset,
+        draft: &Draft,
+        release: Option<&Clearance>,
+        mut outcome: Outcome,
+    ) -> Result<Outcome> {
+        if let Outcome::Done {
+            placement: Some(placement),
+            ..
+        } = &mut outcome
+            && !self
+                .desk()?
+                .hand_over(asset, &placement.placed, draft, release)
+                .await
+        {
+            // The file is there and must be known; what is missing is seen by the next plan.
+            let bare = Draft {
+                handing: None,
+                ..draft.clone()
+            };
+            placement.draft_digest = bare.digest()?;
+        }
+        Ok(outcome)
     }
 
     /// Whether the source is asked, before bytes move, how the asset is now.
@@ -157,7 +258,8 @@ impl StepRunner {
     /// placed, and the next plan replaces it.
     fn must_look(&self, attempt: &Attempt, asset: &Asset) -> bool {
         let is_fresh = self.fresh_until.is_some_and(|until| Instant::now() < until);
-        if is_fresh || attempt.intent.is_some() {
+        if is_fresh || attempt.intent.is_some() || attempt.work.clearance().is_some() {
+            // What leaves a library is asked about right before it becomes visible.
             return false;
         }
         if attempt.held.is_some() {
@@ -196,10 +298,24 @@ impl StepRunner {
         correlation: &Correlation,
     ) -> Result<Outcome> {
         let journal: Arc<dyn Journal> = Arc::<StepJournal>::clone(&attempt.journal);
+        let release = attempt.work.clearance();
+        let (readable, gate) = match release {
+            None => (asset.clone(), None),
+            Some(release) => {
+                let gate: Arc<dyn Gate> = Arc::new(self.desk()?.passing(asset, release));
+                // What has its bytes at the sink is not read.
+                let readable = match attempt.held {
+                    Some(_) => asset.clone(),
+                    None => self.desk()?.readable(asset, release).await?,
+                };
+                (readable, Some(gate))
+            }
+        };
         let request = TransferRequest {
-            asset: asset.clone(),
+            asset: readable,
             destination: destination.clone(),
             correlation: correlation.clone(),
+            gate,
             // The ledger recognises a content by it, whichever side states it later.
             want_content_hash: true,
             progress: Arc::clone(&attempt.activity.progress),
@@ -331,6 +447,10 @@ impl StepRunner {
         held: &Placement,
         request: &TransferRequest,
     ) -> Result<Option<(Transferred, bool)>> {
+        if let Some(gate) = &request.gate {
+            attempt.activity.begin(Doing::Looking);
+            gate.pass().await?;
+        }
         attempt.activity.begin(Doing::Reusing);
         let (destination, digests) = (&request.destination, held.digests);
         let links = self.sink.capabilities().reuse == Some(Reuse::Link);

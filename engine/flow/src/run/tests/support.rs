@@ -197,6 +197,7 @@ impl World {
                     correlation,
                     reuse: false,
                     relink: None,
+                    release: None,
                 }),
                 asset,
             }
@@ -225,6 +226,7 @@ impl World {
             engine: Engine::new(self.engine.clone()).unwrap(),
             observer: Arc::<Seen>::clone(&self.seen),
             options: self.options.clone(),
+            desk: None,
         }
     }
 

@@ -1,0 +1,312 @@
+//! Localize: a campaign's assets appear in regional folders, by market, language and channel, as a localization hook says.
+//!
+//! The hook says where each asset could serve. Who serves where, and what nothing serves, is decided where all of them are
+//! seen (`core/coverage.rs`); an asset that rights keep back leaves its place blocked, and nobody stands in for it silently.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use windlass_core::{
+    Appearance, AssetId, AssetPath, AssetView, Coverage, Error, Finding, Gap, HookKind, Kind,
+    Market, Result, Verdict,
+};
+
+use super::{BATCH, ReleaseFlow, Routed, Scene, original};
+use crate::coverage::{CoverageMap, CoverageRow, Filled};
+use crate::delivery::Delivery;
+use crate::rights::{Passage, Use, view};
+
+/// What a localize flow is told.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LocalizeOptions {
+    /// The markets that the operator serves.
+    pub markets: Vec<Market>,
+    /// The folder of each market; none has all of them below the flow's root.
+    pub folders: BTreeMap<String, AssetPath>,
+    /// A manifest is written into each market's folder.
+    pub manifests: bool,
+}
+
+/// One place that a delivery serves.
+#[derive(Clone, Debug)]
+struct Served {
+    piece: String,
+    market: String,
+    language: String,
+    channel: String,
+    fallback: u32,
+    rule: String,
+}
+
+/// What the coverage map is filled with.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    map: CoverageMap,
+    served: BTreeMap<AssetId, Vec<Served>>,
+}
+
+impl ReleaseFlow {
+    pub(super) async fn localize(
+        &self,
+        options: &LocalizeOptions,
+        scene: &Scene,
+    ) -> Result<Routed> {
+        let mut routed = Routed::default();
+        let mut coverage = Coverage::of(&options.markets);
+        self.ask(options, scene, &mut coverage, &mut routed).await?;
+        let covered = coverage.settle();
+        let mut places = Places {
+            map: CoverageMap::of(&options.markets),
+            served: BTreeMap::new(),
+        };
+        for gap in &covered.gaps {
+            places.map.add(missing(gap));
+        }
+        let mut by_id: BTreeMap<AssetId, Delivery> = BTreeMap::new();
+        for (asset, appearance) in covered.chosen {
+            let Some(folder) = self.folder_of(options, &appearance) else {
+                places.map.add(homeless(&appearance, &self.options.flow));
+                continue;
+            };
+            let delivery = by_id_entry(&mut by_id, &asset, &appearance, &folder);
+            let served = places.served.entry(delivery.id()).or_default();
+            served.push(Served {
+                piece: appearance.piece,
+                market: appearance.market,
+                language: appearance.language,
+                channel: appearance.channel,
+                fallback: appearance.fallback,
+                rule: appearance.rule,
+            });
+        }
+        routed
+            .findings
+            .extend(folderless(options, &self.options.flow));
+        routed.deliveries = by_id.into_values().collect();
+        routed.places = Some(places);
+        Ok(routed)
+    }
+
+    /// Asks the hook about all assets.
+    async fn ask(
+        &self,
+        options: &LocalizeOptions,
+        scene: &Scene,
+        coverage: &mut Coverage,
+        routed: &mut Routed,
+    ) -> Result<()> {
+        let Some(hooks) = &self.localization else {
+            return Err(Error::new(
+                Kind::Config,
+                format!("flow.{} has no localization plugin", self.options.flow),
+            ));
+        };
+        if !hooks.kinds().contains(&HookKind::Localization) {
+            return Err(hooks.cannot(HookKind::Localization));
+        }
+        let views: Vec<AssetView> = scene
+            .selected
+            .values()
+            .map(|held| view(hooks.as_ref(), held))
+            .collect();
+        for batch in views.chunks(BATCH) {
+            let verdicts = hooks.route(batch, &options.markets).await?;
+            for (asset, verdict) in batch.iter().zip(verdicts) {
+                match verdict {
+                    Verdict::Ready(routing) => {
+                        routed.findings.extend(routing.findings.iter().cloned());
+                        coverage.add(&asset.id, &routing);
+                    }
+                    Verdict::Held { reason, rule } => {
+                        let reason = format!("the plugin holds it ({rule}): {reason}");
+                        routed.held.push((asset.id.clone(), reason));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where an appearance is; `None` for a market that has no folder.
+    fn folder_of(&self, options: &LocalizeOptions, appearance: &Appearance) -> Option<AssetPath> {
+        let root = match options.folders.is_empty() {
+            true => Some(&self.options.root),
+            false => options.folders.get(&appearance.market),
+        };
+        let below = appearance.folder.segments();
+        root.map(|root| below.fold(root.clone(), |at, name| at.join(name)))
+    }
+}
+
+/// The delivery of an appearance. One file may serve several places; another name for the same asset in the same folder is
+/// the same delivery under a new name only where it is the only one there.
+fn by_id_entry<'a>(
+    by_id: &'a mut BTreeMap<AssetId, Delivery>,
+    asset: &AssetId,
+    appearance: &Appearance,
+    folder: &AssetPath,
+) -> &'a Delivery {
+    let form = appearance.rendition.as_deref().unwrap_or("original");
+    let slot = |number: u32| match number {
+        1 => format!("{form}@{}", folder.key()),
+        _ => format!("{form}@{}@{number}", folder.key()),
+    };
+    let mut number = 1;
+    let id = loop {
+        let id = crate::delivery::delivery_id(asset, &slot(number));
+        match by_id.get(&id) {
+            Some(taken) if taken.file_name != appearance.file_name => number += 1,
+            _ => break id,
+        }
+    };
+    let delivery = by_id.entry(id).or_insert_with(|| Delivery {
+        asset: asset.clone(),
+        slot: slot(number),
+        version: None,
+        rendition: appearance.rendition.clone(),
+        folder: folder.clone(),
+        file_name: appearance.file_name.clone(),
+        uses: Vec::new(),
+        why: format!("for {} {}", appearance.market, appearance.language),
+    });
+    let one = Use {
+        market: Some(appearance.market.clone()),
+        channel: Some(appearance.channel.clone()),
+    };
+    if !delivery.uses.contains(&one) {
+        delivery.uses.push(one);
+    }
+    delivery
+}
+
+fn missing(gap: &Gap) -> CoverageRow {
+    CoverageRow {
+        piece: gap.piece.clone(),
+        market: gap.market.clone(),
+        language: gap.language.clone(),
+        channel: gap.channel.clone(),
+        filled: Filled::Missing,
+        file: None,
+        asset: None,
+        delivery: None,
+        why: "no version of it is made for this, and none may stand in".to_owned(),
+    }
+}
+
+fn homeless(appearance: &Appearance, flow: &str) -> CoverageRow {
+    CoverageRow {
+        piece: appearance.piece.clone(),
+        market: appearance.market.clone(),
+        language: appearance.language.clone(),
+        channel: appearance.channel.clone(),
+        filled: Filled::Held,
+        file: None,
+        asset: None,
+        delivery: None,
+        why: format!(
+            "market {} has no folder in flow.{flow}.folders",
+            appearance.market
+        ),
+    }
+}
+
+/// Markets that have no folder although others have one, and folders of markets that there are not.
+fn folderless(options: &LocalizeOptions, flow: &str) -> Vec<Finding> {
+    if options.folders.is_empty() {
+        return Vec::new();
+    }
+    let markets: BTreeSet<&String> = options.markets.iter().map(|market| &market.code).collect();
+    let lost = markets
+        .iter()
+        .filter(|code| !options.folders.contains_key(**code));
+    let lost = lost.map(|code| Finding {
+        subject: format!("market {code}"),
+        message: format!("it has no folder in flow.{flow}.folders, so nothing is placed for it"),
+    });
+    let unknown = options
+        .folders
+        .keys()
+        .filter(|code| !markets.contains(code));
+    let unknown = unknown.map(|code| Finding {
+        subject: format!("market {code}"),
+        message: format!("flow.{flow}.folders has a folder for it, and no market has this code"),
+    });
+    lost.chain(unknown).collect()
+}
+
+impl Places {
+    /// A delivery that has to wait for a person.
+    pub(super) fn hold(&mut self, delivery: &Delivery, reason: &str) {
+        for served in self.served.remove(&delivery.id()).unwrap_or_default() {
+            self.map
+                .add(served.row(Filled::Held, None, None, reason.to_owned()));
+        }
+    }
+
+    pub(super) fn begin(self) -> Filling {
+        Filling(self)
+    }
+}
+
+/// A coverage map that is being filled.
+#[derive(Debug)]
+pub(super) struct Filling(Places);
+
+impl Filling {
+    /// What the gate said of a delivery.
+    pub(super) fn fill(&mut self, scene: &Scene, delivery: &Delivery, passage: &Passage) {
+        let asset = original(scene, delivery).map(|asset| asset.path.clone());
+        for served in self.0.served.remove(&delivery.id()).unwrap_or_default() {
+            let row = match passage {
+                Passage::Open { .. } => {
+                    let (filled, why) = match served.fallback {
+                        0 => (Filled::Present, served.rule.clone()),
+                        _ => (Filled::Fallback, format!("it stands in: {}", served.rule)),
+                    };
+                    let row = served.row(filled, Some(delivery.path()), asset.clone(), why);
+                    CoverageRow {
+                        delivery: Some(delivery.id()),
+                        ..row
+                    }
+                }
+                Passage::Shut {
+                    reason, is_denied, ..
+                } => {
+                    let filled = match is_denied {
+                        true => Filled::Blocked,
+                        false => Filled::Held,
+                    };
+                    served.row(filled, None, asset.clone(), reason.clone())
+                }
+            };
+            self.0.map.add(row);
+        }
+    }
+
+    pub(super) fn end(mut self) -> CoverageMap {
+        self.0.map.rows.sort();
+        self.0.map
+    }
+}
+
+impl Served {
+    fn row(
+        &self,
+        filled: Filled,
+        file: Option<AssetPath>,
+        asset: Option<AssetPath>,
+        why: String,
+    ) -> CoverageRow {
+        CoverageRow {
+            piece: self.piece.clone(),
+            market: self.market.clone(),
+            language: self.language.clone(),
+            channel: self.channel.clone(),
+            filled,
+            file,
+            asset,
+            why,
+            delivery: None,
+        }
+    }
+}

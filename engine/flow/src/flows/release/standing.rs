@@ -1,0 +1,141 @@
+//! What of all that was placed still stands at the sink, and what people made of the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use windlass_core::{
+    Asset, AssetId, AssetPath, Change, Kind, Placement, Readable, Result, Revision, Scope, Source,
+};
+
+use super::ReleaseFlow;
+
+/// How something that was placed stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// As it was placed, perhaps elsewhere.
+    AsPlaced {
+        /// Where it is.
+        path: AssetPath,
+        /// The revision that it has now: some services give a file that was only moved another one.
+        revision: Revision,
+    },
+    /// Somebody changed it.
+    Edited {
+        /// Where it is.
+        path: AssetPath,
+    },
+    /// It is not there, though its folder is.
+    Gone,
+    /// Neither it nor its folder is there.
+    GoneWithFolder,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    there: BTreeMap<AssetId, Asset>,
+    folders: BTreeSet<String>,
+}
+
+impl Standing {
+    /// Lists the flow's folders at the sink, and asks for what was placed and is not in them.
+    pub(super) async fn look(
+        flow: &ReleaseFlow,
+        placed: &BTreeMap<AssetId, Placement>,
+    ) -> Result<Self> {
+        let mut standing = Standing::default();
+        if placed.is_empty() {
+            return Ok(standing);
+        }
+        for root in flow.roots() {
+            standing.list(flow.reader.as_ref(), root).await?;
+        }
+        for placement in placed.values() {
+            let id = &placement.placed.asset;
+            if !standing.there.contains_key(id)
+                && let Some(asset) = flow.reader.stat(id).await?
+            {
+                standing.there.insert(id.clone(), asset);
+            }
+        }
+        Ok(standing)
+    }
+
+    /// What is in the flow's folders at this moment.
+    pub(super) async fn listed(flow: &ReleaseFlow) -> Result<Self> {
+        let mut standing = Standing::default();
+        for root in flow.roots() {
+            standing.list(flow.reader.as_ref(), root).await?;
+        }
+        Ok(standing)
+    }
+
+    /// Where an asset of the sink is, if it is there.
+    pub(super) fn path_of(&self, asset: &AssetId) -> Option<&AssetPath> {
+        self.there.get(asset).map(|asset| &asset.path)
+    }
+
+    async fn list(&mut self, reader: &dyn Source, root: AssetPath) -> Result<()> {
+        let scope = Scope { root };
+        let mut cursor = None;
+        loop {
+            let page = match reader.changes(&scope, cursor.as_ref()).await {
+                Ok(page) => page,
+                // Nothing was placed there yet, or somebody took all of it away.
+                Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.folders.insert(scope.root.key());
+            for change in page.changes {
+                self.take(change);
+            }
+            match page.more {
+                true => cursor = Some(page.cursor),
+                false => return Ok(()),
+            }
+        }
+    }
+
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Asset(asset) => {
+                let mut folder = asset.path.parent();
+                while !folder.as_str().is_empty() && self.folders.insert(folder.key()) {
+                    folder = folder.parent();
+                }
+                self.there.insert(asset.id.clone(), asset);
+            }
+            Change::Folder(folder) => {
+                self.folders.insert(folder.path.key());
+            }
+            Change::Removed(path) => {
+                let below = format!("{}/", path.key());
+                let is_gone = |key: &String| *key == path.key() || key.starts_with(&below);
+                self.folders.retain(|key| !is_gone(key));
+                self.there.retain(|_, asset| !is_gone(&asset.path.key()));
+            }
+        }
+    }
+
+    /// How a placement stands.
+    pub(super) fn of(&self, placement: &Placement) -> Stands {
+        let placed = &placement.placed;
+        let Some(there) = self.there.get(&placed.asset) else {
+            let folder = placement.collection.key();
+            return match folder.is_empty() || self.folders.contains(&folder) {
+                true => Stands::Gone,
+                false => Stands::GoneWithFolder,
+            };
+        };
+        let same_hash = there.content_hash.is_some() && there.content_hash == placed.content_hash;
+        let is_readable = there.readable == Readable::Yes;
+        match there.revision == placed.revision || same_hash || !is_readable {
+            true => Stands::AsPlaced {
+                path: there.path.clone(),
+                revision: there.revision.clone(),
+            },
+            false => Stands::Edited {
+                path: there.path.clone(),
+            },
+        }
+    }
+}

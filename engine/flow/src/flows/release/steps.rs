@@ -1,0 +1,597 @@
+//! From a delivery, what the gate says of it and what stands at the sink to the one step that is due.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use windlass_core::{
+    Action, Asset, AssetId, AssetPath, Correlation, Destination, Draft, Handing, Hold, Placement,
+    Result, Reuse, Withdrawal,
+};
+
+use super::standing::Stands;
+use super::{ReleaseFlow, ReleaseKind, Scene, Stale, any_use, localize, original};
+use crate::caps::Removals;
+use crate::delivery::{Clearance, Delivery, asset_of, delivered_revision};
+use crate::flows::ingest::no_work;
+use crate::plan::{PlanSummary, PlannedStep, Work};
+use crate::rights::{Asked, Passage, earlier};
+
+/// What the reasons of withdrawals begin with that rights ask for: no cap keeps them.
+const BY_RIGHTS: &str = "rights do not allow it any more";
+
+/// What the ledger knows of a delivery besides its placement.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    pub(super) hold: Option<Hold>,
+    pub(super) withdrawal: Option<Withdrawal>,
+}
+
+/// What was decided by deliveries, so that what is left of the placements is known.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    /// Deliveries that the gate was asked about.
+    pub(super) deliveries: BTreeSet<AssetId>,
+    /// Assets and deliveries that a person has to settle first: what of them is placed stays while rights allow it.
+    pub(super) held: BTreeSet<AssetId>,
+}
+
+/// A delivery that may be there.
+struct Due<'a> {
+    delivery: Delivery,
+    /// What is handed out, under the delivery's id.
+    asset: Asset,
+    draft: Draft,
+    clearance: Clearance,
+    placement: Option<&'a Placement>,
+    known: Known,
+    /// Others bring the same bytes.
+    shares: bool,
+}
+
+pub(super) fn hold(asset: Asset, reason: String) -> PlannedStep {
+    no_work(Action::Hold, reason, asset)
+}
+
+/// What a delivery hands out, under the delivery's id.
+pub(super) fn asset_for(scene: &Scene, delivery: &Delivery) -> Option<Asset> {
+    let original = original(scene, delivery)?;
+    let rendition = delivery.rendition.as_deref();
+    Some(Asset {
+        id: delivery.id(),
+        revision: delivered_revision(&original.revision, rendition),
+        // How large a rendition is is known once it is made.
+        size: match rendition {
+            Some(_) => 0,
+            None => original.size,
+        },
+        content_hash: match rendition {
+            Some(_) => None,
+            None => original.content_hash,
+        },
+        ..original.clone()
+    })
+}
+
+impl ReleaseFlow {
+    /// A step for each delivery that is not as it shall be.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that a step is decided by meets here, once"
+    )]
+    pub(super) fn plan_deliveries(
+        &self,
+        scene: &Scene,
+        deliveries: Vec<Delivery>,
+        passages: Vec<Passage>,
+        mut known: BTreeMap<AssetId, Known>,
+        summary: &mut PlanSummary,
+        steps: &mut Vec<PlannedStep>,
+        mut coverage: Option<&mut localize::Filling>,
+    ) -> Result<()> {
+        let mut contents = Contents::of(self, scene, &deliveries, &passages);
+        for (delivery, passage) in deliveries.into_iter().zip(passages) {
+            let Some(asset) = asset_for(scene, &delivery) else {
+                continue;
+            };
+            let placement = scene.placed.get(&asset.id);
+            if let Some(coverage) = coverage.as_deref_mut() {
+                coverage.fill(scene, &delivery, &passage);
+            }
+            let until = match passage {
+                Passage::Open { until, .. } => until,
+                Passage::Shut {
+                    reason, is_denied, ..
+                } => {
+                    let step = match placement {
+                        Some(placement) => {
+                            self.withdraw(scene, placement, asset, &by_rights(&reason, is_denied))
+                        }
+                        None => shut_out(asset, &reason, is_denied),
+                    };
+                    steps.push(step);
+                    continue;
+                }
+            };
+            let due = Due {
+                draft: self.draft(&delivery, until),
+                clearance: self.clearance(scene, &delivery, until, known.get(&asset.id)),
+                known: known.remove(&asset.id).unwrap_or_default(),
+                shares: contents.is_shared(&asset),
+                placement,
+                asset,
+                delivery,
+            };
+            match self.step(scene, due, &mut contents)? {
+                Some(step) => steps.push(step),
+                None => {
+                    if let Some(placement) = placement {
+                        summary.unchanged.assets += 1;
+                        summary.unchanged.bytes += placement.digests.size;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The step of a delivery that may be there; `None` where all is as it shall be.
+    fn step(
+        &self,
+        scene: &Scene,
+        due: Due<'_>,
+        contents: &mut Contents,
+    ) -> Result<Option<PlannedStep>> {
+        let digest = due.draft.digest()?;
+        let held = scene.selected.get(&due.delivery.asset);
+        if let Some(hold_before) = &due.known.hold
+            && hold_before.source_revision == due.asset.revision
+            && hold_before.draft_digest == digest
+        {
+            let reason = hold_before.reason.clone();
+            return Ok(Some(hold(due.asset, reason)));
+        }
+        let Some(placement) = due.placement else {
+            if let Some(reason) = self.obstacle(held, &due) {
+                return Ok(Some(hold(due.asset, reason)));
+            }
+            return Ok(Some(self.create(due, contents, "not placed before")));
+        };
+        let (path, revision) = match scene.standing.of(placement) {
+            Stands::Edited { path } => {
+                let reason = format!("its copy {path} was changed by people; both are kept");
+                return Ok(Some(no_work(Action::Conflict, reason, due.asset)));
+            }
+            Stands::GoneWithFolder if !self.options.retry_held => {
+                let reason = format!(
+                    "{} is gone: somebody removed, renamed or left it, or shares it no more; --retry-held makes it anew",
+                    placement.collection
+                );
+                return Ok(Some(hold(due.asset, reason)));
+            }
+            Stands::Gone | Stands::GoneWithFolder => {
+                return Ok(Some(self.create(
+                    due,
+                    contents,
+                    "somebody removed its copy",
+                )));
+            }
+            Stands::AsPlaced { path, revision } => (path, revision),
+        };
+        let same_bytes = placement.source_revision == due.asset.revision;
+        if same_bytes && placement.draft_digest == digest {
+            return Ok(None);
+        }
+        if let Some(reason) = self.obstacle(held, &due) {
+            return Ok(Some(hold(due.asset, reason)));
+        }
+        let mut placement = placement.clone();
+        placement.placed.revision = revision;
+        if !same_bytes {
+            return Ok(Some(self.replace(due, placement, &path)));
+        }
+        Ok(Some(self.change(due, placement, &path)))
+    }
+
+    /// What would only fail later.
+    fn obstacle(&self, held: Option<&windlass_core::Holding>, due: &Due<'_>) -> Option<String> {
+        let held = held?;
+        if !held.has_file {
+            return Some("nobody has uploaded a file yet".to_owned());
+        }
+        if let Some(comment) = &held.locked {
+            return Some(format!("somebody works on it: {comment}"));
+        }
+        if due.delivery.rendition.is_some() {
+            return None;
+        }
+        if due.asset.size == 0 {
+            return Some("it has no bytes; upload it again".to_owned());
+        }
+        let max = self.outlet.capabilities().asset_bytes_max?;
+        (due.asset.size > max)
+            .then(|| format!("it has {} bytes; the sink takes {max}", due.asset.size))
+    }
+
+    /// A new copy: by its bytes, or from one that is there or on its way.
+    fn create(&self, due: Due<'_>, contents: &mut Contents, why: &str) -> PlannedStep {
+        let copies = self.outlet.capabilities().reuse == Some(Reuse::Copy);
+        let reuse = due.shares && copies;
+        let is_first = contents.bring(&due.asset);
+        let reason = format!("{}; {why}", due.delivery.why);
+        let (action, reason) = match reuse && !is_first {
+            true => (
+                Action::Copy,
+                format!("{reason}; another copy has its bytes"),
+            ),
+            false => (Action::Create, reason),
+        };
+        let work = Work::Place {
+            correlation: self.mark(&due.asset, &due.known),
+            asset: due.asset.clone(),
+            destination: Destination::New { draft: due.draft },
+            reuse,
+            relink: None,
+            release: Some(Box::new(due.clearance)),
+        };
+        acting(action, reason, due.asset, work)
+    }
+
+    /// A newer version in the place of the one that is there, and of no other.
+    fn replace(&self, due: Due<'_>, placement: Placement, path: &AssetPath) -> PlannedStep {
+        let reason = format!("{}; a newer version than {path}", due.delivery.why);
+        let work = Work::Place {
+            correlation: self.mark(&due.asset, &due.known),
+            asset: due.asset.clone(),
+            destination: Destination::Version {
+                asset: placement.placed.asset,
+                draft: due.draft,
+                replaces: Some(placement.placed.revision),
+            },
+            reuse: false,
+            relink: None,
+            release: Some(Box::new(due.clearance)),
+        };
+        acting(Action::NewVersion, reason, due.asset, work)
+    }
+
+    /// The same bytes under another name, in another folder or on other terms. What people moved stays where they put it
+    /// until it is to be somewhere else.
+    fn change(&self, due: Due<'_>, placement: Placement, path: &AssetPath) -> PlannedStep {
+        let to = due.draft.collection.join(&due.draft.file_name);
+        let was_moved = path.parent().key() != placement.collection.key();
+        let is_there = path.key() == to.key();
+        let asset = due.asset.clone();
+        if is_there || (was_moved && placement.collection.key() == due.draft.collection.key()) {
+            let reason = format!("{}; what goes with {path} changed", due.delivery.why);
+            // It stays where it is: only links and receipts are made anew.
+            let draft = Draft {
+                file_name: path.name().to_owned(),
+                collection: path.parent(),
+                ..due.draft.clone()
+            };
+            let draft = match is_there {
+                true => due.draft,
+                false => draft,
+            };
+            let work = Work::Update {
+                placement: Box::new(placement),
+                asset: asset.clone(),
+                draft,
+            };
+            return acting(Action::UpdateMetadata, reason, asset, work);
+        }
+        let work = Work::Move {
+            placement: Box::new(placement),
+            asset: asset.clone(),
+            draft: due.draft,
+            release: Box::new(due.clearance),
+        };
+        let reason = format!("{}; from {path} to {to}", due.delivery.why);
+        acting(Action::Relocate, reason, asset, work)
+    }
+
+    /// What was placed goes.
+    fn withdraw(
+        &self,
+        scene: &Scene,
+        placement: &Placement,
+        asset: Asset,
+        why: &str,
+    ) -> PlannedStep {
+        let stands = scene.standing.of(placement);
+        let path = match stands {
+            Stands::Edited { path } => {
+                let reason =
+                    format!("its copy {path} was changed by people and is left to them: {why}");
+                return no_work(Action::Conflict, reason, asset);
+            }
+            Stands::AsPlaced { path, .. } => path,
+            Stands::Gone | Stands::GoneWithFolder => {
+                placement.collection.join(placement.source_path.name())
+            }
+        };
+        let taking_back = &self.options.taking_back;
+        let keep = taking_back.quarantine.as_ref();
+        let keep = keep.map(|root| path.segments().fold(root.clone(), |at, name| at.join(name)));
+        let note = taking_back.notes.then(|| note(&path, why, scene.now));
+        let work = Work::TakeBack {
+            placement: Box::new(placement.clone()),
+            asset: asset.clone(),
+            draft: Draft {
+                name: path.name().to_owned(),
+                file_name: path.name().to_owned(),
+                collection: path.parent(),
+                asset_type: None,
+                fields: Vec::new(),
+                availability: None,
+                handing: None,
+            },
+            why: why.to_owned(),
+            keep,
+            note,
+        };
+        acting(Action::Withdraw, why.to_owned(), asset, work)
+    }
+
+    /// What was placed and is not among the deliveries that were decided.
+    pub(super) async fn plan_leftovers(
+        &self,
+        scene: &Scene,
+        decided: &Decided,
+        summary: &mut PlanSummary,
+        steps: &mut Vec<PlannedStep>,
+    ) -> Result<()> {
+        if matches!(self.options.kind, ReleaseKind::Archive(_)) {
+            // An archive only grows.
+            return Ok(());
+        }
+        let left = scene.placed.iter();
+        let left: Vec<_> = left
+            .filter(|(id, _)| !decided.deliveries.contains(*id))
+            .collect();
+        let uses = any_use();
+        let mut asked = Vec::new();
+        for (id, _) in &left {
+            if let Some(holding) = scene.placed_of.get(&asset_of(id)) {
+                asked.push((
+                    asset_of(id),
+                    Asked {
+                        holding,
+                        uses: &uses,
+                    },
+                ));
+            }
+        }
+        let (ids, questions): (Vec<AssetId>, Vec<Asked<'_>>) = asked.into_iter().unzip();
+        let passages = self.gate.judge(&questions).await.0;
+        let passages: BTreeMap<AssetId, Passage> = ids.into_iter().zip(passages).collect();
+        let mut going = BTreeMap::new();
+        for (id, placement) in left {
+            let passage = passages.get(&asset_of(id));
+            if let Some(passage) = passage {
+                let until = passage.until().filter(|until| *until > scene.now);
+                summary.due = earlier(summary.due, until);
+            }
+            match self.leftover(scene, decided, id, passage) {
+                Some(why) => {
+                    let asset = last_known(placement);
+                    going.insert(id.clone(), self.withdraw(scene, placement, asset, &why));
+                }
+                None => {
+                    summary.unchanged.assets += 1;
+                    summary.unchanged.bytes += placement.digests.size;
+                }
+            }
+        }
+        // What was held for its name goes all the same if it may not be there.
+        steps.retain(|step| !going.contains_key(&step.asset.id));
+        steps.extend(going.into_values());
+        Ok(())
+    }
+
+    /// Why something that is not delivered any more has to go; `None` where it stays.
+    fn leftover(
+        &self,
+        scene: &Scene,
+        decided: &Decided,
+        id: &AssetId,
+        passage: Option<&Passage>,
+    ) -> Option<String> {
+        let asset = asset_of(id);
+        let Some(passage) = passage else {
+            return Some(self.gate.gone());
+        };
+        if let Passage::Shut {
+            reason, is_denied, ..
+        } = passage
+        {
+            return Some(by_rights(reason, *is_denied));
+        }
+        let is_held = decided.held.contains(id) || decided.held.contains(&asset);
+        if is_held || self.options.taking_back.stale == Stale::Keep {
+            return None;
+        }
+        if let Some(objection) = scene.unselected.get(&asset) {
+            return Some(objection.clone());
+        }
+        // Who looks only at what is there does not know who else would be better for a place.
+        (!self.options.sweep).then(|| "the flow does not place it there any more".to_owned())
+    }
+
+    /// Holds what would be taken back beyond the cap. What rights forbid goes in any case.
+    pub(super) fn apply_cap(&self, scene: &Scene, steps: &mut [PlannedStep]) {
+        let Some(cap) = &self.options.cap else {
+            return;
+        };
+        let others = |step: &&mut PlannedStep| {
+            step.action == Action::Withdraw && !step.reason.starts_with(BY_RIGHTS)
+        };
+        let mut removals = Removals {
+            of: scene.placed.len() as u64,
+            ..Removals::default()
+        };
+        for step in steps.iter_mut().filter(others) {
+            removals.steps += 1;
+            removals.bytes += step.asset.size;
+        }
+        let Some(exceeded) = cap.exceeded_by(&removals) else {
+            return;
+        };
+        for step in steps.iter_mut().filter(others) {
+            step.action = Action::Hold;
+            step.reason = format!(
+                "{exceeded}; it stays until somebody has looked: {}",
+                step.reason
+            );
+            step.work = None;
+        }
+    }
+
+    fn draft(&self, delivery: &Delivery, until: Option<Timestamp>) -> Draft {
+        let handing = self.options.handing.clone().map(|mut handing| {
+            if let Some(link) = &mut handing.link {
+                link.until = earlier(link.until, until);
+            }
+            handing
+        });
+        Draft {
+            name: delivery.file_name.clone(),
+            file_name: delivery.file_name.clone(),
+            collection: delivery.folder.clone(),
+            asset_type: None,
+            fields: Vec::new(),
+            availability: None,
+            handing: handing.filter(|handing| *handing != Handing::default()),
+        }
+    }
+
+    fn clearance(
+        &self,
+        scene: &Scene,
+        delivery: &Delivery,
+        until: Option<Timestamp>,
+        known: Option<&Known>,
+    ) -> Clearance {
+        let withdrawal = known.and_then(|known| known.withdrawal.as_ref());
+        let revision = original(scene, delivery).map(|asset| asset.revision.clone());
+        Clearance {
+            revision: revision.unwrap_or_else(|| windlass_core::Revision::new("")),
+            rendition: delivery.rendition.clone(),
+            uses: delivery.uses.clone(),
+            until,
+            note: withdrawal.and_then(|withdrawal| withdrawal.note.clone()),
+        }
+    }
+
+    /// What was taken back may be kept at the sink with its mark: what is placed after that has another one.
+    fn mark(&self, asset: &Asset, known: &Known) -> Correlation {
+        let revision = match &known.withdrawal {
+            None => asset.revision.to_string(),
+            Some(withdrawal) => format!("{} after {}", asset.revision, withdrawal.at),
+        };
+        Correlation::derive(
+            &self.options.flow,
+            self.gate.library.name(),
+            asset.id.as_str(),
+            &revision,
+        )
+    }
+}
+
+/// Which contents deliveries share, so that each is brought once.
+struct Contents {
+    /// How many deliveries there are of each revision of an asset.
+    wanted: BTreeMap<(AssetId, windlass_core::Revision), u64>,
+    /// Those that are at the sink, or on their way there.
+    brought: BTreeSet<(AssetId, windlass_core::Revision)>,
+}
+
+impl Contents {
+    fn of(
+        flow: &ReleaseFlow,
+        scene: &Scene,
+        deliveries: &[Delivery],
+        passages: &[Passage],
+    ) -> Self {
+        let mut wanted = BTreeMap::new();
+        if flow.outlet.capabilities().reuse == Some(Reuse::Copy) {
+            for (delivery, passage) in deliveries.iter().zip(passages) {
+                if matches!(passage, Passage::Open { .. })
+                    && let Some(asset) = asset_for(scene, delivery)
+                {
+                    *wanted
+                        .entry((delivery.asset.clone(), asset.revision))
+                        .or_default() += 1;
+                }
+            }
+        }
+        let standing = scene.placed.iter().filter(|(_, placement)| {
+            matches!(scene.standing.of(placement), Stands::AsPlaced { .. })
+        });
+        let brought =
+            standing.map(|(id, placement)| (asset_of(id), placement.source_revision.clone()));
+        Contents {
+            wanted,
+            brought: brought.collect(),
+        }
+    }
+
+    fn is_shared(&self, asset: &Asset) -> bool {
+        let key = (asset_of(&asset.id), asset.revision.clone());
+        self.wanted.get(&key).is_some_and(|wanted| *wanted > 1)
+    }
+
+    /// Whether nobody has brought it before; from now on somebody has.
+    fn bring(&mut self, asset: &Asset) -> bool {
+        self.brought
+            .insert((asset_of(&asset.id), asset.revision.clone()))
+    }
+}
+
+fn acting(action: Action, reason: String, asset: Asset, work: Work) -> PlannedStep {
+    PlannedStep {
+        action,
+        reason,
+        asset,
+        work: Some(work),
+    }
+}
+
+fn by_rights(reason: &str, is_denied: bool) -> String {
+    match is_denied {
+        true => format!("{BY_RIGHTS}: {reason}"),
+        // Nobody said no, so a mistake is as likely: the cap counts it.
+        false => format!("nobody can say that rights still allow it: {reason}"),
+    }
+}
+
+/// What may not leave and is not there: a no is settled, a doubt is for a person.
+fn shut_out(asset: Asset, reason: &str, is_denied: bool) -> PlannedStep {
+    let action = match is_denied {
+        true => Action::Skip,
+        false => Action::Hold,
+    };
+    no_work(action, format!("blocked by rights: {reason}"), asset)
+}
+
+/// An asset that may be gone, as it was when it was placed.
+fn last_known(placement: &Placement) -> Asset {
+    Asset {
+        id: placement.source_asset.clone(),
+        path: placement.source_path.clone(),
+        revision: placement.source_revision.clone(),
+        size: placement.digests.size,
+        modified: None,
+        content_hash: None,
+        tags: Vec::new(),
+        readable: windlass_core::Readable::Yes,
+    }
+}
+
+fn note(path: &AssetPath, why: &str, at: Timestamp) -> String {
+    format!(
+        "{} was here and was withdrawn on {}.\n\nReason: {why}.\n\nPlease do not use copies of it any more.\n",
+        path.name(),
+        at.strftime("%Y-%m-%d %H:%M UTC"),
+    )
+}
