@@ -54,6 +54,11 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Plans a flow and does it; goes on where an interrupted run stopped
     Run(RunArgs),
+    /// Takes back what may not be seen any more, and places nothing
+    ///
+    /// Asks about every file that the flow has placed whether it may still be there. Withdraws what may not, and proves
+    /// that it is gone. With --every it goes on until it is stopped, and also looks when a right was said to end.
+    Sweep(SweepArgs),
     /// Lists the newest runs and how they stand
     Status(StatusArgs),
     /// Shows what a run did
@@ -97,7 +102,7 @@ pub(crate) enum Command {
 /// Commands by subject, for the help. A test holds this list to [`Command`].
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "sandbox"]),
-    ("Move assets", &["duplicates", "plan", "run"]),
+    ("Move assets", &["duplicates", "plan", "run", "sweep"]),
     (
         "See what happened",
         &["status", "report", "explain", "verify", "ledger"],
@@ -228,6 +233,18 @@ pub(crate) struct PlanArgs {
     /// Tries again what an earlier run held, although nothing about it changed
     #[arg(long)]
     pub(crate) retry_held: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// The flow
+    pub(crate) flow: String,
+    /// Looks again after so long, such as 30s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) every: Option<std::time::Duration>,
+    /// Withdraws more than flow.NAME.max_removals for other reasons than rights
+    #[arg(long)]
+    pub(crate) over_cap: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -403,6 +403,8 @@ mod tests {
             held: Vec::new(),
             failed: Vec::new(),
             more_reasons: 0,
+            withdrawn: windlass_flow::Withdrawn::default(),
+            coverage: None,
             slowest: Vec::new(),
             slices: Vec::new(),
             slice_ms: 1,

@@ -3,8 +3,9 @@
 use comfy_table::{CellAlignment, Table, presets};
 use windlass_core::{Action, AssetPath, ByteSize, StepState};
 use windlass_flow::{
-    Audit, AuditedFile, Difference, DuplicateGroup, DuplicateSums, Forecast, PlanSummary,
-    PlannedStep, Rebuilt, Removals, Report,
+    Audit, AuditedFile, Closed, CoverageMap, CoverageRow, Coverages, Difference, DuplicateGroup,
+    DuplicateSums, Filled, Forecast, PlanSummary, PlannedStep, Rebuilt, Removals, Report,
+    Withdrawn,
 };
 
 mod explain;
@@ -13,6 +14,9 @@ pub(crate) use explain::explanation;
 
 /// Reasons beyond this many are only counted.
 const REASONS_SHOWN: usize = 15;
+
+/// Places that are not filled beyond this many are only counted.
+const PLACES_SHOWN: usize = 20;
 
 /// Differences beyond this many are only counted.
 const DIFFERENCES_SHOWN: usize = 20;
@@ -168,6 +172,14 @@ pub(crate) fn plan(plan: &PlanSummary, steps_shown: bool) -> String {
             }
         }
     }
+    if let Some(map) = &plan.coverage {
+        parts.push(coverage(map));
+    }
+    if let Some(due) = plan.due {
+        parts.push(format!(
+            "to be looked at again by {due}, when something ends or begins"
+        ));
+    }
     if !plan.findings.is_empty() {
         let mut findings: Vec<String> = plan
             .findings
@@ -183,6 +195,123 @@ pub(crate) fn plan(plan: &PlanSummary, steps_shown: bool) -> String {
         parts.push("nothing to do".to_owned());
     }
     joined(&parts)
+}
+
+/// Who gets what: a line a market, then the places that are not filled, most urgent first.
+pub(crate) fn coverage(map: &CoverageMap) -> String {
+    let mut header = vec!["market"];
+    header.extend(Filled::ALL.map(Filled::word));
+    let mut sums = table(&header, &[1, 2, 3, 4, 5]);
+    for (market, filled) in &map.by_market {
+        sums.add_row(filled_row(market, filled));
+    }
+    if map.by_market.len() > 1 {
+        sums.add_row(filled_row("all", &map.total));
+    }
+    let mut text = format!("coverage\n{}", lines(&sums));
+    let unfilled = [Filled::Blocked, Filled::Held, Filled::Missing];
+    let mut open: Vec<&CoverageRow> = map
+        .rows
+        .iter()
+        .filter(|row| unfilled.contains(&row.filled))
+        .collect();
+    open.sort_by_key(|row| row.filled);
+    if open.is_empty() {
+        return text;
+    }
+    let mut places = table(&[], &[]);
+    for row in open.iter().take(PLACES_SHOWN) {
+        let CoverageRow {
+            piece,
+            market,
+            language,
+            channel,
+            ..
+        } = row;
+        places.add_row(vec![
+            row.filled.word().to_owned(),
+            piece.clone(),
+            format!("{market} {language} {channel}"),
+            row.why.clone(),
+        ]);
+    }
+    text.push_str("\nnot filled\n");
+    text.push_str(&lines(&places));
+    let more = (open.len() + map.more_rows as usize).saturating_sub(PLACES_SHOWN);
+    if more > 0 {
+        text.push_str(&format!("… and {more} more (--json names all)\n"));
+    }
+    text
+}
+
+fn filled_row(market: &str, filled: &Coverages) -> Vec<String> {
+    let counts = Filled::ALL.map(|way| filled.get(&way).copied().unwrap_or(0));
+    let counts = counts.iter().map(|count| match count {
+        0 => "–".to_owned(),
+        count => count.to_string(),
+    });
+    std::iter::once(market.to_owned()).chain(counts).collect()
+}
+
+/// What followed a run: what was proved, written and sealed.
+pub(crate) fn closed(closed: &Closed) -> String {
+    let mut parts = Vec::new();
+    if closed.proved_absent > 0 {
+        parts.push(format!(
+            "looked for {} that {} withdrawn: none is where people look",
+            files(closed.proved_absent),
+            match closed.proved_absent {
+                1 => "was",
+                _ => "were",
+            }
+        ));
+    }
+    for path in &closed.still_there {
+        parts.push(format!("STILL THERE although withdrawn: {path}"));
+    }
+    if let Some(digest) = closed.sealed {
+        parts.push(format!("the archive is sealed: {digest}"));
+    }
+    match closed.written.as_slice() {
+        [] => {}
+        [one] => parts.push(format!("wrote {one}")),
+        all => parts.push(format!("wrote {} documents, such as {}", all.len(), all[0])),
+    }
+    for finding in closed.findings.iter().take(REASONS_SHOWN) {
+        parts.push(format!("{}: {}", finding.subject, finding.message));
+    }
+    let more = closed.findings.len().saturating_sub(REASONS_SHOWN);
+    if more > 0 {
+        parts.push(format!("… and {more} more remarks (--json names all)"));
+    }
+    parts.join("\n") + "\n"
+}
+
+/// What a run took back, and who had it.
+fn withdrawn(withdrawn: &Withdrawn) -> String {
+    let mut text = format!("withdrawn: {}", files(withdrawn.files));
+    if withdrawn.links > 0 {
+        text.push_str(&format!(", {} links ended", withdrawn.links));
+    }
+    text.push('\n');
+    let mut named = table(&[], &[]);
+    for line in withdrawn.first.iter().take(REASONS_SHOWN) {
+        named.add_row(vec![line.path.to_string(), line.reason.clone()]);
+    }
+    text.push_str(&lines(&named));
+    if !withdrawn.recipients.is_empty() {
+        let all: Vec<&str> = withdrawn.recipients.iter().map(String::as_str).collect();
+        let shown = all.len().min(REASONS_SHOWN);
+        text.push_str(&format!(
+            "people who had access: {}",
+            all[..shown].join(", ")
+        ));
+        if all.len() > shown {
+            text.push_str(&format!(" and {} more", all.len() - shown));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Files with how they stand, a line each.
@@ -400,6 +529,12 @@ pub(crate) fn report(report: &Report, elapsed: Option<std::time::Duration>) -> S
             ByteSize((report.bytes_moved as f64 / seconds) as u64),
             done.steps as f64 / seconds,
         ));
+    }
+    if report.withdrawn.files > 0 {
+        parts.push(withdrawn(&report.withdrawn));
+    }
+    if let Some(map) = &report.coverage {
+        parts.push(coverage(map));
     }
     for (title, reasons) in [
         ("failed", &report.failed),

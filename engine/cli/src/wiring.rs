@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+mod release;
 mod tables;
 pub(crate) mod vocabulary;
 
 use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
 use windlass_core::{
-    AssetPath, Blake3, Choices, Error, Evidence, HookKind, Hooks, Informant, Kind, Ledger, Origin,
-    Result, Sink, Source, SystemClock,
+    AssetPath, Blake3, Choices, Error, Evidence, HookKind, Hooks, Informant, Kind, Ledger, Library,
+    Origin, Outlet, Result, Sink, Source, SystemClock,
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
-use windlass_flow::{Ingest, IngestOptions, Observer, RunOptions, Runner};
+use windlass_flow::{Flow, Ingest, IngestOptions, Observer, RunOptions, Runner};
 use windlass_http::{
     CallBudget, Governor, GovernorOptions, MonthlyBudget, Proxy, ReqwestTransport, Transport,
     TransportOptions,
@@ -29,20 +30,30 @@ use windlass_transfer::{Engine, EngineOptions};
 use crate::calls::{self, CallRecorder, Counted};
 use crate::config::{
     CelumConfig, DropboxConfig, EndpointConfig, FlowConfig, IngestConfig, JoinConfig, Layered,
-    LocalConfig, PluginConfig, field_value,
+    LocalConfig, PluginConfig, field_value, not_ingest,
 };
 use crate::out::Out;
 
 /// Everything one flow needs, wired up.
 pub(crate) struct Wired {
     /// Decides.
-    pub(crate) ingest: Ingest,
+    pub(crate) flow: Flow,
     /// Acts.
     pub(crate) runner: Runner,
     /// Remembers.
     pub(crate) ledger: Arc<dyn Ledger>,
     /// Counts.
     pub(crate) calls: CallRecorder,
+}
+
+impl Wired {
+    /// The flow, if it brings something in. Errors: `Unsupported`.
+    pub(crate) fn ingest(&self) -> Result<&Ingest> {
+        match &self.flow {
+            Flow::Ingest(ingest) => Ok(ingest),
+            Flow::Release(release) => Err(not_ingest(&release.options.flow)),
+        }
+    }
 }
 
 /// What the ledger is opened for.
@@ -95,44 +106,33 @@ impl<'a> Wiring<'a> {
         let config = &self.layered.config;
         let flow = config.flow(name)?;
         let ledger: Arc<dyn Ledger> = self.ledger(Access::ReadWrite).await?;
-        let from = self.endpoint(&flow.from, Some(&*ledger)).await?;
-        let to = self.endpoint(&flow.to, Some(&*ledger)).await?;
+        let from = self.endpoint(flow.from(), Some(&*ledger)).await?;
+        let to = self.endpoint(flow.to(), Some(&*ledger)).await?;
         let counted = lock(&self.counted).clone();
         let paced = lock(&self.accounts).clone();
         let calls = CallRecorder::start(counted, paced, Arc::clone(&ledger)).await?;
-        let hooks = match &flow.plugin {
-            None => None,
-            Some(plugin) => {
-                let loaded = self.plugin(plugin).await?;
-                if !loaded.kinds().contains(&HookKind::Metadata) {
-                    return Err(Error::new(
-                        Kind::Config,
-                        format!("flow.{name}: the plugin {plugin} has no metadata hook"),
-                    )
-                    .with_hint("this flow asks what files become; `windlass plugin inspect` tells what a plugin answers"));
-                }
-                Some(Arc::new(loaded) as Arc<dyn Hooks>)
-            }
-        };
-        let informant = {
-            let mut all = granted.to_vec();
-            all.extend(hooks.iter().flat_map(|hooks| hooks.granted()));
-            self.informant(name, flow, &all, from.source.as_ref())?
-        };
-        let ingest = Ingest {
-            options: IngestOptions {
-                retry_held,
-                ..self.ingest_options(name, flow)?
-            },
-            source: from.source,
-            sink: to.sink,
-            hooks,
-            informant,
+        let sink_reader = Arc::clone(&to.source);
+        let sides = Sides {
+            from,
+            to,
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
         };
+        let wired_flow = match (flow, flow.release()) {
+            (FlowConfig::Ingest(ingest), _) => {
+                let ingest = self
+                    .ingest(name, ingest, sides, retry_held, granted)
+                    .await?;
+                Flow::Ingest(Box::new(ingest))
+            }
+            (_, Some(config)) => {
+                let release = self.release(name, config, sides, retry_held).await?;
+                Flow::Release(Box::new(release))
+            }
+            (_, None) => return Err(Error::new(Kind::Unexpected, "the flow is of no kind")),
+        };
         let limits = &config.limits;
-        let saves_calls = [&flow.from, &flow.to]
+        let saves_calls = [flow.from(), flow.to()]
             .into_iter()
             .any(|name| config.endpoint[name].counts_calls());
         let engine = Engine::new(EngineOptions {
@@ -146,18 +146,19 @@ impl<'a> Wiring<'a> {
         })?;
         let runner = Runner {
             flow: name.to_owned(),
-            source: Arc::clone(&ingest.source),
-            sink: Arc::clone(&ingest.sink),
-            sink_reader: Some(to.source),
+            source: wired_flow.source(),
+            sink: wired_flow.sink(),
+            sink_reader: Some(sink_reader),
             ledger: Arc::clone(&ledger),
             engine,
+            desk: release::desk(&wired_flow),
             observer,
             options: RunOptions {
                 transfers: limits.transfers,
                 tries: limits.tries,
                 // Later than the engine's own watch, which knows more about a transfer.
                 stall_after: Duration::from_secs(limits.stall_after + 30),
-                evidence: match flow.read_back {
+                evidence: match flow.read_back() {
                     true => Evidence::E3,
                     false => Evidence::E2,
                 },
@@ -165,10 +166,43 @@ impl<'a> Wiring<'a> {
             },
         };
         Ok(Wired {
-            ingest,
+            flow: wired_flow,
             runner,
             ledger,
             calls,
+        })
+    }
+
+    async fn ingest(
+        &self,
+        name: &str,
+        flow: &IngestConfig,
+        sides: Sides,
+        retry_held: bool,
+        granted: &[Origin],
+    ) -> Result<Ingest> {
+        let hooks = match &flow.plugin {
+            None => None,
+            Some(plugin) => {
+                let loaded = self.plugin(plugin).await?;
+                answers(&format!("flow.{name}"), plugin, &loaded, HookKind::Metadata)?;
+                Some(Arc::new(loaded) as Arc<dyn Hooks>)
+            }
+        };
+        let mut all = granted.to_vec();
+        all.extend(hooks.iter().flat_map(|hooks| hooks.granted()));
+        let informant = self.informant(name, flow, &all, sides.from.source.as_ref())?;
+        Ok(Ingest {
+            options: IngestOptions {
+                retry_held,
+                ..self.ingest_options(name, flow)?
+            },
+            source: sides.from.source,
+            sink: sides.to.sink,
+            hooks,
+            informant,
+            ledger: sides.ledger,
+            observer: sides.observer,
         })
     }
 
@@ -186,9 +220,11 @@ impl<'a> Wiring<'a> {
         if granted.contains(&Origin::Source) {
             return Err(Error::new(
                 Kind::Config,
-                format!("flow.{name}: no flow of this version reads fields of its source"),
+                format!("flow.{name}: files that are brought in have no fields yet"),
             )
-            .with_hint("leave `source` out of the plugin's grants"));
+            .with_hint(
+                "leave `source` out of the plugin's grants: it is for flows out of a library",
+            ));
         }
         let reads_files = [Origin::Sidecar, Origin::Embedded]
             .iter()
@@ -420,7 +456,10 @@ impl<'a> Wiring<'a> {
         }
         options.governor = Some(self.governor(name, config, &options, ledger).await?);
         let endpoint = DropboxEndpoint::connect(self.transport()?, options).await?;
-        Ok(Connected::of(endpoint))
+        Ok(Connected {
+            outlet: Some(Arc::<DropboxEndpoint>::clone(&endpoint)),
+            ..Connected::of(endpoint)
+        })
     }
 
     /// What holds an account's calls to its rate and its month, shared by all endpoints with its credentials.
@@ -479,13 +518,17 @@ impl<'a> Wiring<'a> {
             .read(&format!("endpoint.{name}.api_key"), &self.layered.base)?;
         let mut options = CelumOptions::new(name, config.api_root.clone(), api_key, profile);
         for flow in self.layered.config.flow.values() {
-            let FlowConfig::Ingest(flow) = flow;
-            if flow.to == name {
+            if let FlowConfig::Ingest(flow) = flow
+                && flow.to == name
+            {
                 options.accepted.extend(self.choices(flow)?.accepted());
             }
         }
         let endpoint = CelumEndpoint::connect(self.transport()?, options).await?;
-        Ok(Connected::of(endpoint))
+        Ok(Connected {
+            library: Some(Arc::<CelumEndpoint>::clone(&endpoint)),
+            ..Connected::of(endpoint)
+        })
     }
 
     fn local(&self, name: &str, config: &LocalConfig) -> Result<Connected> {
@@ -494,7 +537,10 @@ impl<'a> Wiring<'a> {
             root: self.at(&config.root),
             exclusive: false,
         })?);
-        Ok(Connected::of(endpoint))
+        Ok(Connected {
+            outlet: Some(Arc::<LocalEndpoint>::clone(&endpoint)),
+            ..Connected::of(endpoint)
+        })
     }
 
     fn transport(&self) -> Result<Arc<dyn Transport>> {
@@ -525,6 +571,30 @@ pub(crate) struct Connected {
     pub(crate) source: Arc<dyn Source>,
     /// To write to.
     pub(crate) sink: Arc<dyn Sink>,
+    /// What governs its assets, where something does.
+    pub(crate) library: Option<Arc<dyn Library>>,
+    /// Where people take files from, where they do.
+    pub(crate) outlet: Option<Arc<dyn Outlet>>,
+}
+
+/// Both ends of a flow, and what it is run with.
+struct Sides {
+    from: Connected,
+    to: Connected,
+    ledger: Arc<dyn Ledger>,
+    observer: Arc<dyn Observer>,
+}
+
+/// Refuses a plugin that does not answer what a flow asks.
+fn answers(at: &str, name: &str, plugin: &Plugin, kind: HookKind) -> Result<()> {
+    if plugin.kinds().contains(&kind) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Config,
+        format!("{at}: the plugin {name} has no {} hook", kind.name()),
+    )
+    .with_hint("`windlass plugin inspect` tells what a plugin answers"))
 }
 
 impl Connected {
@@ -532,6 +602,8 @@ impl Connected {
         Connected {
             source: Arc::<T>::clone(&endpoint),
             sink: endpoint,
+            library: None,
+            outlet: None,
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &DuplicatesArgs, layered: &Layered, out: Out) -> R
         out,
     };
     let engine = &wired.runner.engine;
-    let found = Box::pin(wired.ingest.find_duplicates(engine, &mut shown)).await;
+    let found = Box::pin(wired.ingest()?.find_duplicates(engine, &mut shown)).await;
     let pace = Pace::of_last_run(wired.ledger.as_ref(), &args.flow).await;
     flow::close(wired, observer).await?;
     let (sums, pace) = (found?, pace?);

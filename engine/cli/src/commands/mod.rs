@@ -14,9 +14,11 @@ mod reviewed;
 mod run;
 mod sandbox;
 mod seal;
+mod sweep;
 mod verify;
 mod vocabulary;
 
+pub(crate) use seal::read_key;
 use windlass_core::Result;
 
 use crate::args::{Cli, Command, CustodyCommand, Global, KeyCommand, LedgerCommand, PluginCommand};
@@ -43,6 +45,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
             None => plan::plan(&args, &read(global)?, out).await,
         },
         Command::Run(args) => run::run(&args, &read(global)?, out).await,
+        Command::Sweep(args) => sweep::run(&args, &read(global)?, out).await,
         Command::Status(args) => history::status(&args, &read(global)?, out).await,
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,

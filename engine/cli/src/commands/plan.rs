@@ -57,7 +57,7 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
     let shown = Shown {
         counted: Some((
             CallForecast::new(wired.runner.engine.clone()),
-            Arc::clone(&wired.ingest.sink),
+            wired.flow.sink(),
         )),
         // What is saved is read from the file: a reader that goes away must not end the program before it is whole.
         steps: args.save.is_none() && (out.json || args.steps),
@@ -169,11 +169,11 @@ impl Asked<'_> {
             return self.save(file, wired, shown).await;
         }
         let (summary, difference) = match self.args.against.as_deref().zip(self.before) {
-            None => (wired.ingest.decide(&mut shown).await?, None),
+            None => (wired.flow.decide(&mut shown).await?, None),
             Some((file, before)) => {
                 let steps = reviewed::steps_of(file)?;
                 let mut comparison = Comparison::begin(steps, wired.ledger.as_ref(), &mut shown)?;
-                let summary = wired.ingest.decide(&mut comparison).await?;
+                let summary = wired.flow.decide(&mut comparison).await?;
                 let (difference, read) = comparison.finish().await?;
                 reviewed::check_same(before, &read)?;
                 (summary, Some(difference))
@@ -195,13 +195,13 @@ impl Asked<'_> {
             ledger: wired.ledger.id().await?,
             flow: self.flow.to_owned(),
             made: Timestamp::now(),
-            origin: wired.ingest.origin()?,
+            origin: wired.flow.origin()?,
             endpoints: self.endpoints,
-            retry_held: wired.ingest.options.retry_held,
+            retry_held: wired.flow.retries_held(),
         };
         seal::create(file, async |to| {
             shown.file = Some(PlanFileWriter::begin(to, &header)?);
-            let summary = wired.ingest.decide(&mut shown).await?;
+            let summary = wired.flow.decide(&mut shown).await?;
             let (forecast, metered) = shown.forecast(wired, &summary).await?;
             let writer = shown
                 .file
@@ -290,7 +290,8 @@ struct Shown {
 impl Shown {
     /// What a run would take, and how many calls of it the sink's account counts by the month.
     async fn forecast(&self, wired: &Wired, summary: &PlanSummary) -> Result<(Forecast, u64)> {
-        let (source, sink) = (wired.ingest.source.as_ref(), wired.ingest.sink.as_ref());
+        let (source, sink) = (wired.flow.source(), wired.flow.sink());
+        let (source, sink) = (source.as_ref(), sink.as_ref());
         let calls = match &self.counted {
             None => PlanCalls::default(),
             Some((counted, _)) => counted.finish(source, sink).await?,

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &LedgerRebuildArgs, layered: &Layered, out: Out) -
             .await?;
         let within = match &args.within {
             Some(within) => AssetPath::new(within),
-            None => Rebuild::within(&wired.ingest),
+            None => Rebuild::within(wired.ingest()?),
         };
         let rebuilt = rebuild(&wired, name, within, &cancel, out).await;
         flow::close(wired, observer).await?;
@@ -94,14 +94,14 @@ async fn rebuild(
         return Err(Error::new(Kind::Unsupported, "the sink cannot be read"));
     };
     let rebuild = Rebuild {
-        ingest: &wired.ingest,
+        ingest: wired.ingest()?,
         sink_reader,
         within,
         engine: &wired.runner.engine,
     };
     // What is adopted may not be what the rules make of it: the next plan looks at all of it.
-    wired.ingest.forget_settled().await?;
-    let (source, sink) = (wired.ingest.source.name(), wired.ingest.sink.name());
+    wired.ingest()?.forget_settled().await?;
+    let (source, sink) = (wired.runner.source.name(), wired.runner.sink.name());
     out.say(&format!("looking at what {sink} has of {source}"));
     let mut recorder = Recorder::begin(ledger, name, source).await?;
     let decided = tokio::select! {

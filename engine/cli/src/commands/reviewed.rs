@@ -68,12 +68,16 @@ pub(crate) fn check_origin(plan: &ReadPlan, layered: &Layered, ledger: &str) -> 
         ));
     }
     let origin = &header.origin;
-    if origin.source != flow.from || origin.sink != flow.to {
+    if origin.source != flow.from() || origin.sink != flow.to() {
         return Err(Error::new(
             Kind::Conflict,
             format!(
                 "the plan leads from {:?} to {:?}; flow {:?} leads from {:?} to {:?} now",
-                origin.source, origin.sink, header.flow, flow.from, flow.to
+                origin.source,
+                origin.sink,
+                header.flow,
+                flow.from(),
+                flow.to()
             ),
         )
         .with_hint("plan anew"));
@@ -83,7 +87,8 @@ pub(crate) fn check_origin(plan: &ReadPlan, layered: &Layered, ledger: &str) -> 
             Kind::Conflict,
             format!(
                 "{:?} or {:?} is configured otherwise than when the plan was made",
-                flow.from, flow.to
+                flow.from(),
+                flow.to()
             ),
         )
         .with_hint("it may lead to another place than was reviewed; plan anew"));
@@ -95,7 +100,7 @@ pub(crate) fn check_origin(plan: &ReadPlan, layered: &Layered, ledger: &str) -> 
 pub(crate) fn endpoints(layered: &Layered, flow: &str) -> Result<Blake3> {
     let config = &layered.config;
     let flow = config.flow(flow)?;
-    let text = canonical(&(&config.endpoint[&flow.from], &config.endpoint[&flow.to]))?;
+    let text = canonical(&(&config.endpoint[flow.from()], &config.endpoint[flow.to()]))?;
     Ok(Blake3::of(&text))
 }
 
@@ -114,13 +119,13 @@ fn check_signatures(plan: &ReadPlan, layered: &Layered) -> Result<()> {
         .with_context("key", key)
         .with_hint("who signed it? add the key to [signers], or have it signed by those who may"));
     }
-    if signed_by.len() < flow.signatures {
+    if signed_by.len() < flow.signatures() {
         return Err(Error::new(
             Kind::Denied,
             format!(
                 "the plan has {} of the {} signatures that flow {:?} asks for",
                 signed_by.len(),
-                flow.signatures,
+                flow.signatures(),
                 plan.header.flow
             ),
         )

@@ -9,8 +9,8 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{Error, Kind, Ledger, Result, RunId, RunState, Sink, StepState};
 use windlass_flow::{
-    CallForecast, Comparison, Observer, PlanSummary, PlanWriter, PlannedStep, ReadPlan, Recorder,
-    RemovalCap, Removals, Report, RunOutcome, each_asset, next_run_to_resume,
+    CallForecast, Closed, Comparison, Flow, Observer, PlanSummary, PlanWriter, PlannedStep,
+    ReadPlan, Recorder, RemovalCap, Removals, Report, RunOutcome, each_asset, next_run_to_resume,
 };
 
 use super::{Ended, reviewed};
@@ -21,13 +21,13 @@ use crate::wiring::{Wired, Wiring};
 use crate::{interrupt, progress, text};
 
 /// A run that was asked for.
-struct Asked<'a> {
-    args: &'a RunArgs,
-    flow: &'a str,
-    layered: &'a Layered,
+pub(super) struct Asked<'a> {
+    pub(super) args: &'a RunArgs,
+    pub(super) flow: &'a str,
+    pub(super) layered: &'a Layered,
     /// The plan that it is to carry out, where one was given.
-    reviewed: Option<(&'a Path, &'a ReadPlan)>,
-    out: Out,
+    pub(super) reviewed: Option<(&'a Path, &'a ReadPlan)>,
+    pub(super) out: Out,
 }
 
 /// Plans a flow and does it.
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
         (Some(flow), _) | (None, Some(flow)) => flow,
         (None, None) => return Err(Error::new(Kind::InvalidInput, "no flow is named")),
     };
-    let signatures = layered.config.flow(flow)?.signatures;
+    let signatures = layered.config.flow(flow)?.signatures();
     if plan.is_none() && signatures > 0 {
         return Err(Error::new(
             Kind::Denied,
@@ -66,7 +66,9 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
     wired.runner.options.deadline = args
         .stop_after
         .map(|after| tokio::time::Instant::now() + after);
-    let done = asked.resume_plan_and_work(&wired).await;
+    asked.cap(&mut wired);
+    let cancel = interrupt::watch(out);
+    let done = asked.resume_plan_and_work(&wired, &cancel).await;
     // What was spent is counted however it ended.
     let closed = close(wired, observer).await;
     let done = done?;
@@ -98,11 +100,11 @@ enum Resume {
 
 /// What became of a run.
 #[derive(Default)]
-struct Done {
+pub(super) struct Done {
     /// Whether steps failed.
-    failures: bool,
+    pub(super) failures: bool,
     /// Whether it was stopped before its end.
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 /// Records steps as they are decided, and adds up what they cost.
@@ -122,18 +124,31 @@ impl PlanWriter for Recorded<'_> {
 }
 
 impl Asked<'_> {
-    async fn resume_plan_and_work(&self, wired: &Wired) -> Result<Done> {
+    /// Caps what a release flow takes back unseen. An ingest flow is stopped as a whole; this one goes on with the rest.
+    pub(super) fn cap(&self, wired: &mut Wired) {
+        let unseen = self.reviewed.is_none() && !self.args.over_cap;
+        if let (Flow::Release(release), Ok(config), true) =
+            (&mut wired.flow, self.layered.config.flow(self.flow), unseen)
+        {
+            release.options.cap = Some(RemovalCap::from(config.max_removals()));
+        }
+    }
+
+    pub(super) async fn resume_plan_and_work(
+        &self,
+        wired: &Wired,
+        cancel: &CancellationToken,
+    ) -> Result<Done> {
         if let Some((_, plan)) = self.reviewed {
             reviewed::check(plan, self.layered, &wired.ledger.id().await?)?;
         }
-        let cancel = interrupt::watch(self.out);
         let mut done = Done::default();
         if let Some(run) = next_run_to_resume(wired.ledger.as_ref(), self.flow).await? {
             match self.may_resume(wired, run).await? {
                 Resume::No => {}
-                Resume::First => self.work(wired, run, &cancel, &mut done).await?,
+                Resume::First => self.work(wired, run, cancel, &mut done).await?,
                 Resume::Only => {
-                    self.work(wired, run, &cancel, &mut done).await?;
+                    self.work(wired, run, cancel, &mut done).await?;
                     return Ok(done);
                 }
             }
@@ -142,11 +157,11 @@ impl Asked<'_> {
             return Ok(done);
         }
         let ledger = wired.ledger.as_ref();
-        let source = wired.ingest.source.name();
+        let (source, sink) = (wired.flow.source(), wired.flow.sink());
         let mut recorded = Recorded {
             calls: CallForecast::new(wired.runner.engine.clone()),
-            sink: Arc::clone(&wired.ingest.sink),
-            recorder: Recorder::begin(ledger, self.flow, source).await?,
+            sink,
+            recorder: Recorder::begin(ledger, self.flow, source.name()).await?,
         };
         let decided = tokio::select! {
             decided = Box::pin(self.decide(wired, &mut recorded)) => decided,
@@ -170,9 +185,15 @@ impl Asked<'_> {
             }
         };
         let run = recorded.recorder.complete(&plan).await?;
-        self.work(wired, run, &cancel, &mut done).await?;
+        self.open_folders(wired).await?;
+        self.work(wired, run, cancel, &mut done).await?;
         if !done.stopped && is_whole {
-            wired.ingest.settle(&plan, Some(run)).await?;
+            wired.flow.settle(&plan, Some(run)).await?;
+        }
+        if !done.stopped {
+            let closed = wired.flow.close(&plan, Some(run)).await?;
+            done.failures |= !closed.still_there.is_empty();
+            self.show_closed(&closed)?;
         }
         Ok(done)
     }
@@ -213,8 +234,10 @@ impl Asked<'_> {
         done: &mut Done,
     ) -> Result<()> {
         let record = wired.ledger.run(run).await?;
-        if let Some(origin) = record.and_then(|record| record.origin) {
-            wired.ingest.unsettle(&origin.rules).await?;
+        if let (Some(origin), Flow::Ingest(ingest)) =
+            (record.and_then(|record| record.origin), &wired.flow)
+        {
+            ingest.unsettle(&origin.rules).await?;
         }
         let began = Instant::now();
         let outcome = wired.runner.work(run, cancel).await;
@@ -230,13 +253,15 @@ impl Asked<'_> {
         recorded: &mut Recorded<'_>,
     ) -> Result<(PlanSummary, bool)> {
         let Some((file, before)) = self.reviewed else {
-            let plan = wired.ingest.decide(recorded).await?;
-            self.check_removals(&plan)?;
+            let plan = wired.flow.decide(recorded).await?;
+            if matches!(wired.flow, Flow::Ingest(_)) {
+                self.check_removals(&plan)?;
+            }
             return Ok((plan, true));
         };
         let steps = reviewed::steps_of(file)?;
         let mut comparison = Comparison::begin(steps, wired.ledger.as_ref(), recorded)?;
-        let mut plan = wired.ingest.decide(&mut comparison).await?;
+        let mut plan = wired.flow.decide(&mut comparison).await?;
         let (difference, read) = comparison.finish().await?;
         reviewed::check_same(before, &read)?;
         let tolerance = self.args.tolerance;
@@ -263,9 +288,35 @@ impl Asked<'_> {
         Ok((plan, difference.count() == 0))
     }
 
+    /// Shares the folders that a release flow names. What cannot be shared is told, and the files appear all the same.
+    async fn open_folders(&self, wired: &Wired) -> Result<()> {
+        let Flow::Release(release) = &wired.flow else {
+            return Ok(());
+        };
+        if release.options.sweep {
+            return Ok(());
+        }
+        for finding in release.open_folders().await? {
+            self.out
+                .say(&format!("{}: {}", finding.subject, finding.message));
+        }
+        Ok(())
+    }
+
+    /// Says what closing a run found and did.
+    fn show_closed(&self, closed: &Closed) -> Result<()> {
+        if *closed == Closed::default() {
+            return Ok(());
+        }
+        match self.out.json {
+            true => self.out.record("closed", closed),
+            false => self.out.data(&format!("\n{}", text::closed(closed))),
+        }
+    }
+
     /// Stops before more is replaced or taken back than anybody would without looking.
     fn check_removals(&self, plan: &PlanSummary) -> Result<()> {
-        let cap = RemovalCap::from(&self.layered.config.flow(self.flow)?.max_removals);
+        let cap = RemovalCap::from(self.layered.config.flow(self.flow)?.max_removals());
         let exceeded = cap.exceeded_by(&Removals::of(plan));
         match exceeded.filter(|_| !self.args.over_cap) {
             None => Ok(()),
@@ -284,8 +335,12 @@ impl Asked<'_> {
         plan: &PlanSummary,
         counted: &CallForecast,
     ) -> Result<()> {
-        let (source, sink) = (wired.ingest.source.as_ref(), wired.ingest.sink.as_ref());
-        let calls = counted.finish(source, sink).await?.sink.metered;
+        let (source, sink) = (wired.flow.source(), wired.flow.sink());
+        let calls = counted
+            .finish(source.as_ref(), sink.as_ref())
+            .await?
+            .sink
+            .metered;
         let Some((text, fits)) = wired.calls.forecast(&plan.origin.sink, calls) else {
             return Ok(());
         };

@@ -30,11 +30,11 @@ pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Resul
         sink_reader,
         within: match &args.within {
             Some(within) => AssetPath::new(within),
-            None => wired.ingest.options.collection.clone(),
+            None => wired.ingest()?.options.collection.clone(),
         },
         deep: args.deep.then_some(&wired.runner.engine),
         at_once: wired.runner.options.transfers,
-        ingest: &wired.ingest,
+        ingest: wired.ingest()?,
     };
     let mut shown = Shown {
         all: args.files || out.json,

@@ -17,7 +17,7 @@ use crate::{progress, text};
 
 /// Plans a flow, notes the values about which nothing is decided in the vocabulary file, and shows them.
 pub(crate) async fn run(args: &VocabularyArgs, layered: &Layered, out: Out) -> Result<Ended> {
-    let flow = layered.config.flow(&args.flow)?;
+    let flow = layered.config.ingest(&args.flow)?;
     let file = flow.vocabulary.as_ref().ok_or_else(|| {
         let message = format!("flow.{} names no file for decisions", args.flow);
         Error::new(Kind::Config, message).with_hint(format!(
@@ -31,8 +31,8 @@ pub(crate) async fn run(args: &VocabularyArgs, layered: &Layered, out: Out) -> R
     let wired = Wiring::new(layered, out)
         .flow(&args.flow, true, Arc::clone(&observer))
         .await?;
-    let choices = wired.ingest.options.choices.clone();
-    let decided = wired.ingest.decide(&mut Nothing).await;
+    let choices = wired.ingest()?.options.choices.clone();
+    let decided = wired.flow.decide(&mut Nothing).await;
     close(wired, observer).await?;
     let summary = decided?;
     // What a decision stands for and is not there is a mistake in the decision, not another value.

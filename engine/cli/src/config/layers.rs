@@ -140,12 +140,17 @@ impl Layered {
 /// table becomes a text.
 fn keep_dates(config: &mut Config, table: &toml::Table) {
     for (name, flow) in &mut config.flow {
-        let FlowConfig::Ingest(ingest) = flow;
+        let (key, fields) = match flow {
+            FlowConfig::Ingest(config) => ("set", &mut config.set),
+            FlowConfig::Publish(config) => ("where", &mut config.conditions),
+            FlowConfig::Localize(config) => ("where", &mut config.conditions),
+            FlowConfig::Archive(config) => ("where", &mut config.conditions),
+        };
         let set = table
             .get("flow")
-            .and_then(|flows| flows.get(name)?.get("set")?.as_table());
+            .and_then(|flows| flows.get(name)?.get(key)?.as_table());
         for (field, value) in set.into_iter().flatten() {
-            ingest.set.insert(field.clone(), value.clone());
+            fields.insert(field.clone(), value.clone());
         }
     }
 }

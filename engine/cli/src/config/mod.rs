@@ -4,6 +4,7 @@
 //! Unknown keys are refused with a suggestion; secrets are references and are never printed.
 
 mod layers;
+mod release;
 mod secrets;
 mod values;
 
@@ -17,6 +18,9 @@ use windlass_core::{ByteSize, Error, Kind, Result};
 use windlass_flow::{Approval, Duplicates, RemovalCap, Selection};
 
 pub(crate) use layers::{Layered, Overlay, load, parse};
+pub(crate) use release::{
+    AfterwardsConfig, ArchiveConfig, Common, LocalizeConfig, PublishConfig, RenditionConfig,
+};
 pub(crate) use secrets::SecretRef;
 pub(crate) use values::{AvailabilityConfig, field_value};
 
@@ -260,7 +264,89 @@ impl Grant {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum FlowConfig {
     /// Approved files become governed assets.
-    Ingest(IngestConfig),
+    Ingest(Box<IngestConfig>),
+    /// Assets appear in a folder, each once.
+    Publish(Box<PublishConfig>),
+    /// A campaign's assets appear in regional folders.
+    Localize(Box<LocalizeConfig>),
+    /// A closed campaign becomes a sealed folder.
+    Archive(Box<ArchiveConfig>),
+}
+
+/// A flow out of a library.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReleaseConfig<'a> {
+    Publish(&'a PublishConfig),
+    Localize(&'a LocalizeConfig),
+    Archive(&'a ArchiveConfig),
+}
+
+impl ReleaseConfig<'_> {
+    pub(crate) fn common(&self) -> Common<'_> {
+        match self {
+            ReleaseConfig::Publish(config) => config.common(),
+            ReleaseConfig::Localize(config) => config.common(),
+            ReleaseConfig::Archive(config) => config.common(),
+        }
+    }
+}
+
+impl FlowConfig {
+    /// The flow out of a library that it is, if it is one.
+    pub(crate) fn release(&self) -> Option<ReleaseConfig<'_>> {
+        match self {
+            FlowConfig::Ingest(_) => None,
+            FlowConfig::Publish(config) => Some(ReleaseConfig::Publish(config)),
+            FlowConfig::Localize(config) => Some(ReleaseConfig::Localize(config)),
+            FlowConfig::Archive(config) => Some(ReleaseConfig::Archive(config)),
+        }
+    }
+
+    /// The endpoint that it reads from.
+    pub(crate) fn from(&self) -> &str {
+        match self {
+            FlowConfig::Ingest(config) => &config.from,
+            FlowConfig::Publish(config) => &config.from,
+            FlowConfig::Localize(config) => &config.from,
+            FlowConfig::Archive(config) => &config.from,
+        }
+    }
+
+    /// The endpoint that it writes to.
+    pub(crate) fn to(&self) -> &str {
+        match self {
+            FlowConfig::Ingest(config) => &config.to,
+            FlowConfig::Publish(config) => &config.to,
+            FlowConfig::Localize(config) => &config.to,
+            FlowConfig::Archive(config) => &config.to,
+        }
+    }
+
+    /// How many signatures a plan of it needs.
+    pub(crate) fn signatures(&self) -> usize {
+        match (self, self.release()) {
+            (FlowConfig::Ingest(config), _) => config.signatures,
+            (_, release) => release.map_or(0, |release| release.common().signatures),
+        }
+    }
+
+    /// The most that it may take away unseen.
+    pub(crate) fn max_removals(&self) -> &RemovalsConfig {
+        match self {
+            FlowConfig::Ingest(config) => &config.max_removals,
+            FlowConfig::Publish(config) => &config.max_removals,
+            FlowConfig::Localize(config) => &config.max_removals,
+            FlowConfig::Archive(config) => &config.max_removals,
+        }
+    }
+
+    /// Whether what was placed is read back.
+    pub(crate) fn read_back(&self) -> bool {
+        match (self, self.release()) {
+            (FlowConfig::Ingest(config), _) => config.read_back,
+            (_, release) => release.is_some_and(|release| release.common().read_back),
+        }
+    }
 }
 
 /// What becomes of files whose bytes are at the other side already.
@@ -485,47 +571,7 @@ impl Config {
             );
         }
         for (name, flow) in &self.flow {
-            let FlowConfig::Ingest(ingest) = flow;
-            for (key, endpoint) in [("from", &ingest.from), ("to", &ingest.to)] {
-                known(
-                    "endpoint",
-                    endpoint,
-                    self.endpoint.keys(),
-                    &format!("flow.{name}.{key}"),
-                )?;
-            }
-            let granted = ingest
-                .plugin
-                .as_ref()
-                .and_then(|name| self.plugin.get(name));
-            let sees_sheets = granted.is_some_and(|plugin| plugin.grants.contains(&Grant::Sheet));
-            if ingest.sheet.is_some() && !sees_sheets {
-                let message = format!("flow.{name} has a sheet that its plugin is not granted");
-                let hint = match &ingest.plugin {
-                    Some(plugin) => format!("add \"sheet\" to plugin.{plugin}.grants"),
-                    None => format!("name a plugin: flow.{name}.plugin"),
-                };
-                return Err(Error::new(Kind::Config, message).with_hint(hint));
-            }
-            if let Some(plugin) = &ingest.plugin {
-                known(
-                    "plugin",
-                    plugin,
-                    self.plugin.keys(),
-                    &format!("flow.{name}.plugin"),
-                )?;
-            }
-            if ingest.from == ingest.to {
-                return Err(Error::new(
-                    Kind::Config,
-                    format!("flow.{name} goes from {:?} to itself", ingest.from),
-                ));
-            }
-            self.check_caution(name, ingest)?;
-            for (field, value) in &ingest.set {
-                field_value(&format!("flow.{name}.set.{field}"), value)?;
-            }
-            windlass_flow::Selector::new(&ingest.select.selection())?;
+            self.check_flow(name, flow)?;
         }
         for (name, plugin) in &self.plugin {
             plugin.check(name)?;
@@ -533,22 +579,79 @@ impl Config {
         Ok(())
     }
 
+    fn check_flow(&self, name: &str, flow: &FlowConfig) -> Result<()> {
+        for (key, endpoint) in [("from", flow.from()), ("to", flow.to())] {
+            let at = format!("flow.{name}.{key}");
+            known("endpoint", endpoint, self.endpoint.keys(), &at)?;
+        }
+        if flow.from() == flow.to() {
+            return Err(Error::new(
+                Kind::Config,
+                format!("flow.{name} goes from {:?} to itself", flow.from()),
+            ));
+        }
+        self.check_caution(name, flow)?;
+        match flow {
+            FlowConfig::Ingest(ingest) => self.check_ingest(name, ingest),
+            FlowConfig::Publish(publish) => publish.templates(name).map(drop),
+            FlowConfig::Localize(localize) => {
+                let at = format!("flow.{name}.localization");
+                known("plugin", &localize.localization, self.plugin.keys(), &at)?;
+                localize.check(name)
+            }
+            FlowConfig::Archive(archive) => archive.check(name),
+        }?;
+        let Some(release) = flow.release() else {
+            return Ok(());
+        };
+        let common = release.common();
+        if let Some(plugin) = &common.rights.plugin {
+            let at = format!("flow.{name}.rights.plugin");
+            known("plugin", plugin, self.plugin.keys(), &at)?;
+        }
+        common.check(name)
+    }
+
+    fn check_ingest(&self, name: &str, ingest: &IngestConfig) -> Result<()> {
+        let granted = ingest
+            .plugin
+            .as_ref()
+            .and_then(|name| self.plugin.get(name));
+        let sees_sheets = granted.is_some_and(|plugin| plugin.grants.contains(&Grant::Sheet));
+        if ingest.sheet.is_some() && !sees_sheets {
+            let message = format!("flow.{name} has a sheet that its plugin is not granted");
+            let hint = match &ingest.plugin {
+                Some(plugin) => format!("add \"sheet\" to plugin.{plugin}.grants"),
+                None => format!("name a plugin: flow.{name}.plugin"),
+            };
+            return Err(Error::new(Kind::Config, message).with_hint(hint));
+        }
+        if let Some(plugin) = &ingest.plugin {
+            let at = format!("flow.{name}.plugin");
+            known("plugin", plugin, self.plugin.keys(), &at)?;
+        }
+        for (field, value) in &ingest.set {
+            field_value(&format!("flow.{name}.set.{field}"), value)?;
+        }
+        windlass_flow::Selector::new(&ingest.select.selection()).map(drop)
+    }
+
     /// What keeps a flow from running unseen.
-    fn check_caution(&self, name: &str, flow: &IngestConfig) -> Result<()> {
+    fn check_caution(&self, name: &str, flow: &FlowConfig) -> Result<()> {
         let keys: std::collections::BTreeSet<String> =
             self.signers.values().map(ToString::to_string).collect();
-        if flow.signatures > keys.len() {
+        if flow.signatures() > keys.len() {
             return Err(Error::new(
                 Kind::Config,
                 format!(
                     "flow.{name}.signatures is {}; [signers] names {} keys, so no plan could ever run",
-                    flow.signatures,
+                    flow.signatures(),
                     keys.len()
                 ),
             )
             .with_hint("`windlass key new FILE` makes a key; its public half goes into [signers]"));
         }
-        let share = flow.max_removals.share;
+        let share = flow.max_removals().share;
         if !(0.0..=1.0).contains(&share) {
             return Err(Error::new(
                 Kind::Config,
@@ -559,12 +662,27 @@ impl Config {
     }
 
     /// The flow of a name, or which flows there are.
-    pub(crate) fn flow(&self, name: &str) -> Result<&IngestConfig> {
+    pub(crate) fn flow(&self, name: &str) -> Result<&FlowConfig> {
         known("flow", name, self.flow.keys(), "the command line")?;
-        match &self.flow[name] {
+        Ok(&self.flow[name])
+    }
+
+    /// The ingest flow of a name; other flows are refused.
+    pub(crate) fn ingest(&self, name: &str) -> Result<&IngestConfig> {
+        match self.flow(name)? {
             FlowConfig::Ingest(ingest) => Ok(ingest),
+            _ => Err(not_ingest(name)),
         }
     }
+}
+
+/// The error of who asks of a flow what only ingest flows have.
+pub(crate) fn not_ingest(name: &str) -> Error {
+    Error::new(
+        Kind::Unsupported,
+        format!("flow {name:?} brings nothing in, and this is about flows that do"),
+    )
+    .with_hint("name a flow with kind = \"ingest\"")
 }
 
 impl Limits {

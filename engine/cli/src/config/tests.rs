@@ -55,7 +55,7 @@ fn refused(text: &str) -> String {
 #[test]
 fn a_full_configuration_is_understood() {
     let layered = load_text(GOOD, &[], &[]).unwrap();
-    let flow = layered.config.flow("approved").unwrap();
+    let flow = layered.config.ingest("approved").unwrap();
     assert_eq!(layered.config.limits.memory, ByteSize::mib(512));
     let value = |name: &str| field_value(name, &flow.set[name]).unwrap();
     assert_eq!(value("approval"), Value::Text("Approved".into()));

@@ -18,7 +18,7 @@ use crate::{progress, text};
 pub(super) async fn run(args: &ShadowArgs, layered: &Layered, out: Out) -> Result<Ended> {
     let component = component_of(&args.plugin, out).await?;
     let wiring = Wiring::new(layered, out);
-    let name = layered.config.flow(&args.flow)?.plugin.clone();
+    let name = layered.config.ingest(&args.flow)?.plugin.clone();
     let candidate = wiring
         .candidate(name.as_deref(), &component, args.plugin_config.as_deref())
         .await?;
@@ -27,7 +27,7 @@ pub(super) async fn run(args: &ShadowArgs, layered: &Layered, out: Out) -> Resul
     let wired = wiring
         .flow_beside(&args.flow, true, Arc::clone(&observer), &granted)
         .await?;
-    let shadow = wired.ingest.shadow(Arc::new(candidate)).await;
+    let shadow = wired.ingest()?.shadow(Arc::new(candidate)).await;
     close(wired, observer).await?;
     let shadow = shadow?;
     if out.json {
