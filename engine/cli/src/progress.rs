@@ -71,7 +71,10 @@ impl Observer for Lines {
     fn observe(&self, event: Event<'_>) {
         let mut sums = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Listed { .. } | Event::Audited { .. } | Event::StepStarted { .. } => {}
+            Event::Listed { .. }
+            | Event::Audited { .. }
+            | Event::Sealing { .. }
+            | Event::StepStarted { .. } => {}
             Event::Deciding { assets } => self.out.say(&format!("listed {assets} files")),
             Event::Hashed { assets, bytes } => {
                 let recently = sums.hashed.is_some_and(|said| said.elapsed() < SAY_EVERY);
@@ -176,6 +179,10 @@ impl Observer for Bars {
         match event {
             Event::Listed { assets } => drawn.total.set_message(format!("listing: {assets} files")),
             Event::Audited { files } => drawn.total.set_message(format!("verified {files} files")),
+            Event::Sealing { files, of } => {
+                let told = format!("reading back {files} of {of} files to seal the archive");
+                drawn.total.set_message(told);
+            }
             Event::Hashed { assets, bytes } => drawn.total.set_message(hashed(assets, bytes)),
             Event::Deciding { assets } => {
                 drawn

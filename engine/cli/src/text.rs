@@ -253,9 +253,16 @@ fn filled_row(market: &str, filled: &Coverages) -> Vec<String> {
     std::iter::once(market.to_owned()).chain(counts).collect()
 }
 
-/// What followed a run: what was proved, written and sealed.
-pub(crate) fn closed(closed: &Closed) -> String {
-    let mut parts = Vec::new();
+/// What followed a run: who gets what, remarks, and what was proved, written and sealed.
+pub(crate) fn closed(plan: &PlanSummary, closed: &Closed) -> String {
+    let mut blocks = Vec::new();
+    blocks.extend(plan.coverage.as_ref().map(coverage));
+    let mut parts: Vec<String> = plan
+        .findings
+        .iter()
+        .take(REASONS_SHOWN)
+        .map(|finding| format!("{}: {}", finding.subject, finding.message))
+        .collect();
     if closed.proved_absent > 0 {
         parts.push(format!(
             "looked for {} that {} withdrawn: none is where people look",
@@ -284,19 +291,33 @@ pub(crate) fn closed(closed: &Closed) -> String {
     if more > 0 {
         parts.push(format!("… and {more} more remarks (--json names all)"));
     }
-    parts.join("\n") + "\n"
+    if let Some(due) = plan.due {
+        parts.push(format!(
+            "to be looked at again by {due}, when something ends or begins"
+        ));
+    }
+    if !parts.is_empty() {
+        blocks.push(parts.join("\n") + "\n");
+    }
+    blocks.join("\n")
 }
 
 /// What a run took back, and who had it.
 fn withdrawn(withdrawn: &Withdrawn) -> String {
+    let is_kept = withdrawn.first.iter().any(|line| line.kept.is_some());
     let mut text = format!("withdrawn: {}", files(withdrawn.files));
+    if is_kept {
+        text.push_str(" (shown where they are kept)");
+    }
     if withdrawn.links > 0 {
         text.push_str(&format!(", {} links ended", withdrawn.links));
     }
     text.push('\n');
     let mut named = table(&[], &[]);
     for line in withdrawn.first.iter().take(REASONS_SHOWN) {
-        named.add_row(vec![line.path.to_string(), line.reason.clone()]);
+        // Assets may have one name; what is kept of them has not.
+        let shown = line.kept.as_ref().unwrap_or(&line.path);
+        named.add_row(vec![shown.to_string(), line.reason.clone()]);
     }
     text.push_str(&lines(&named));
     if !withdrawn.recipients.is_empty() {

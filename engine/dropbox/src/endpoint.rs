@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 use unicode_normalization::UnicodeNormalization;
 use windlass_core::digest::BLOCK_BYTES;
 use windlass_core::{
@@ -78,6 +79,8 @@ pub struct DropboxEndpoint {
     /// Folded paths of folders that are namespaces, the longest first. Bounded by the folders that are configured or shared.
     namespaces: Mutex<Vec<Arc<str>>>,
     pub(crate) quiet_invitations: bool,
+    /// The folded address of this account, once somebody asked.
+    pub(crate) own_email: OnceCell<String>,
     capabilities: Capabilities,
     root: Option<PathRootHeader>,
     transport: CountedTransport,
@@ -163,6 +166,7 @@ impl DropboxEndpoint {
             clock: options.clock,
             namespaces: Mutex::new(namespaces(&options.namespaces)),
             quiet_invitations: options.quiet_invitations,
+            own_email: OnceCell::new(),
             capabilities: capabilities(options.concurrent_sessions, options.express),
             root,
             name: options.name,

@@ -26,6 +26,13 @@ pub enum Event<'a> {
         /// Their bytes.
         bytes: u64,
     },
+    /// Files of an archive were read back, to be sealed.
+    Sealing {
+        /// How many so far.
+        files: u64,
+        /// How many there are.
+        of: u64,
+    },
     /// This many files were held beside the ledger so far.
     Audited {
         /// Files so far, at either side.

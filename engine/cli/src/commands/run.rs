@@ -7,10 +7,11 @@ use std::time::Instant;
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use windlass_core::{Error, Kind, Ledger, Result, RunId, RunState, Sink, StepState};
+use windlass_core::{Error, Finding, Kind, Ledger, Result, RunId, RunState, Sink, StepState};
 use windlass_flow::{
-    CallForecast, Closed, Comparison, Flow, Observer, PlanSummary, PlanWriter, PlannedStep,
-    ReadPlan, Recorder, RemovalCap, Removals, Report, RunOutcome, each_asset, next_run_to_resume,
+    CallForecast, Closed, Comparison, CoverageMap, Flow, Observer, PlanSummary, PlanWriter,
+    PlannedStep, ReadPlan, Recorder, RemovalCap, Removals, Report, RunOutcome, each_asset,
+    next_run_to_resume,
 };
 
 use super::{Ended, reviewed};
@@ -107,6 +108,18 @@ pub(super) struct Done {
     pub(super) stopped: bool,
 }
 
+/// What is told behind a release run.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<&'a CoverageMap>,
+    remarks: &'a std::collections::BTreeSet<Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<jiff::Timestamp>,
+    #[serde(flatten)]
+    closed: &'a Closed,
+}
+
 /// Records steps as they are decided, and adds up what they cost.
 struct Recorded<'a> {
     calls: CallForecast,
@@ -193,7 +206,9 @@ impl Asked<'_> {
         if !done.stopped {
             let closed = wired.flow.close(&plan, Some(run)).await?;
             done.failures |= !closed.still_there.is_empty();
-            self.show_closed(&closed)?;
+            if let Flow::Release(_) = wired.flow {
+                self.show_closed(&plan, &closed)?;
+            }
         }
         Ok(done)
     }
@@ -303,14 +318,21 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// Says what closing a run found and did.
-    fn show_closed(&self, closed: &Closed) -> Result<()> {
-        if *closed == Closed::default() {
-            return Ok(());
+    /// Says who gets what, what a person should know, and what closing the run found and did.
+    fn show_closed(&self, plan: &PlanSummary, closed: &Closed) -> Result<()> {
+        if self.out.json {
+            let told = Told {
+                coverage: plan.coverage.as_ref(),
+                remarks: &plan.findings,
+                due: plan.due,
+                closed,
+            };
+            return self.out.record("closed", &told);
         }
-        match self.out.json {
-            true => self.out.record("closed", closed),
-            false => self.out.data(&format!("\n{}", text::closed(closed))),
+        let told = text::closed(plan, closed);
+        match told.is_empty() {
+            true => Ok(()),
+            false => self.out.data(&format!("\n{told}")),
         }
     }
 

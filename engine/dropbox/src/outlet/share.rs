@@ -181,23 +181,38 @@ impl DropboxEndpoint {
         Ok(members.iter().any(|name| fold_key(name) == email))
     }
 
-    /// Who is known to have access to a file: members of the shared folder that holds it, this account among them. Not
-    /// known is no reason to leave it there.
+    /// Who else is known to have access to a file: the other members of the shared folder that holds it. Not known is no
+    /// reason to leave it there, and is said in the place of names.
     pub(super) async fn recipients(&self, file: &FileMetadata) -> Result<Vec<String>> {
         let sharing = file.sharing_info.as_ref();
         let Some(folder) = sharing.and_then(|info| info.parent_shared_folder_id.as_deref()) else {
             return Ok(Vec::new());
         };
-        match self.members(folder).await {
+        match self.other_members(folder).await {
             Ok(names) => Ok(names),
             Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Unauthenticated) => {
                 Err(error)
             }
             Err(error) => {
-                tracing::warn!(folder, error = %error.chain(), "who has access is not known");
-                Ok(Vec::new())
+                let why = error.chain();
+                tracing::warn!(folder, error = %why, "who has access is not known");
+                Ok(vec![format!("(not known: {why})")])
             }
         }
+    }
+
+    /// All members but this account.
+    async fn other_members(&self, folder: &str) -> Result<Vec<String>> {
+        let asked = async {
+            self.api
+                .account()
+                .await
+                .map(|account| fold_key(&account.email))
+        };
+        let own = self.own_email.get_or_try_init(|| asked).await?;
+        let mut names = self.members(folder).await?;
+        names.retain(|name| fold_key(name) != *own);
+        Ok(names)
     }
 }
 

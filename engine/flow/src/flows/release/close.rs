@@ -4,6 +4,7 @@
 //! All of it is what it is by what the ledger and the sink say, so that doing it again changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use windlass_core::{
@@ -12,10 +13,11 @@ use windlass_core::{
 };
 
 use super::standing::Standing;
-use super::{BATCH, ReleaseFlow, ReleaseKind};
+use super::{BATCH, ReleaseFlow, ReleaseKind, ReleaseOptions};
 use crate::coverage::{CoverageMap, CoverageRow, Filled};
 use crate::delivery::asset_of;
 use crate::documents::Documents;
+use crate::observe::Silent;
 use crate::plan::PlanSummary;
 
 /// What closing a run found and did.
@@ -73,15 +75,23 @@ impl ReleaseFlow {
     /// Closes a run whose plan was this.
     pub async fn close(&self, plan: &PlanSummary, run: Option<RunId>) -> Result<Closed> {
         let mut closed = Closed::default();
-        if let Some(run) = run
-            && self.has_withdrawn(run).await?
-        {
+        let has_withdrawn = match run {
+            Some(run) => self.has_withdrawn(run).await?,
+            None => false,
+        };
+        if has_withdrawn {
             self.prove_absence(&mut closed).await?;
         }
         match &self.options.kind {
-            ReleaseKind::Localize(options) if options.manifests && !self.options.sweep => {
-                if let Some(coverage) = &plan.coverage {
-                    self.write_packages(coverage, &mut closed).await?;
+            ReleaseKind::Localize(options) if options.manifests => {
+                let whole = match self.options.sweep {
+                    false => plan.coverage.clone(),
+                    // A sweep sees only what is there; what its packages are without what went takes a look at all.
+                    true if has_withdrawn => self.as_whole().plan().await?.summary.coverage,
+                    true => None,
+                };
+                if let Some(coverage) = whole {
+                    self.write_packages(&coverage, &mut closed).await?;
                 }
             }
             ReleaseKind::Archive(options) if !self.options.sweep => {
@@ -90,6 +100,22 @@ impl ReleaseFlow {
             ReleaseKind::Publish(_) | ReleaseKind::Localize(_) | ReleaseKind::Archive(_) => {}
         }
         Ok(closed)
+    }
+
+    /// The same flow, looking at everything.
+    fn as_whole(&self) -> ReleaseFlow {
+        ReleaseFlow {
+            options: ReleaseOptions {
+                sweep: false,
+                ..self.options.clone()
+            },
+            gate: Arc::clone(&self.gate),
+            localization: self.localization.clone(),
+            outlet: Arc::clone(&self.outlet),
+            reader: Arc::clone(&self.reader),
+            ledger: Arc::clone(&self.ledger),
+            observer: Arc::new(Silent),
+        }
     }
 
     async fn has_withdrawn(&self, run: RunId) -> Result<bool> {

@@ -158,8 +158,11 @@ impl ReleaseFlow {
                 .push(not_sealed(&self.options.root, &missing));
             return Ok(None);
         }
+        let of = there.len() as u64;
         let mut files = Vec::with_capacity(there.len());
         for (delivery, placement) in there {
+            let done = files.len() as u64;
+            self.observer.observe(Event::Sealing { files: done, of });
             let Some(digests) = self.read_back(&placement, closed).await? else {
                 return Ok(None);
             };
@@ -218,10 +221,6 @@ impl ReleaseFlow {
             return Ok(None);
         };
         let digests = self.digest(&asset).await?;
-        self.observer.observe(Event::Hashed {
-            assets: 1,
-            bytes: digests.size,
-        });
         if digests.blake3 == placement.digests.blake3 {
             return Ok(Some(digests));
         }

@@ -109,6 +109,7 @@ impl Observer for Seen {
             Event::Listed { .. }
             | Event::Deciding { .. }
             | Event::Hashed { .. }
+            | Event::Sealing { .. }
             | Event::Audited { .. } => return,
         };
         self.lines.lock().unwrap().push((at, line));
