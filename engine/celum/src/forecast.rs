@@ -11,6 +11,8 @@ use crate::tree::Reached;
 const CREATE: u64 = 3;
 /// The same for a version: the asset is read before and after, and then gets its fields.
 const VERSION: u64 = 6;
+/// What is said of a copy is read before it is changed.
+const RECEIPT: u64 = 2;
 /// What only changes is read first.
 const CHANGE: u64 = 2;
 
@@ -51,11 +53,15 @@ impl Shared {
     }
 }
 
-/// An address for each content, and a call for each part of it.
+/// An address for each content, a call for each part of it, and what is asked and told about copies.
 pub(crate) fn calls_to_read(load: &Load) -> Calls {
     let addresses = load.small + load.large;
     Calls {
-        all: addresses + load.small + load.large_chunks,
+        all: addresses
+            + load.small
+            + load.large_chunks
+            + load.released
+            + RECEIPT * (load.receipts + load.taken_back),
         metered: 0,
     }
 }

@@ -285,7 +285,7 @@ fn count(sums: &Sums) -> String {
 fn started(run: &str, steps: u64, bytes: u64, resumed: bool) -> String {
     let verb = if resumed { "going on with run" } else { "run" };
     format!(
-        "{verb} {run}: {} to place, {}",
+        "{verb} {run}: {} to do, {}",
         crate::text::files(steps),
         ByteSize(bytes)
     )

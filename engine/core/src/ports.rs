@@ -149,6 +149,14 @@ pub struct Load {
     pub reused: u64,
     /// Assets of which only metadata changes.
     pub updates: u64,
+    /// Contents that a library is asked about once more before they become visible.
+    pub released: u64,
+    /// Copies that a library is told of.
+    pub receipts: u64,
+    /// Links that are made.
+    pub links: u64,
+    /// Files that are taken back.
+    pub taken_back: u64,
     /// The folders or collections that any of this is for.
     pub collections: BTreeSet<AssetPath>,
 }

@@ -9,6 +9,10 @@ use crate::endpoint::{COMMITS_MAX, DropboxEndpoint, LARGE_AHEAD};
 use crate::express::Express;
 use crate::pool::START_BATCH_MAX;
 
+/// A file that is taken back is looked at, its folder's members and its links are listed, a link is revoked, it moves, and
+/// its old place is looked at.
+const TAKE_BACK: u64 = 6;
+
 impl DropboxEndpoint {
     /// A call a chunk: files that share calls on their way up are read one by one.
     pub(crate) fn calls_to_read_load(&self, load: &Load) -> Calls {
@@ -27,6 +31,8 @@ impl DropboxEndpoint {
             + load.versions
             + load.reused.div_ceil(COMMITS_MAX as u64)
             + 2 * load.updates
+            + load.links
+            + TAKE_BACK * load.taken_back
             + 2 * u64::from(places && self.stamps.are_wanted());
         Calls { all, metered }
     }

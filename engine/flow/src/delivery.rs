@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
     Asset, AssetId, AssetPath, AssetStream, Calls, Capabilities, ChangePage, CheckItem, Cursor,
-    Endpoint, HeldBack, Library, Load, Placed, Result, Revision, Scope, Source,
+    Draft, Endpoint, HeldBack, Library, Load, Placed, Result, Revision, Scope, Source,
 };
 
 use crate::rights::Use;
@@ -161,6 +161,19 @@ impl Delivery {
 
     pub(crate) fn path(&self) -> AssetPath {
         self.folder.join(&self.file_name)
+    }
+
+    /// What it shall be at the sink, without what goes with it.
+    pub(crate) fn draft(&self) -> Draft {
+        Draft {
+            name: self.file_name.clone(),
+            file_name: self.file_name.clone(),
+            collection: self.folder.clone(),
+            asset_type: None,
+            fields: Vec::new(),
+            availability: None,
+            handing: None,
+        }
     }
 }
 

@@ -47,9 +47,15 @@ impl CallForecast {
             return;
         };
         let size = step.asset.size;
+        load.released += u64::from(work.clearance().is_some());
+        if let Some(handing) = &work.draft().handing {
+            load.links += u64::from(handing.link.is_some());
+            load.receipts += u64::from(handing.receipt);
+        }
         match work {
             Work::Adopt { .. } => return,
-            Work::Update { .. } | Work::Move { .. } | Work::TakeBack { .. } => load.updates += 1,
+            Work::TakeBack { .. } => load.taken_back += 1,
+            Work::Update { .. } | Work::Move { .. } => load.updates += 1,
             Work::Place { .. } if step.action.reuses() => load.reused += 1,
             Work::Place { destination, .. } => {
                 add_content(load, &self.engine, sink, size);

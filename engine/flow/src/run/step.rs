@@ -148,13 +148,15 @@ impl StepRunner {
                 asset,
                 draft,
             } => {
-                self.describe(attempt, &placement.placed, draft).await?;
-                let placed = placement.placed.clone();
-                let outcome = self.placed(asset, draft, (placed, placement.digests), 0, false)?;
-                match &self.desk {
-                    Some(_) => self.with_handing(asset, draft, None, outcome).await,
-                    None => Ok(outcome),
+                let there = (placement.placed.clone(), placement.digests);
+                if self.desk.is_none() {
+                    self.describe(attempt, &there.0, draft).await?;
+                    return self.placed(asset, draft, there, 0, false);
                 }
+                // Where people put it, it stays; only what goes with it is made anew.
+                attempt.activity.begin(Doing::Describing);
+                let outcome = self.placed(asset, draft, there, 0, false)?;
+                self.with_handing(asset, draft, None, outcome).await
             }
             Work::Move {
                 placement,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use windlass_core::{
     Appearance, AssetId, AssetPath, AssetView, Coverage, Error, Finding, Gap, HookKind, Kind,
-    Market, Result, Verdict,
+    Market, Result, Routing, Verdict,
 };
 
 use super::{BATCH, ReleaseFlow, Routed, Scene, original};
@@ -110,7 +110,12 @@ impl ReleaseFlow {
             .map(|held| view(hooks.as_ref(), held))
             .collect();
         for batch in views.chunks(BATCH) {
-            let verdicts = hooks.route(batch, &options.markets).await?;
+            let verdicts = match hooks.route(batch, &options.markets).await {
+                Ok(verdicts) if verdicts.len() == batch.len() => verdicts,
+                // What is there must be looked at all the same.
+                Ok(_) => unanswered(batch, "it answered another number of questions"),
+                Err(error) => unanswered(batch, &error.chain()),
+            };
             for (asset, verdict) in batch.iter().zip(verdicts) {
                 match verdict {
                     Verdict::Ready(routing) => {
@@ -136,6 +141,15 @@ impl ReleaseFlow {
         let below = appearance.folder.segments();
         root.map(|root| below.fold(root.clone(), |at, name| at.join(name)))
     }
+}
+
+/// The verdicts of rules that cannot be asked.
+fn unanswered(batch: &[AssetView], why: &str) -> Vec<Verdict<Routing>> {
+    let held = || Verdict::Held {
+        reason: format!("the routing rules cannot be asked: {why}"),
+        rule: "host".to_owned(),
+    };
+    batch.iter().map(|_| held()).collect()
 }
 
 /// The delivery of an appearance. One file may serve several places; another name for the same asset in the same folder is

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 use windlass_core::{
-    Asset, AssetId, AssetPath, Blake3, Error, Finding, Handing, Hold, Holding, HookIdentity, Hooks,
-    Kind, Ledger, Member, Outlet, Placement, Query, Result, RunId, RunOrigin, Sink, Source,
+    Asset, AssetId, AssetPath, Blake3, Draft, Error, Finding, Handing, Hold, Holding, HookIdentity,
+    Hooks, Kind, Ledger, Member, Outlet, Placement, Query, Result, RunId, RunOrigin, Sink, Source,
     SpoolOrder, Withdrawal, preflight_name,
 };
 
@@ -187,7 +187,8 @@ impl ReleaseFlow {
         let mut steps = Vec::new();
         let mut decided = Decided::default();
         self.hold_assets(&scene, &mut routed, &mut decided, &mut steps);
-        self.keep_names_apart(&scene, &mut routed, &mut decided, &mut steps);
+        self.keep_names_apart(&scene, &mut routed, &mut decided, &mut steps)
+            .await?;
         decided.deliveries = routed.deliveries.iter().map(Delivery::id).collect();
         let passages = self.judge(&scene, &routed.deliveries, &mut summary).await;
         let known = self.known(&routed.deliveries).await?;
@@ -370,25 +371,19 @@ impl ReleaseFlow {
 
     /// Holds deliveries that want the name of another one: the one that is placed keeps it, and of two that are not neither
     /// gets it. Names that the sink would refuse are held, too.
-    fn keep_names_apart(
+    async fn keep_names_apart(
         &self,
         scene: &Scene,
         routed: &mut Routed,
         decided: &mut Decided,
         steps: &mut Vec<PlannedStep>,
-    ) {
+    ) -> Result<()> {
         let mut wanting: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, delivery) in routed.deliveries.iter().enumerate() {
             let path = delivery.path().key();
             wanting.entry(path).or_default().push(index);
         }
-        let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
-        for (index, delivery) in routed.deliveries.iter().enumerate() {
-            let units = self.outlet.capabilities().name_units_max;
-            if let Err(problem) = preflight_name(&delivery.file_name, units) {
-                reasons.insert(index, format!("{:?}: {problem}", delivery.file_name));
-            }
-        }
+        let mut reasons = self.refused(&routed.deliveries).await?;
         for indices in wanting.into_values().filter(|indices| indices.len() > 1) {
             let is_placed =
                 |index: &&usize| scene.placed.contains_key(&routed.deliveries[**index].id());
@@ -424,6 +419,27 @@ impl ReleaseFlow {
                 steps.push(steps::hold(asset, reason));
             }
         }
+        Ok(())
+    }
+
+    /// Why the sink would refuse deliveries, by their number.
+    async fn refused(&self, deliveries: &[Delivery]) -> Result<BTreeMap<usize, String>> {
+        let units = self.outlet.capabilities().name_units_max;
+        let mut reasons = BTreeMap::new();
+        for (batch, first) in deliveries.chunks(BATCH).zip((0..).step_by(BATCH)) {
+            let drafts: Vec<Draft> = batch.iter().map(Delivery::draft).collect();
+            let faults = self.outlet.check_drafts(&drafts).await?;
+            for ((delivery, faults), index) in batch.iter().zip(faults).zip(first..) {
+                let name = &delivery.file_name;
+                let problem = preflight_name(name, units).err();
+                let problem = problem.map(|problem| format!("{name:?}: {problem}"));
+                let refused = faults
+                    .first()
+                    .map(|fault| format!("{} would refuse {name:?}: {fault}", self.outlet.name()));
+                reasons.extend(problem.or(refused).map(|reason| (index, reason)));
+            }
+        }
+        Ok(reasons)
     }
 
     /// Asks the gate about each delivery.

@@ -14,7 +14,7 @@ use crate::caps::Removals;
 use crate::delivery::{Clearance, Delivery, asset_of, delivered_revision};
 use crate::flows::ingest::no_work;
 use crate::plan::{PlanSummary, PlannedStep, Work};
-use crate::rights::{Asked, Passage, earlier};
+use crate::rights::{Asked, Passage, Use, earlier};
 
 /// What the reasons of withdrawals begin with that rights ask for: no cap keeps them.
 const BY_RIGHTS: &str = "rights do not allow it any more";
@@ -263,20 +263,10 @@ impl ReleaseFlow {
         let asset = due.asset.clone();
         if is_there || (was_moved && placement.collection.key() == due.draft.collection.key()) {
             let reason = format!("{}; what goes with {path} changed", due.delivery.why);
-            // It stays where it is: only links and receipts are made anew.
-            let draft = Draft {
-                file_name: path.name().to_owned(),
-                collection: path.parent(),
-                ..due.draft.clone()
-            };
-            let draft = match is_there {
-                true => due.draft,
-                false => draft,
-            };
             let work = Work::Update {
                 placement: Box::new(placement),
                 asset: asset.clone(),
-                draft,
+                draft: due.draft,
             };
             return acting(Action::UpdateMetadata, reason, asset, work);
         }
@@ -349,17 +339,11 @@ impl ReleaseFlow {
         let left: Vec<_> = left
             .filter(|(id, _)| !decided.deliveries.contains(*id))
             .collect();
-        let uses = any_use();
+        let uses: Vec<_> = left.iter().map(|(_, one)| self.uses_of(one)).collect();
         let mut asked = Vec::new();
-        for (id, _) in &left {
+        for ((id, _), uses) in left.iter().zip(&uses) {
             if let Some(holding) = scene.placed_of.get(&asset_of(id)) {
-                asked.push((
-                    asset_of(id),
-                    Asked {
-                        holding,
-                        uses: &uses,
-                    },
-                ));
+                asked.push(((*id).clone(), Asked { holding, uses }));
             }
         }
         let (ids, questions): (Vec<AssetId>, Vec<Asked<'_>>) = asked.into_iter().unzip();
@@ -367,7 +351,7 @@ impl ReleaseFlow {
         let passages: BTreeMap<AssetId, Passage> = ids.into_iter().zip(passages).collect();
         let mut going = BTreeMap::new();
         for (id, placement) in left {
-            let passage = passages.get(&asset_of(id));
+            let passage = passages.get(id);
             if let Some(passage) = passage {
                 let until = passage.until().filter(|until| *until > scene.now);
                 summary.due = earlier(summary.due, until);
@@ -387,6 +371,30 @@ impl ReleaseFlow {
         steps.retain(|step| !going.contains_key(&step.asset.id));
         steps.extend(going.into_values());
         Ok(())
+    }
+
+    /// What something was placed for, as far as its folder tells: of a flow whose markets have folders, those of its market.
+    fn uses_of(&self, placement: &Placement) -> Vec<Use> {
+        let ReleaseKind::Localize(options) = &self.options.kind else {
+            return any_use();
+        };
+        let below = format!("{}/", placement.collection.key());
+        let is_inside = |folder: &AssetPath| below.starts_with(&format!("{}/", folder.key()));
+        let markets = options.markets.iter().filter(|market| {
+            let folder = options.folders.get(&market.code);
+            folder.is_some_and(is_inside)
+        });
+        let uses = markets.flat_map(|market| {
+            market.channels.iter().map(|channel| Use {
+                market: Some(market.code.clone()),
+                channel: Some(channel.clone()),
+            })
+        });
+        let uses: Vec<Use> = uses.collect();
+        match uses.is_empty() {
+            true => any_use(),
+            false => uses,
+        }
     }
 
     /// Why something that is not delivered any more has to go; `None` where it stays.
@@ -455,13 +463,8 @@ impl ReleaseFlow {
             handing
         });
         Draft {
-            name: delivery.file_name.clone(),
-            file_name: delivery.file_name.clone(),
-            collection: delivery.folder.clone(),
-            asset_type: None,
-            fields: Vec::new(),
-            availability: None,
             handing: handing.filter(|handing| *handing != Handing::default()),
+            ..delivery.draft()
         }
     }
 

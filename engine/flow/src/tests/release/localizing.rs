@@ -307,3 +307,60 @@ async fn without_a_routing_plugin_nothing_is_guessed() {
     let error = world.flow().plan().await.unwrap_err();
     assert_eq!(error.to_string(), "flow.out has no localization plugin");
 }
+
+/// Rules that cannot be asked.
+#[derive(Debug)]
+struct Broken(HookIdentity);
+
+#[async_trait]
+impl Hooks for Broken {
+    fn identity(&self) -> &HookIdentity {
+        &self.0
+    }
+
+    fn kinds(&self) -> &[HookKind] {
+        &[HookKind::Localization]
+    }
+
+    async fn route(&self, _: &[AssetView], _: &[Market]) -> Result<Vec<Verdict<Routing>>> {
+        Err(Error::new(Kind::Plugin, "the plugin trapped"))
+    }
+}
+
+#[tokio::test]
+async fn routing_that_cannot_be_asked_keeps_nothing_from_being_taken_back() {
+    let mut world = world(vec![market("DE", &["de"]), market("FR", &["fr"])]);
+    if let ReleaseKind::Localize(options) = &mut world.options.kind {
+        options
+            .folders
+            .insert("DE".into(), AssetPath::new("/Germany"));
+        options
+            .folders
+            .insert("FR".into(), AssetPath::new("/France"));
+    }
+    let off = world.asset("/Brand/poster_de.jpg", b"de");
+    let denied = world.asset("/Brand/flyer_en.jpg", b"en");
+    world.asset("/Brand/card_fr.jpg", b"fr");
+    world.pass().await;
+    world.localization = Some(Arc::new(Broken(ByName::new().0.clone())));
+    world.switch_off(&off);
+    // What is placed is asked about for the market whose folder it is in.
+    world.rules.deny(&denied, Some("FR"));
+    let (plan, _) = world.pass().await;
+    let goes: Vec<_> = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Withdraw)
+        .map(|step| step.asset.path.name())
+        .collect();
+    assert_eq!(goes, ["flyer_en.jpg", "poster_de.jpg"]);
+    let files: Vec<_> = world.visible();
+    let files: Vec<_> = files
+        .iter()
+        .filter(|path| !path.contains("package"))
+        .collect();
+    assert_eq!(
+        files,
+        ["/France/FR/web/card_fr.jpg", "/Germany/DE/web/flyer_de.jpg"]
+    );
+}

@@ -260,6 +260,18 @@ async fn a_changed_template_moves_what_is_there_and_what_people_moved_stays() {
         .unwrap();
     let (plan, _) = world.pass().await;
     assert!(plan.steps.is_empty(), "{:?}", told(&plan));
+    // What goes with it is made anew where it is.
+    world.options.handing = Some(Handing {
+        link: Some(LinkTerms::default()),
+        receipt: false,
+    });
+    let (plan, _) = world.pass().await;
+    assert_eq!(
+        actions(&plan),
+        [Action::UpdateMetadata, Action::UpdateMetadata]
+    );
+    assert_eq!(world.outlet.links_of("/Press/Elsewhere/b.jpg").len(), 1);
+    assert!(world.plan().await.steps.is_empty());
     let ReleaseKind::Publish(options) = &mut world.options.kind else {
         unreachable!()
     };
@@ -357,4 +369,15 @@ async fn folders_are_shared_before_and_a_member_who_cannot_be_invited_is_told() 
         findings[0].message,
         "lost@paper.example could not be invited: no such account"
     );
+}
+
+#[tokio::test]
+async fn names_that_the_sink_refuses_are_held_before_any_byte_moves() {
+    let world = World::new();
+    world.asset("/Brand/ok.jpg", b"ok");
+    let long = "x".repeat(300);
+    world.asset(&format!("/Brand/{long}.jpg"), b"long");
+    let (plan, _) = world.pass().await;
+    assert_eq!(actions(&plan), [Action::Create, Action::Hold]);
+    assert!(plan.steps[1].reason.contains("255"), "{:?}", told(&plan));
 }
