@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("dropbox", &["core", "http"]),
     ("celum", &["core", "http"]),
     ("transfer", &["core"]),
-    ("flow", &["core", "transfer"]),
+    ("flow", &["archive", "core", "transfer"]),
 ];
 
 /// Crates at the top, which may use all others.

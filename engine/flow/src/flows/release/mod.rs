@@ -6,7 +6,7 @@
 //! replaced, left alone or taken back.
 //!
 //! A plan knows all of it at once, because who stands in for whom, which names clash and what nobody wants any more can
-//! only be said of the whole: memory grows with what is selected and what is placed, about 2 KiB for each.
+//! only be said of the whole: memory grows with what is selected and what is placed.
 
 mod archive;
 mod close;

@@ -27,7 +27,7 @@ use crate::observe::Event;
 use crate::plan::PlanSummary;
 use crate::rights::{Asked, Passage};
 
-/// How many bytes are read back at once.
+/// How many bytes are read back at once. Outside of the budget, which is at rest once a run is over.
 const PIECE: u64 = 8 << 20;
 
 /// How many files are named that keep an archive from being sealed.
