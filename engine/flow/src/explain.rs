@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use windlass_core::{
     Asset, AssetId, AssetPath, CustodyRecord, Draft, Error, Kind, Ledger, Placement, Result, RunId,
-    RunRecord, StepRecord,
+    RunRecord, StepRecord, Withdrawal,
 };
 
+use crate::delivery::Clearance;
 use crate::plan::Work;
 
 /// Among how many runs the newest one is looked for that has a step for the asset.
@@ -26,8 +27,14 @@ pub struct Explanation {
     pub draft: Option<Draft>,
     /// How each attempt ended.
     pub attempts: Vec<CustodyRecord>,
+    /// What had to be so for it to leave its library, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<Clearance>,
     /// Where the flow has it now. A later run may have placed it anew.
     pub placement: Option<Placement>,
+    /// What the flow took back of it and did not place again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<Withdrawal>,
 }
 
 /// Explains the asset at a path of a source, or the asset of this id at a sink, by the newest run that had a step for
@@ -88,11 +95,16 @@ async fn one(
     let placement = ledger
         .placements(&run.flow, &step.endpoint, of_asset)
         .await?;
+    let withdrawal = ledger
+        .withdrawals(&run.flow, &step.endpoint, of_asset)
+        .await?;
     Ok(Explanation {
         listed: work.as_ref().map(|work| work.asset().clone()),
         draft: work.as_ref().map(|work| work.draft().clone()),
         attempts: ledger.attempts(step.id).await?,
+        release: work.as_ref().and_then(Work::clearance).cloned(),
         placement: placement.into_iter().flatten().next(),
+        withdrawal: withdrawal.into_iter().flatten().next(),
         run,
         step,
     })

@@ -1,8 +1,10 @@
 //! The chain that `windlass explain` prints, for people.
 
 use jiff::Timestamp;
-use windlass_core::{Availability, ByteSize, CustodyRecord, Draft, HookIdentity, Value};
-use windlass_flow::Explanation;
+use windlass_core::{
+    Action, Availability, ByteSize, CustodyRecord, Draft, HookIdentity, Value, Withdrawal,
+};
+use windlass_flow::{Clearance, Explanation};
 
 use super::{lines, table, word};
 
@@ -47,7 +49,14 @@ pub(crate) fn explanation(explained: &Explanation) -> String {
         }
     }
     if let Some(draft) = &explained.draft {
-        becomes(draft, &mut row);
+        let word = match step.action {
+            Action::Withdraw => "was",
+            _ => "becomes",
+        };
+        becomes(word, draft, &mut row);
+    }
+    if let Some(release) = &explained.release {
+        leaves(release, &mut row);
     }
     for attempt in &explained.attempts {
         row("attempt", tried(attempt));
@@ -93,16 +102,59 @@ pub(crate) fn explanation(explained: &Explanation) -> String {
             row("", format!("content hash {hash}"));
         }
     }
+    if let Some(withdrawal) = &explained.withdrawal {
+        taken_back(withdrawal, &mut row);
+    }
     format!("{}\n{}", step.path, lines(&rows))
 }
 
+/// For what it leaves, and until when.
+fn leaves(release: &Clearance, row: &mut impl FnMut(&str, String)) {
+    let uses = release.uses.iter().map(|one| {
+        let market = one.market.as_deref().unwrap_or("all markets");
+        let channel = one.channel.as_deref().unwrap_or("all channels");
+        format!("{market}, {channel}")
+    });
+    let uses: Vec<String> = uses.collect();
+    if !uses.is_empty() {
+        row("for", uses.join("; "));
+    }
+    if let Some(until) = release.until {
+        row("until", until.to_string());
+    }
+}
+
+/// What was taken back, and who had it.
+fn taken_back(withdrawal: &Withdrawal, row: &mut impl FnMut(&str, String)) {
+    row(
+        "withdrawn",
+        format!("{}: {}", at(withdrawal.at), withdrawal.reason),
+    );
+    row(
+        "",
+        match &withdrawal.kept {
+            Some(kept) => format!("kept as {kept}"),
+            None => "nothing of it is kept".to_owned(),
+        },
+    );
+    for link in &withdrawal.links {
+        row("", format!("link ended: {link}"));
+    }
+    if !withdrawal.recipients.is_empty() {
+        row(
+            "",
+            format!("had access: {}", withdrawal.recipients.join(", ")),
+        );
+    }
+}
+
 /// What the asset was to become, and by which rule.
-fn becomes(draft: &Draft, row: &mut impl FnMut(&str, String)) {
+fn becomes(word: &str, draft: &Draft, row: &mut impl FnMut(&str, String)) {
     let mut target = format!("{:?} in {}", draft.name, draft.collection);
     if let Some(asset_type) = &draft.asset_type {
         target.push_str(&format!(", type {asset_type}"));
     }
-    row("becomes", target);
+    row(word, target);
     for assigned in &draft.fields {
         let rule = match assigned.rule.is_empty() {
             true => "no rule named",
