@@ -31,6 +31,9 @@ pub struct Clearance {
     /// Until when it may be there, as far as the plan knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// A newer version has another name or folder than the one that it replaces, and moves there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moves: bool,
     /// The note that stands in its place since it was taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Placed>,

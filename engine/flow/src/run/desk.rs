@@ -212,7 +212,8 @@ impl Desk {
         }
     }
 
-    fn tell(&self, asset: &Asset, what: &str, error: &Error) {
+    /// Tells a person what could not be done and stops nothing.
+    pub(super) fn tell(&self, asset: &Asset, what: &str, error: &Error) {
         let finding = Finding {
             subject: asset.path.to_string(),
             message: format!("{what}: {}", error.chain()),

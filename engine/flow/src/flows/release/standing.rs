@@ -33,6 +33,8 @@ pub(super) enum Stands {
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     there: BTreeMap<AssetId, Asset>,
+    /// What is at each folded path.
+    by_path: BTreeMap<String, AssetId>,
     folders: BTreeSet<String>,
 }
 
@@ -43,9 +45,6 @@ impl Standing {
         placed: &BTreeMap<AssetId, Placement>,
     ) -> Result<Self> {
         let mut standing = Standing::default();
-        if placed.is_empty() {
-            return Ok(standing);
-        }
         for root in flow.roots() {
             standing.list(flow.reader.as_ref(), root).await?;
         }
@@ -72,6 +71,11 @@ impl Standing {
     /// Where an asset of the sink is, if it is there.
     pub(super) fn path_of(&self, asset: &AssetId) -> Option<&AssetPath> {
         self.there.get(asset).map(|asset| &asset.path)
+    }
+
+    /// Whether something is at a path.
+    pub(super) fn is_taken(&self, path: &AssetPath) -> bool {
+        self.by_path.contains_key(&path.key())
     }
 
     async fn list(&mut self, reader: &dyn Source, root: AssetPath) -> Result<()> {
@@ -102,7 +106,12 @@ impl Standing {
                 while !folder.as_str().is_empty() && self.folders.insert(folder.key()) {
                     folder = folder.parent();
                 }
-                self.there.insert(asset.id.clone(), asset);
+                let path = asset.path.key();
+                let before = self.there.insert(asset.id.clone(), asset.clone());
+                if let Some(before) = before.filter(|before| before.path.key() != path) {
+                    self.by_path.remove(&before.path.key());
+                }
+                self.by_path.insert(path, asset.id);
             }
             Change::Folder(folder) => {
                 self.folders.insert(folder.path.key());
@@ -111,6 +120,7 @@ impl Standing {
                 let below = format!("{}/", path.key());
                 let is_gone = |key: &String| *key == path.key() || key.starts_with(&below);
                 self.folders.retain(|key| !is_gone(key));
+                self.by_path.retain(|key, _| !is_gone(key));
                 self.there.retain(|_, asset| !is_gone(&asset.path.key()));
             }
         }

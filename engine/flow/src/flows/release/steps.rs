@@ -106,6 +106,9 @@ impl ReleaseFlow {
                         Some(placement) => {
                             self.withdraw(scene, placement, asset, &by_rights(&reason, is_denied))
                         }
+                        None if scene.standing.is_taken(&delivery.path()) => {
+                            not_ours(asset, &delivery.path(), &reason)
+                        }
                         None => shut_out(asset, &reason, is_denied),
                     };
                     steps.push(step);
@@ -151,7 +154,11 @@ impl ReleaseFlow {
             return Ok(Some(hold(due.asset, reason)));
         }
         let Some(placement) = due.placement else {
-            if let Some(reason) = self.obstacle(held, &due) {
+            let path = due.delivery.path();
+            let taken = scene.standing.is_taken(&path).then(|| {
+                format!("something that the flow did not place is at {path}; remove or rename it")
+            });
+            if let Some(reason) = taken.or_else(|| self.obstacle(held, &due)) {
                 return Ok(Some(hold(due.asset, reason)));
             }
             return Ok(Some(self.create(due, contents, "not placed before")));
@@ -237,7 +244,10 @@ impl ReleaseFlow {
     }
 
     /// A newer version in the place of the one that is there, and of no other.
-    fn replace(&self, due: Due<'_>, placement: Placement, path: &AssetPath) -> PlannedStep {
+    fn replace(&self, mut due: Due<'_>, placement: Placement, path: &AssetPath) -> PlannedStep {
+        // What people moved is followed where it is.
+        let is_where_placed = path.parent().key() == placement.collection.key();
+        due.clearance.moves = is_where_placed && path.key() != due.delivery.path().key();
         let reason = format!("{}; a newer version than {path}", due.delivery.why);
         let work = Work::Place {
             correlation: self.mark(&due.asset, &due.known),
@@ -482,6 +492,7 @@ impl ReleaseFlow {
             rendition: delivery.rendition.clone(),
             uses: delivery.uses.clone(),
             until,
+            moves: false,
             note: withdrawal.and_then(|withdrawal| withdrawal.note.clone()),
         }
     }
@@ -575,6 +586,15 @@ fn shut_out(asset: Asset, reason: &str, is_denied: bool) -> PlannedStep {
         false => Action::Hold,
     };
     no_work(action, format!("blocked by rights: {reason}"), asset)
+}
+
+/// What may not be seen, and something is where it would be: perhaps a copy that somebody made, or one whose placing was never
+/// recorded.
+fn not_ours(asset: Asset, path: &AssetPath, reason: &str) -> PlannedStep {
+    let reason = format!(
+        "blocked by rights, and something that the flow did not place is at {path}; look what it is: {reason}"
+    );
+    no_work(Action::Conflict, reason, asset)
 }
 
 /// An asset that may be gone, as it was when it was placed.

@@ -381,3 +381,69 @@ async fn names_that_the_sink_refuses_are_held_before_any_byte_moves() {
     assert_eq!(actions(&plan), [Action::Create, Action::Hold]);
     assert!(plan.steps[1].reason.contains("255"), "{:?}", told(&plan));
 }
+
+#[tokio::test]
+async fn a_newer_version_under_another_name_is_one_step() {
+    let mut world = World::new();
+    if let ReleaseKind::Publish(options) = &mut world.options.kind {
+        options.name = "{stem}-{version}.{ext}".parse().unwrap();
+    }
+    world.asset("/Brand/hero.jpg", b"one");
+    world.pass().await;
+    let before = world.outlet.assets().remove(0);
+    world.asset("/Brand/hero.jpg", b"two");
+    let (plan, _) = world.pass().await;
+    assert_eq!(actions(&plan), [Action::NewVersion]);
+    let after = world.outlet.assets().remove(0);
+    assert_eq!(
+        (after.id == before.id, after.path == before.path),
+        (true, false)
+    );
+    assert_eq!(world.bytes(after.path.as_str()), b"two");
+    assert!(world.plan().await.steps.is_empty());
+}
+
+#[tokio::test]
+async fn what_somebody_else_put_at_a_place_is_left_there_and_told() {
+    let world = World::new();
+    world
+        .outlet
+        .put("/Press/Brand/a.jpg", &b"theirs"[..])
+        .unwrap();
+    world
+        .outlet
+        .put("/Press/Brand/b.jpg", &b"theirs"[..])
+        .unwrap();
+    world.asset("/Brand/a.jpg", b"a");
+    let off = world.asset("/Brand/b.jpg", b"b");
+    world.switch_off(&off);
+    let (plan, _) = world.pass().await;
+    assert_eq!(
+        told(&plan),
+        [
+            "hold /Brand/a.jpg: something that the flow did not place is at /Press/Brand/a.jpg; remove or rename it",
+            "conflict /Brand/b.jpg: blocked by rights, and something that the flow did not place is at /Press/Brand/b.jpg; look what it is: it is switched off",
+        ]
+    );
+    assert_eq!(world.outlet.calls(Operation::Begin), 0);
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_move_to_its_new_name_is_known_and_moves_later() {
+    let mut world = World::new();
+    if let ReleaseKind::Publish(options) = &mut world.options.kind {
+        options.name = "{stem}-{version}.{ext}".parse().unwrap();
+    }
+    let id = world.asset("/Brand/hero.jpg", b"one");
+    world.pass().await;
+    world.asset("/Brand/hero.jpg", b"two");
+    world.outlet.inject(Operation::MoveTo, Kind::Conflict);
+    world.pass().await;
+    // What is left to do is one step, whichever; then it is as it shall be.
+    let (plan, _) = world.pass().await;
+    assert_eq!(plan.steps.len(), 1);
+    assert!(world.plan().await.steps.is_empty());
+    world.switch_off(&id);
+    world.pass().await;
+    assert!(world.visible().is_empty());
+}
