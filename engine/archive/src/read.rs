@@ -51,8 +51,14 @@ impl Archive {
     pub fn assets(&self) -> Result<Assets<'_>> {
         Ok(Assets {
             archive: self,
-            entries: Some(ManifestReader::open(self.folder.manifest()?)?),
+            entries: Some(self.entries()?),
         })
+    }
+
+    /// All files, one entry each. To be believed once [`ManifestReader::finish`] says so and the seal is still
+    /// that of the manifest.
+    pub fn entries(&self) -> Result<ManifestReader<BufReader<File>>> {
+        ManifestReader::open(self.folder.manifest()?)
     }
 
     /// Opens a file of the archive to read it; never through a link. Its digest is for the reader to compare.
@@ -82,7 +88,10 @@ impl Archive {
         }
     }
 
-    fn asset(&self, entry: &Entry) -> Result<ArchivedAsset> {
+    /// The asset whose metadata document an entry names.
+    ///
+    /// Errors: `Integrity` for a document that is missing, or not as it was archived.
+    pub fn asset(&self, entry: &Entry) -> Result<ArchivedAsset> {
         let odd = |how: &str| {
             Error::new(
                 Kind::Integrity,

@@ -49,6 +49,9 @@ pub struct Mapping {
     pub collection: Option<AssetPath>,
     /// The asset's name; `None` keeps the source's.
     pub name: Option<String>,
+    /// The name of the file that carries its bytes; `None` keeps the source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
     /// From when until when it may be used; `None` leaves the flow's default.
     pub availability: Option<Availability>,
     /// Remarks for the plan and the report.
@@ -74,7 +77,7 @@ pub enum Verdict<T> {
     Held {
         /// What, in one sentence without a full stop.
         reason: String,
-        /// Which rule, or which limit was hit.
+        /// Which rule, or which limit was hit; empty where the reason says it all.
         rule: String,
     },
 }

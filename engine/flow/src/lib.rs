@@ -43,6 +43,7 @@ pub use flows::release::{
     ArchiveOptions, Closed, Keys, LocalizeOptions, PublishOptions, Relations, ReleaseFlow,
     ReleaseKind, ReleaseOptions, RenditionRule, Shared, Stale, TakingBack, template::Template,
 };
+pub use flows::restore::{Restore, RestoreOptions, restore_flow};
 pub use flows::shadow::{Changed, Example, Shadow};
 pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};

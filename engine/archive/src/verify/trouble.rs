@@ -83,6 +83,26 @@ impl TroubleKind {
         matches!(self, TroubleKind::Respelled | TroubleKind::Litter)
     }
 
+    /// One word for it, in program output.
+    pub fn word(self) -> &'static str {
+        match self {
+            TroubleKind::Missing => "missing",
+            TroubleKind::Resized => "resized",
+            TroubleKind::Changed => "changed",
+            TroubleKind::Replaced => "replaced",
+            TroubleKind::Unreadable => "unreadable",
+            TroubleKind::Misstated => "misstated",
+            TroubleKind::Disagrees => "disagrees",
+            TroubleKind::Undescribed => "undescribed",
+            TroubleKind::Renamed => "renamed",
+            TroubleKind::Extra => "extra",
+            TroubleKind::Link => "link",
+            TroubleKind::NoFile => "no-file",
+            TroubleKind::Respelled => "respelled",
+            TroubleKind::Litter => "litter",
+        }
+    }
+
     /// What is said of those that are not listed: `3 more files …`.
     fn of_more(self) -> &'static str {
         match self {
@@ -105,6 +125,26 @@ impl TroubleKind {
 }
 
 impl Trouble {
+    /// The file that it is about, where it is about one.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Trouble::Missing { path }
+            | Trouble::Resized { path, .. }
+            | Trouble::Changed { path }
+            | Trouble::Renamed { path, .. }
+            | Trouble::Replaced { path }
+            | Trouble::Unreadable { path, .. }
+            | Trouble::Misstated { path, .. }
+            | Trouble::Disagrees { path, .. }
+            | Trouble::Extra { path }
+            | Trouble::Link { path, .. }
+            | Trouble::NoFile { path }
+            | Trouble::Respelled { path, .. }
+            | Trouble::Litter { path } => Some(path),
+            Trouble::Undescribed { .. } => None,
+        }
+    }
+
     /// Which kind it is.
     pub fn kind(&self) -> TroubleKind {
         match self {
@@ -243,8 +283,12 @@ pub struct Verified {
 impl Verified {
     /// Whether everything is as it was archived, and signed by whom it had to be.
     pub fn is_intact(&self) -> bool {
-        let is_signed = !self.signer_wanted || matches!(self.signed, Signed::By(_));
-        is_signed && self.troubles.keys().all(|kind| kind.is_harmless())
+        self.is_signed() && self.troubles.keys().all(|kind| kind.is_harmless())
+    }
+
+    /// Whether it is signed by whom it had to be.
+    pub fn is_signed(&self) -> bool {
+        !self.signer_wanted || matches!(self.signed, Signed::By(_))
     }
 
     /// How many troubles of a kind there are.

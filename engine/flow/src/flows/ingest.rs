@@ -438,8 +438,10 @@ impl Ingest {
                 Verdict::Ready(mapping) => mapping,
                 Verdict::Held { reason, rule } => {
                     let reason = match stated {
-                        Verdict::Ready(_) => format!("the plugin holds it ({rule}): {reason}"),
-                        Verdict::Held { .. } => reason,
+                        Verdict::Ready(_) if !rule.is_empty() => {
+                            format!("the plugin holds it ({rule}): {reason}")
+                        }
+                        Verdict::Ready(_) | Verdict::Held { .. } => reason,
                     };
                     whole.summary.hold(candidate.placement.as_ref());
                     steps.push(no_work(Action::Hold, reason, candidate.asset));
@@ -552,10 +554,10 @@ impl Ingest {
                 },
             );
         }
-        let file_name = asset.path.name().to_owned();
+        let own_name = || asset.path.name().to_owned();
         Draft {
-            name: mapping.name.unwrap_or_else(|| file_name.clone()),
-            file_name,
+            name: mapping.name.unwrap_or_else(own_name),
+            file_name: mapping.file_name.unwrap_or_else(own_name),
             collection: mapping.collection.unwrap_or_else(|| self.collection(asset)),
             asset_type: mapping.asset_type.or_else(|| options.asset_type.clone()),
             fields: fields

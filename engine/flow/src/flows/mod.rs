@@ -10,6 +10,7 @@ use crate::plan::{PlanSummary, PlanWriter};
 
 pub(crate) mod ingest;
 pub(crate) mod release;
+pub(crate) mod restore;
 pub(crate) mod shadow;
 mod stated;
 

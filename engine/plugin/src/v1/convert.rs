@@ -260,6 +260,8 @@ fn mapping(given: metadata::Mapping) -> Result<Mapping, String> {
             .map(|path| absolute("collection", &path))
             .transpose()?,
         name: name("name", given.name)?,
+        // A source knows what its files are called.
+        file_name: None,
         availability: given.availability.map(availability).transpose()?,
         findings: findings(given.findings),
     })
