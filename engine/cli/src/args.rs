@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Exports what was done as a document that proves itself, and checks one
     #[command(subcommand)]
     Custody(CustodyCommand),
+    /// Proves the archive of a closed campaign, and restores one
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
     /// Signs a plan file or a custody export
     Sign(SignArgs),
     /// Makes and shows the keys that sign
@@ -107,7 +110,7 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
         "See what happened",
         &["status", "report", "explain", "verify", "ledger"],
     ),
-    ("Stand for it", &["custody", "sign", "key"]),
+    ("Stand for it", &["custody", "archive", "sign", "key"]),
     ("Set it up", &["doctor", "config", "plugin", "vocabulary"]),
 ];
 
@@ -308,6 +311,61 @@ pub(crate) struct CustodyVerifyArgs {
     /// Must begin where this earlier export ends
     #[arg(long, value_name = "FILE")]
     pub(crate) after: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ArchiveCommand {
+    /// Proves an archive from its folder; needs no ledger, no network and no configuration
+    ///
+    /// Every file that the manifest names is read. Exit status 1 where something is not as it was archived, or where the
+    /// archive is not signed by whom it must be.
+    Verify(ArchiveVerifyArgs),
+    /// Puts what an archive holds back into a library
+    ///
+    /// Current originals and related documents become assets with the title, asset type, fields and availability that
+    /// they had, in collections that are named here, never where they were. Not restored are relations, older versions,
+    /// renditions, tags and locks; the plan counts them. It is a flow as any other: what is restored is not restored
+    /// again, what is interrupted goes on, and status, report and explain know of it.
+    Restore(ArchiveRestoreArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ArchiveVerifyArgs {
+    /// The archive's folder
+    pub(crate) dir: PathBuf,
+    /// Must be signed by this key or one of those named so: a public key, or a file with a public or a secret one
+    #[arg(long, value_name = "KEY")]
+    pub(crate) signer: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ArchiveRestoreArgs {
+    #[command(flatten)]
+    pub(crate) archive: ArchiveVerifyArgs,
+    /// The library, an endpoint of the configuration
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) to: String,
+    /// The collection for originals
+    #[arg(long, value_name = "PATH")]
+    pub(crate) collection: String,
+    /// The collection for related documents; when not given `Documents` in that collection
+    #[arg(long, value_name = "PATH")]
+    pub(crate) documents: Option<String>,
+    /// Leaves out this field, such as one that the library does not have; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) without: Vec<String>,
+    /// Restores what is intact of an archive that is damaged
+    #[arg(long)]
+    pub(crate) damaged: bool,
+    /// Shows what would be done, and does nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Lists every asset with its step, not only sums and reasons
+    #[arg(long, requires = "plan")]
+    pub(crate) steps: bool,
+    /// Tries again what an earlier run held, although nothing about it changed
+    #[arg(long)]
+    pub(crate) retry_held: bool,
 }
 
 #[derive(Clone, Debug, Args)]

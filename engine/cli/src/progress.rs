@@ -325,6 +325,57 @@ fn remark(event: Event<'_>) -> Option<String> {
     }
 }
 
+/// How far reading an archive is: a bar on a terminal, now and then a line elsewhere. May be told from any thread.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    out: Out,
+    bar: ProgressBar,
+    said: Mutex<Instant>,
+}
+
+impl Reading {
+    pub(crate) fn new(out: Out) -> Self {
+        let bar = match out.draws() {
+            true => ProgressBar::new(0),
+            false => ProgressBar::hidden(),
+        };
+        bar.set_style(style(
+            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+        ));
+        Reading {
+            out,
+            bar,
+            said: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// So many files and bytes were read, of so many each.
+    pub(crate) fn show(&self, files: [u64; 2], bytes: [u64; 2]) {
+        let [done, total] = files;
+        if self.out.draws() {
+            self.bar.set_length(bytes[1]);
+            self.bar.set_position(bytes[0]);
+            self.bar.set_message(format!("{done}/{total} files"));
+            return;
+        }
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() >= SAY_EVERY {
+            *said = Instant::now();
+            self.out.say(&format!(
+                "verified {done} of {total} files, {} of {}",
+                ByteSize(bytes[0]),
+                ByteSize(bytes[1])
+            ));
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// A spinner for one long step; invisible where nothing is drawn.
 pub(crate) fn spinner(out: Out, message: &'static str) -> ProgressBar {
     if !out.draws() {

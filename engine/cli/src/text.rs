@@ -8,8 +8,10 @@ use windlass_flow::{
     Withdrawn,
 };
 
+mod archive;
 mod explain;
 
+pub(crate) use archive::archive;
 pub(crate) use explain::explanation;
 
 /// Reasons beyond this many are only counted.

@@ -1,5 +1,6 @@
 //! The commands: each turns what was typed into calls of the crates below, and prints the answer.
 
+mod archive;
 mod config;
 mod custody;
 mod demo;
@@ -21,7 +22,9 @@ mod vocabulary;
 pub(crate) use seal::read_key;
 use windlass_core::Result;
 
-use crate::args::{Cli, Command, CustodyCommand, Global, KeyCommand, LedgerCommand, PluginCommand};
+use crate::args::{
+    ArchiveCommand, Cli, Command, CustodyCommand, Global, KeyCommand, LedgerCommand, PluginCommand,
+};
 use crate::config::{Layered, Overlay, load};
 use crate::out::Out;
 
@@ -70,6 +73,10 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
             custody::export(&args, &read(global)?, out).await
         }
         Command::Custody(CustodyCommand::Verify(args)) => custody::verify(&args, out),
+        Command::Archive(ArchiveCommand::Verify(args)) => archive::verify(&args, out).await,
+        Command::Archive(ArchiveCommand::Restore(args)) => {
+            archive::restore::run(&args, read(global)?, out).await
+        }
         Command::Sign(args) => seal::sign(&args, out),
         Command::Key(KeyCommand::New { file }) => seal::new_key(&file, out),
         Command::Key(KeyCommand::Show { file }) => seal::show_key(&file, out),

@@ -11,8 +11,9 @@ use windlass_core::sealed::Seal;
 use windlass_core::sign::SigningKey;
 use windlass_core::{Blake3, Error, Kind, Result, Sink};
 use windlass_flow::{
-    CallForecast, Comparison, Difference, Forecast, PLAN_DOCUMENT, Pace, PlanCalls, PlanFileWriter,
-    PlanHeader, PlanSummary, PlanWriter, PlannedStep, ReadPlan, Removals, next_run_to_resume,
+    CallForecast, Comparison, Difference, Forecast, Observer, PLAN_DOCUMENT, Pace, PlanCalls,
+    PlanFileWriter, PlanHeader, PlanSummary, PlanWriter, PlannedStep, ReadPlan, Removals,
+    next_run_to_resume,
 };
 
 use super::{Ended, reviewed, run, seal};
@@ -46,7 +47,52 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         reviewed::check_flow(before, flow)?;
         reviewed::check_origin(before, layered, &wired.ledger.id().await?)?;
     }
-    let interrupted = match next_run_to_resume(wired.ledger.as_ref(), flow).await? {
+    let asked = Asked {
+        args,
+        flow,
+        endpoints: reviewed::endpoints(layered, flow)?,
+        keys,
+        before: before.as_ref(),
+    };
+    finish(
+        &asked,
+        wired,
+        observer,
+        &format!("windlass run {flow}"),
+        out,
+    )
+    .await
+}
+
+/// Shows what is wired without saving it, and closes it. `again` is the command that does it.
+pub(super) async fn only_show(
+    args: &PlanArgs,
+    layered: &Layered,
+    wired: Wired,
+    observer: Arc<dyn Observer>,
+    again: &str,
+    out: Out,
+) -> Result<Ended> {
+    let flow = args.flow.as_deref().unwrap_or_default();
+    let asked = Asked {
+        args,
+        flow,
+        endpoints: reviewed::endpoints(layered, flow)?,
+        keys: Vec::new(),
+        before: None,
+    };
+    finish(&asked, wired, observer, again, out).await
+}
+
+async fn finish(
+    asked: &Asked<'_>,
+    wired: Wired,
+    observer: Arc<dyn Observer>,
+    again: &str,
+    out: Out,
+) -> Result<Ended> {
+    let args = asked.args;
+    let interrupted = match next_run_to_resume(wired.ledger.as_ref(), asked.flow).await? {
         None => None,
         Some(run) => {
             let record = wired.ledger.run(run).await?;
@@ -63,13 +109,6 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
         steps: args.save.is_none() && (out.json || args.steps),
         out,
         file: None,
-    };
-    let asked = Asked {
-        args,
-        flow,
-        endpoints: reviewed::endpoints(layered, flow)?,
-        keys,
-        before: before.as_ref(),
     };
     let decided = Box::pin(asked.decide(&wired, shown)).await;
     let month = decided.as_ref().ok().and_then(|decided| {
@@ -89,9 +128,9 @@ pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result
             true => format!(
                 "run {run} was interrupted: `windlass run --plan` with its plan finishes it"
             ),
-            false => format!(
-                "run {run} was interrupted: `windlass run {flow}` finishes it before it plans anew"
-            ),
+            false => {
+                format!("run {run} was interrupted: `{again}` finishes it before it plans anew")
+            }
         });
     }
     let month = month.map(|(text, _)| text);

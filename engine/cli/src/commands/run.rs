@@ -69,19 +69,30 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
         .map(|after| tokio::time::Instant::now() + after);
     asked.cap(&mut wired);
     let cancel = interrupt::watch(out);
-    let done = asked.resume_plan_and_work(&wired, &cancel).await;
+    let again = match &args.plan {
+        Some(file) => format!("windlass run --plan {}", file.display()),
+        None => format!("windlass run {flow}"),
+    };
+    finish(&asked, wired, observer, &cancel, &again).await
+}
+
+/// Runs what is wired, and closes it. `again` is the command that goes on where it was stopped.
+pub(super) async fn finish(
+    asked: &Asked<'_>,
+    wired: Wired,
+    observer: Arc<dyn Observer>,
+    cancel: &CancellationToken,
+    again: &str,
+) -> Result<Ended> {
+    let done = asked.resume_plan_and_work(&wired, cancel).await;
     // What was spent is counted however it ended.
     let closed = close(wired, observer).await;
     let done = done?;
     closed?;
     if done.stopped {
-        let again = match &args.plan {
-            Some(file) => format!("--plan {}", file.display()),
-            None => flow.to_owned(),
-        };
-        out.say(&format!(
-            "stopped; `windlass run {again}` goes on from here"
-        ));
+        asked
+            .out
+            .say(&format!("stopped; `{again}` goes on from here"));
     }
     Ok(match done.stopped || done.failures {
         true => Ended::WithFailures,
