@@ -1,6 +1,7 @@
 //! The real binary, as a person or a script meets it. Registered as a test of the `cli` crate, so that
 //! cargo builds the binary first.
 
+mod archives;
 mod bad_input;
 mod budget;
 mod demo;

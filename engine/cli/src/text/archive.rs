@@ -39,14 +39,14 @@ pub(crate) fn archive(verified: &Verified) -> String {
 fn headline(verified: &Verified) -> String {
     let total = verified.sums.total();
     let what = format!("archive {:?}", verified.header.campaign);
-    let holds = format!("{}, {}", files(total.files), ByteSize(total.bytes));
+    let holds = files(total.files);
     let troubles = match troubles(verified) {
-        0 => return format!("intact: {what}, {holds}"),
+        0 => return format!("intact: {what}, {holds}, {}", ByteSize(total.bytes)),
         1 => "1 trouble".to_owned(),
         n => format!("{n} troubles"),
     };
     let intact = verified.intact;
-    format!("{troubles}: {what}, {intact} of {holds} as they were archived")
+    format!("{troubles}: {what}, {intact} of {holds} as archived")
 }
 
 /// How many troubles there are that are not harmless.

@@ -10,9 +10,9 @@ use windlass_celum::CelumProfile;
 use windlass_core::{AssetPath, Error, Kind, Result};
 use windlass_flow::{Flow, Restore, RestoreOptions, Tolerance, restore_flow};
 
-use super::super::{Ended, plan, run as flows};
 use super::{blocking, print, prove, signers};
 use crate::args::{ArchiveRestoreArgs, PlanArgs, RunArgs};
+use crate::commands::{Ended, plan, run as flows};
 use crate::config::{
     CelumConfig, EndpointConfig, FlowConfig, IngestConfig, Layered, LocalConfig, known,
 };
