@@ -22,8 +22,9 @@ fn in_state<'a>(finished: &'a [serde_json::Value], state: &str) -> Vec<&'a serde
 fn a_demo_moves_what_is_approved_says_why_not_the_rest_and_a_second_one_does_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let first = demo(dir.path(), &[]).expect(0);
-    let assets = first.records("asset");
-    let run_record = first.records("run").remove(0);
+    let ingest = first.chapter("approved-masters");
+    let assets = ingest.records("asset");
+    let run_record = ingest.records("run").remove(0);
     assert_eq!(run_record["state"], "finished");
 
     let done = in_state(&assets, "done");
@@ -66,10 +67,11 @@ fn a_demo_moves_what_is_approved_says_why_not_the_rest_and_a_second_one_does_not
     assert!(in_state(&assets, "failed").is_empty());
 
     let second = demo(dir.path(), &[]).expect(0);
-    let again = second.records("asset");
+    let ingest = second.chapter("approved-masters");
+    let again = ingest.records("asset");
     // What is placed and unchanged is a sum, not a line each.
     assert_eq!(again.len() + done.len(), assets.len());
-    let skipped = &second.records("run")[0]["skipped"];
+    let skipped = &ingest.records("run")[0]["skipped"];
     let unchanged = skipped.as_array().unwrap().iter();
     let unchanged: Vec<_> = unchanged
         .filter(|line| line["reason"] == "already placed and unchanged")
@@ -81,13 +83,63 @@ fn a_demo_moves_what_is_approved_says_why_not_the_rest_and_a_second_one_does_not
         0,
         "a second demo does nothing"
     );
-    assert_eq!(second.records("run")[0]["bytes_moved"], 0);
+    for run in second.records("run") {
+        assert_eq!(run["bytes_moved"], 0, "{run}");
+        let done = run["tallies"].as_array().unwrap().iter();
+        assert_eq!(
+            done.filter(|line| line["state"] == "done").count(),
+            0,
+            "{run}"
+        );
+    }
 
     let config = ["--config", "state/windlass.toml"];
-    let status = run(dir.path(), &[&config[..], &["status", "--json"]].concat()).expect(0);
-    assert_eq!(status.records("run").len(), 2);
-    let newest_first = run(dir.path(), &[&config[..], &["report", "--json"]].concat()).expect(0);
+    let status = run(
+        dir.path(),
+        &[&config[..], &["status", "--json", "--limit", "20"]].concat(),
+    )
+    .expect(0);
+    assert_eq!(status.records("run").len(), 12, "six chapters, twice");
+    let report = ["report", "--flow", "approved-masters", "--json"];
+    let newest_first = run(dir.path(), &[&config[..], &report].concat()).expect(0);
     assert_eq!(newest_first.records("asset").len(), again.len());
+}
+
+#[test]
+fn what_comes_in_goes_out_is_taken_back_and_is_archived() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = demo(dir.path(), &[]).expect(0);
+    let done = |flow: &str| in_state(&told.chapter(flow).records("asset"), "done").len();
+    assert_eq!((done("press"), done("regions"), done("archive")), (9, 6, 9));
+    let regions = told.chapter("regions").records("closed").remove(0);
+    assert_eq!(regions["coverage"]["by_market"]["FR"]["fallback"], 2);
+    assert_eq!(regions["coverage"]["total"]["present"], 2);
+    let sealed = told.chapter("archive").records("closed").remove(0);
+    assert_eq!(sealed["sealed"].as_str().unwrap().len(), 64);
+
+    let config = ["--config", "state/windlass.toml"];
+    for (flow, links) in [("press", 3), ("regions", 0)] {
+        let report = ["report", "--flow", flow, "--json"];
+        let report = run(dir.path(), &[&config[..], &report].concat()).expect(0);
+        let withdrawn = report.records("run").remove(0)["withdrawn"].clone();
+        assert_eq!(
+            (&withdrawn["files"], &withdrawn["links"]),
+            (&3.into(), &links.into())
+        );
+        let why = withdrawn["first"][0]["reason"].as_str().unwrap();
+        assert!(
+            why.ends_with("the licence ended on 2026-01-31 (valid.until)"),
+            "{why}"
+        );
+    }
+    for page in ["press", "press-withdrawn", "regions", "archive"] {
+        let page = dir.path().join(format!("state/reports/{page}.html"));
+        assert!(
+            std::fs::read_to_string(page)
+                .unwrap()
+                .ends_with("</html>\n")
+        );
+    }
 }
 
 #[test]
@@ -118,7 +170,10 @@ fn a_demo_in_plain_words_ends_with_a_report() {
 #[test]
 fn a_killed_demo_goes_on_and_no_asset_is_there_twice() {
     let whole = tempfile::tempdir().unwrap();
-    let reference = in_state(&demo(whole.path(), &[]).expect(0).records("asset"), "done").len();
+    let reference = demo(whole.path(), &[])
+        .expect(0)
+        .chapter("approved-masters");
+    let reference = in_state(&reference.records("asset"), "done").len();
 
     let dir = tempfile::tempdir().unwrap();
     // Slow enough that kills fall into the middle of the run.
@@ -164,6 +219,9 @@ fn placements(state: &Path) -> std::collections::BTreeSet<String> {
     .expect(0);
     let mut placed = std::collections::BTreeSet::new();
     for record in status.records("run") {
+        if record["flow"] != "approved-masters" {
+            continue;
+        }
         let id = record["run"].as_str().unwrap();
         let report = run(dir, &["--config", config, "report", id, "--json"]);
         for asset in report.records("asset") {

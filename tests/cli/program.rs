@@ -30,6 +30,20 @@ impl Finished {
             .collect()
     }
 
+    /// What a demo printed about one of its chapters, by the chapter's flow; the first of them.
+    pub(crate) fn chapter(&self, flow: &str) -> Finished {
+        let is_chapter = |line: &&str| line.contains("\"record\":\"chapter\"");
+        let begins =
+            |line: &&str| is_chapter(line) && line.contains(&format!("\"flow\":\"{flow}\""));
+        let lines = self.stdout.lines().skip_while(|line| !begins(line)).skip(1);
+        let lines: Vec<&str> = lines.take_while(|line| !is_chapter(line)).collect();
+        Finished {
+            code: self.code,
+            stdout: lines.join("\n"),
+            stderr: String::new(),
+        }
+    }
+
     /// Fails unless the program ended with this code.
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(

@@ -10,7 +10,7 @@ fn a_report_is_a_page_a_sheet_or_lines_and_an_asset_is_explained_by_path_and_by_
     let dir = tempfile::tempdir().unwrap();
     let demo = ["demo", "--size", "small", "--json", "--dir", "."];
     let demo = run(dir.path(), &demo).expect(0);
-    let assets = demo.records("asset");
+    let assets = demo.chapter("approved-masters").records("asset");
     let done = assets
         .iter()
         .find(|asset| asset["state"] == "done")
@@ -18,20 +18,30 @@ fn a_report_is_a_page_a_sheet_or_lines_and_an_asset_is_explained_by_path_and_by_
     let path = done["path"].as_str().unwrap();
     let id = done["placed"]["asset"].as_str().unwrap();
 
-    let page = run(dir.path(), &["report", "--format", "html"])
-        .expect(0)
-        .stdout;
+    let page = run(
+        dir.path(),
+        &["report", "--flow", "approved-masters", "--format", "html"],
+    )
+    .expect(0)
+    .stdout;
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
     assert!(page.contains("<svg") && page.contains("What became of each file"));
 
-    let sheet = run(dir.path(), &["report", "--format", "csv"])
-        .expect(0)
-        .stdout;
+    let sheet = run(
+        dir.path(),
+        &["report", "--flow", "approved-masters", "--format", "csv"],
+    )
+    .expect(0)
+    .stdout;
     let sheet = sheet.strip_prefix('\u{feff}').unwrap();
     let rows: Vec<&str> = sheet.lines().collect();
     assert!(rows[0].starts_with("path,action,state,reason,size,bytes_moved"));
     assert_eq!(rows.len(), assets.len() + 1, "a row for each asset");
-    let lines = run(dir.path(), &["report", "--format", "json"]).expect(0);
+    let lines = run(
+        dir.path(),
+        &["report", "--flow", "approved-masters", "--format", "json"],
+    )
+    .expect(0);
     assert_eq!(lines.records("asset"), assets);
 
     let by_path = run(dir.path(), &["explain", path, "--json"]).expect(0);

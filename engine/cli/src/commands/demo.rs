@@ -147,7 +147,11 @@ impl Story<'_> {
 
     fn head(&self, name: &str, about: &str) -> Result<()> {
         match self.out.json {
-            true => Ok(()),
+            true => self.out.line(&serde_json::json!({
+                "record": "chapter",
+                "flow": name,
+                "about": about,
+            })),
             false => self.out.data(&format!("\n── {name}: {about}\n")),
         }
     }
