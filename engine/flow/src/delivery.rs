@@ -20,7 +20,7 @@ use crate::rights::Use;
 /// What a release step knows beyond a destination, kept with it in the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clearance {
-    /// The asset's revision; the step's own names the rendition too.
+    /// The asset's current revision; the step's own names the rendition too, or is that of an older version.
     pub revision: Revision,
     /// The rendition that is handed out; `None` is the original.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -486,7 +486,9 @@ impl ReleaseFlow {
         known: Option<&Known>,
     ) -> Clearance {
         let withdrawal = known.and_then(|known| known.withdrawal.as_ref());
-        let revision = original(scene, delivery).map(|asset| asset.revision.clone());
+        // Also an older version leaves only while the asset is as it was when this was decided.
+        let current = scene.selected.get(&delivery.asset);
+        let revision = current.map(|held| held.asset.revision.clone());
         Clearance {
             revision: revision.unwrap_or_else(|| windlass_core::Revision::new("")),
             rendition: delivery.rendition.clone(),
