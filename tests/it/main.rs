@@ -6,5 +6,6 @@ mod end_to_end;
 mod endpoints;
 mod forecast;
 mod rebuild;
+mod release;
 mod support;
 mod tidy;
