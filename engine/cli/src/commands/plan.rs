@@ -284,6 +284,8 @@ fn print(
             "totals": totals,
             "removals": Removals::of(summary),
             "findings": summary.findings,
+            "coverage": summary.coverage,
+            "due": summary.due,
             "forecast": forecast,
             "calls": month,
         }));
