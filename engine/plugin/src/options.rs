@@ -44,7 +44,7 @@ pub struct HostOptions {
     /// Fuel to instantiate, identify and configure. 200 million, about 0.1 s.
     pub fuel_to_start: u64,
     /// Fuel per asset of a batch. 4 million, about 2 ms: `folder-metadata` uses 26,000, or 120,000 where
-    /// every asset has a folder of its own.
+    /// every asset has a folder of its own. Routing has as much again for every 50 places of the market table.
     pub fuel_per_asset: u64,
     /// How long one batch may take by the clock, starting included. 2 s: tighter deadlines kill honest
     /// guests on a loaded machine.

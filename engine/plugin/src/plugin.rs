@@ -436,6 +436,7 @@ impl Inner {
             .shared
             .options
             .fuel_per_asset
+            .saturating_mul(question.work())
             .saturating_mul(inputs.len() as u64);
         self.refuel(&mut store, fuel).map_err(Failure::Whole)?;
         let answers = question.ask(&self.linked.exports, &mut store, &instance, inputs);

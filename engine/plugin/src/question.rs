@@ -15,6 +15,10 @@ use crate::failures::Call;
 use crate::guest::{Guest, Stop};
 use crate::v1::Exports;
 
+/// For how many places of a market table an asset has the work of one more. An asset that can be anywhere in 2,000 places takes
+/// `market-router` more than the work of one; 80,000 instructions a place leave room for guests in other languages.
+const PLACES_A_SHARE: u64 = 50;
+
 /// A question about each of many inputs.
 pub(crate) trait Question: Send + Sync + 'static {
     type Input: Clone + Send + Sync + Serialize + 'static;
@@ -36,6 +40,11 @@ pub(crate) trait Question: Send + Sync + 'static {
 
     /// Which asset an input is about.
     fn asset(input: &Self::Input) -> &AssetView;
+
+    /// How many times the usual work an input may take.
+    fn work(&self) -> u64 {
+        1
+    }
 
     /// The question about one input, to be asked again elsewhere.
     fn call(&self, input: &Self::Input) -> Call;
@@ -184,6 +193,12 @@ impl Question for Route {
 
     fn asset(asset: &AssetView) -> &AssetView {
         asset
+    }
+
+    fn work(&self) -> u64 {
+        let places = self.markets.iter();
+        let places = places.map(|market| market.languages.len() * market.channels.len());
+        1 + places.sum::<usize>() as u64 / PLACES_A_SHARE
     }
 
     fn call(&self, asset: &AssetView) -> Call {
