@@ -14,4 +14,5 @@ mod plugins;
 mod program;
 mod proof;
 mod readme;
+mod release;
 mod servers;

@@ -21,7 +21,7 @@ async fn many(world: &World, files: usize) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_bad_day_every_approved_asset_appears_once_and_goes_once() {
-    let day = "p=0.03,do=503;p=0.03,do=reset-after;p=0.005,do=429:0";
+    let day = "p=0.02,do=503;p=0.02,do=reset-after;p=0.002,do=429:0";
     let mut world = World::with(SandboxOptions {
         dropbox_faults: faults(day),
         celum_faults: faults("route=GET *,p=0.03,do=503"),
