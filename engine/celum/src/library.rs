@@ -23,6 +23,10 @@ impl Library for CelumEndpoint {
         self.shared.holdings(query, cursor).await
     }
 
+    async fn check_fields(&self, asset_types: &[String], fields: &[String]) -> Result<()> {
+        self.shared.check_fields(asset_types, fields).await
+    }
+
     async fn consult(&self, assets: &[AssetId]) -> Result<Vec<Option<Holding>>> {
         let ids: Vec<i64> = assets.iter().map(id_of).collect::<Result<_>>()?;
         self.shared.consult(ids).await

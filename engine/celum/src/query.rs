@@ -157,6 +157,16 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Refuses fields that the types do not have.
+    pub(crate) async fn check_fields(&self, types: &[String], names: &[String]) -> Result<()> {
+        let catalogue = self.catalogue().await?;
+        let sheets = sheets(&catalogue, types)?;
+        let mut names = names.iter();
+        names.try_for_each(|name| fields(&catalogue, &sheets, name).map(drop))
+    }
+}
+
 /// The asset types that are asked for; all of them where none is named.
 fn sheets<'a>(catalogue: &'a Catalogue, names: &[String]) -> Result<Vec<&'a TypeSheet>> {
     if names.is_empty() {

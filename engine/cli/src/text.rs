@@ -312,7 +312,11 @@ fn withdrawn(withdrawn: &Withdrawn) -> String {
         text.push_str(" (shown where they are kept)");
     }
     if withdrawn.links > 0 {
-        text.push_str(&format!(", {} links ended", withdrawn.links));
+        let links = match withdrawn.links {
+            1 => "1 link".to_owned(),
+            n => format!("{n} links"),
+        };
+        text.push_str(&format!(", {links} ended"));
     }
     text.push('\n');
     let mut named = table(&[], &[]);

@@ -206,6 +206,14 @@ pub trait Library: Source {
     /// Errors: `NotFound` where the collection is not there, `InvalidInput` where a type or a field is not.
     async fn holdings(&self, query: &Query, cursor: Option<&Cursor>) -> Result<HoldingsPage>;
 
+    /// Whether there are fields of these technical names, of these types or of any where none is named.
+    ///
+    /// Errors: `InvalidInput` for one that there is not, with the one that is closest to it.
+    async fn check_fields(&self, asset_types: &[String], fields: &[String]) -> Result<()> {
+        let (_, _) = (asset_types, fields);
+        Ok(())
+    }
+
     /// Each asset as it is at this moment, in the same order: never from an index that may lag. `None` for one that is
     /// gone or hidden.
     async fn consult(&self, assets: &[AssetId]) -> Result<Vec<Option<Holding>>>;

@@ -68,7 +68,7 @@ fn the_shipped_rights_plugin_decides_and_what_it_denies_is_swept_away() {
     let swept = bed.run(&["sweep", "press"]).expect(0);
     let absent = "looked for 1 file that was withdrawn: none is where people look";
     assert!(swept.stdout.contains(absent), "{}", swept.stdout);
-    let ended = "withdrawn: 1 file, 1 links ended";
+    let ended = "withdrawn: 1 file, 1 link ended";
     assert!(swept.stdout.contains(ended), "{}", swept.stdout);
     assert_eq!(
         bed.files(),

@@ -84,11 +84,13 @@ async fn a_shared_folder_that_the_account_lost_is_told_and_its_files_are_not_pla
         let told = passed.told();
         assert!(told[0].contains("/Press/A is gone"), "{how}: {told:?}");
         assert!(told[1].contains("/Press/B is gone"), "{how}: {told:?}");
+        // Nor does anything new go into a folder of that name that nobody shares.
+        assert!(told[2].contains("/Press/C is gone"), "{how}: {told:?}");
         let found = world.found();
-        if how == "unmounted" {
-            let sentence = "a shared folder of that name was taken out of this account's Dropbox";
-            assert!(found[0].contains(sentence), "{found:?}");
-        }
+        assert!(
+            found[0].starts_with("/Press: it is gone"),
+            "{how}: {found:?}"
+        );
         world.end().await;
     }
 }

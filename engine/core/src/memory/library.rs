@@ -55,6 +55,7 @@ struct Shelf {
     usages: BTreeMap<(AssetId, String), String>,
     renditions: BTreeSet<String>,
     unrenderable: BTreeSet<AssetId>,
+    unknown_fields: BTreeSet<String>,
     /// What lists say while they lag behind.
     stale: Option<Vec<Holding>>,
 }
@@ -134,6 +135,11 @@ impl MemoryLibrary {
     /// Cannot make renditions of an asset.
     pub fn break_renditions(&self, asset: &AssetId) {
         self.lock().unrenderable.insert(asset.clone());
+    }
+
+    /// Has no field of this name.
+    pub fn lack_field(&self, field: &str) {
+        self.lock().unknown_fields.insert(field.to_owned());
     }
 
     /// Where copies of an asset are, by instance.
@@ -300,6 +306,20 @@ impl Library for MemoryLibrary {
             next: last.map(|last| Cursor::new(last.asset.id.as_str())),
             holdings,
         })
+    }
+
+    async fn check_fields(&self, _asset_types: &[String], fields: &[String]) -> Result<()> {
+        let shelf = self.lock();
+        match fields
+            .iter()
+            .find(|field| shelf.unknown_fields.contains(*field))
+        {
+            None => Ok(()),
+            Some(field) => Err(Error::new(
+                Kind::InvalidInput,
+                format!("there is no field {field:?}"),
+            )),
+        }
     }
 
     async fn consult(&self, assets: &[AssetId]) -> Result<Vec<Option<Holding>>> {

@@ -160,6 +160,16 @@ struct Scene {
     /// What the flow has placed, by delivery.
     placed: BTreeMap<AssetId, Placement>,
     standing: Standing,
+    /// Folded folders of the flow that are gone although something was placed in them, each with a slash behind.
+    lost: Vec<String>,
+}
+
+impl Scene {
+    /// Whether a folder is inside one that is gone.
+    fn is_lost(&self, folder: &AssetPath) -> bool {
+        let folder = format!("{}/", folder.key());
+        self.lost.iter().any(|lost| folder.starts_with(lost))
+    }
 }
 
 impl ReleaseFlow {
@@ -177,6 +187,9 @@ impl ReleaseFlow {
         if let Some(sealed) = self.sealed().await? {
             summary.find(&[sealed]);
             return Ok(summary);
+        }
+        if !self.options.sweep {
+            self.check_names().await?;
         }
         let mut scene = self.look(&mut summary).await?;
         self.observer.observe(Event::Deciding {
@@ -215,6 +228,40 @@ impl ReleaseFlow {
         steps.iter().for_each(|step| summary.count(step));
         writer.steps(steps).await?;
         Ok(summary)
+    }
+
+    /// Refuses fields and renditions that the configuration names and that the library does not have, before anything else:
+    /// every asset would be held for them. What is there is swept all the same.
+    async fn check_names(&self) -> Result<()> {
+        let (fields, rules): (Vec<String>, &[RenditionRule]) = match &self.options.kind {
+            ReleaseKind::Publish(options) => {
+                let fields = options.folder.fields().chain(options.name.fields());
+                (fields.map(str::to_owned).collect(), &options.renditions)
+            }
+            ReleaseKind::Archive(options) => (Vec::new(), &options.renditions),
+            ReleaseKind::Localize(_) => return Ok(()),
+        };
+        let library = &self.gate.library;
+        let types = &self.options.query.asset_types;
+        let of_flow = |error: Error| error.with_context("flow", &self.options.flow);
+        library
+            .check_fields(types, &fields)
+            .await
+            .map_err(of_flow)?;
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let known = library.renditions().await?;
+        let is_known = |rule: &&RenditionRule| known.iter().any(|one| one.name == rule.rendition);
+        match rules.iter().find(|rule| !is_known(rule)) {
+            None => Ok(()),
+            Some(rule) => {
+                let names: Vec<&str> = known.iter().map(|one| one.name.as_str()).collect();
+                let message = format!("{} has no rendition {:?}", library.name(), rule.rendition);
+                Err(of_flow(Error::new(Kind::InvalidInput, message))
+                    .with_hint(format!("there is {}", names.join(", "))))
+            }
+        }
     }
 
     /// By what a plan made now would be decided.
@@ -291,7 +338,9 @@ impl ReleaseFlow {
             summary.find(&held.findings);
         }
         let standing = Standing::look(self, &placed).await?;
+        let lost = self.lost_roots(&placed, &standing);
         Ok(Scene {
+            lost: lost.iter().map(|root| format!("{}/", root.key())).collect(),
             now: self.gate.clock.now(),
             selected,
             unselected,
@@ -505,11 +554,27 @@ impl ReleaseFlow {
         Ok(noted.and_then(|noted| noted.as_str().parse().ok()))
     }
 
-    /// Shares the folders that are to be shared. What cannot be is told, and nothing waits for it.
+    /// Shares the folders that are to be shared. What cannot be is told, and nothing waits for it. One that is gone although
+    /// something was placed in it is not made anew by itself: people may have a reason.
     pub async fn open_folders(&self) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
+        let lost = match self.options.shared.is_empty() || self.options.retry_held {
+            true => BTreeSet::new(),
+            false => {
+                let placed = self.placed().await?;
+                let there = Standing::listed(self).await?;
+                self.lost_roots(&placed, &there)
+            }
+        };
         for Shared { folder, members } in &self.options.shared {
             let subject = folder.to_string();
+            if lost.iter().any(|root| root.key() == folder.key()) {
+                findings.push(Finding {
+                    subject,
+                    message: lost_folder("it"),
+                });
+                continue;
+            }
             match self.outlet.share(folder, members).await {
                 Ok(shared) => {
                     let refused = shared.refused.into_iter();
@@ -531,6 +596,22 @@ impl ReleaseFlow {
         Ok(findings)
     }
 
+    /// Folders of the flow that are not there although something was placed in them.
+    fn lost_roots(
+        &self,
+        placed: &BTreeMap<AssetId, Placement>,
+        there: &Standing,
+    ) -> BTreeSet<AssetPath> {
+        let mut roots = self.roots();
+        roots.retain(|root| {
+            let below = format!("{}/", root.key());
+            let is_inside =
+                |one: &Placement| format!("{}/", one.collection.key()).starts_with(&below);
+            !there.has_folder(root) && placed.values().any(is_inside)
+        });
+        roots
+    }
+
     /// The folders at the sink in which deliveries may be.
     fn roots(&self) -> BTreeSet<AssetPath> {
         match &self.options.kind {
@@ -540,6 +621,13 @@ impl ReleaseFlow {
             _ => BTreeSet::from([self.options.root.clone()]),
         }
     }
+}
+
+/// What is said of a folder that people took away.
+fn lost_folder(what: &str) -> String {
+    format!(
+        "{what} is gone: somebody removed, renamed or left it, or shares it no more; --retry-held makes it anew"
+    )
 }
 
 fn due_key(flow: &str) -> String {

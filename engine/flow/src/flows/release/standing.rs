@@ -73,6 +73,11 @@ impl Standing {
         self.there.get(asset).map(|asset| &asset.path)
     }
 
+    /// Whether a folder is there.
+    pub(super) fn has_folder(&self, folder: &AssetPath) -> bool {
+        self.folders.contains(&folder.key())
+    }
+
     /// Whether something is at a path.
     pub(super) fn is_taken(&self, path: &AssetPath) -> bool {
         self.by_path.contains_key(&path.key())

@@ -9,7 +9,7 @@ use windlass_core::{
 };
 
 use super::standing::Stands;
-use super::{ReleaseFlow, ReleaseKind, Scene, Stale, any_use, localize, original};
+use super::{ReleaseFlow, ReleaseKind, Scene, Stale, any_use, localize, lost_folder, original};
 use crate::caps::Removals;
 use crate::delivery::{Clearance, Delivery, asset_of, delivered_revision};
 use crate::flows::ingest::no_work;
@@ -158,7 +158,9 @@ impl ReleaseFlow {
             let taken = scene.standing.is_taken(&path).then(|| {
                 format!("something that the flow did not place is at {path}; remove or rename it")
             });
-            if let Some(reason) = taken.or_else(|| self.obstacle(held, &due)) {
+            let is_lost = scene.is_lost(&due.delivery.folder) && !self.options.retry_held;
+            let lost = is_lost.then(|| lost_folder(due.delivery.folder.as_str()));
+            if let Some(reason) = lost.or(taken).or_else(|| self.obstacle(held, &due)) {
                 return Ok(Some(hold(due.asset, reason)));
             }
             return Ok(Some(self.create(due, contents, "not placed before")));
@@ -169,10 +171,7 @@ impl ReleaseFlow {
                 return Ok(Some(no_work(Action::Conflict, reason, due.asset)));
             }
             Stands::GoneWithFolder if !self.options.retry_held => {
-                let reason = format!(
-                    "{} is gone: somebody removed, renamed or left it, or shares it no more; --retry-held makes it anew",
-                    placement.collection
-                );
+                let reason = lost_folder(placement.collection.as_str());
                 return Ok(Some(hold(due.asset, reason)));
             }
             Stands::Gone | Stands::GoneWithFolder => {

@@ -447,3 +447,59 @@ async fn a_version_that_cannot_move_to_its_new_name_is_known_and_moves_later() {
     world.pass().await;
     assert!(world.visible().is_empty());
 }
+
+#[tokio::test]
+async fn a_shared_folder_that_is_lost_gets_nothing_new_and_is_not_made_anew() {
+    let mut world = World::new();
+    world.options.shared = vec![Shared {
+        folder: AssetPath::new("/Press"),
+        members: Vec::new(),
+    }];
+    world.asset("/Brand/a.jpg", b"a");
+    world.flow().open_folders().await.unwrap();
+    world.pass().await;
+    world.outlet.delete("/Press");
+    world.asset("/Brand/new.jpg", b"new");
+    let (plan, _) = world.pass().await;
+    assert_eq!(actions(&plan), [Action::Hold, Action::Hold]);
+    let findings = world.flow().open_folders().await.unwrap();
+    assert!(
+        findings[0].message.starts_with("it is gone"),
+        "{findings:?}"
+    );
+    assert!(world.outlet.folders().is_empty());
+    world.options.retry_held = true;
+    assert!(world.flow().open_folders().await.unwrap().is_empty());
+    world.pass().await;
+    assert_eq!(
+        world.visible(),
+        ["/Press/Brand/a.jpg", "/Press/Brand/new.jpg"]
+    );
+}
+
+#[tokio::test]
+async fn fields_and_renditions_that_there_are_not_are_refused_before_anything_is_planned() {
+    let mut world = World::new();
+    world.asset("/Brand/a.jpg", b"a");
+    world.library.lack_field("cliemt");
+    if let ReleaseKind::Publish(options) = &mut world.options.kind {
+        options.folder = "{field:cliemt}".parse().unwrap();
+    }
+    let error = world.flow().plan().await.unwrap_err();
+    assert_eq!(error.message(), "there is no field \"cliemt\"");
+    if let ReleaseKind::Publish(options) = &mut world.options.kind {
+        options.folder = "x".parse().unwrap();
+        options.renditions = vec![RenditionRule {
+            extensions: Vec::new(),
+            rendition: "huge".into(),
+            extension: None,
+        }];
+    }
+    world.library.offer("web");
+    let error = world.flow().plan().await.unwrap_err();
+    assert_eq!(error.message(), "dam has no rendition \"huge\"");
+    assert_eq!(error.hint(), Some("there is web"));
+    // What is there is swept all the same.
+    world.options.sweep = true;
+    world.flow().plan().await.unwrap();
+}
