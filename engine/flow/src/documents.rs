@@ -18,10 +18,10 @@ pub(crate) struct Documents<'a> {
 }
 
 /// What is remembered of a document.
-#[derive(Debug, Serialize, Deserialize)]
-struct Written {
-    placed: Placed,
-    blake3: Blake3,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) placed: Placed,
+    pub(crate) blake3: Blake3,
 }
 
 impl Documents<'_> {
@@ -69,7 +69,8 @@ impl Documents<'_> {
         self.ledger.set_cursor(&self.key(path), None).await
     }
 
-    async fn written(&self, path: &AssetPath) -> Result<Option<Written>> {
+    /// What is remembered of the document that was written to this path.
+    pub(crate) async fn written(&self, path: &AssetPath) -> Result<Option<Written>> {
         let noted = self.ledger.cursor(&self.key(path)).await?;
         // What another version wrote down in other words is as good as nothing: the sink says what is there.
         Ok(noted.and_then(|noted| serde_json::from_str(noted.as_str()).ok()))
@@ -93,7 +94,7 @@ impl Documents<'_> {
 }
 
 /// Whether a file has other bytes than were written. Some services give a file that is only moved another revision.
-fn is_touched(placed: &Placed, there: &Asset) -> bool {
+pub(crate) fn is_touched(placed: &Placed, there: &Asset) -> bool {
     let same_hash = there.content_hash.is_some() && there.content_hash == placed.content_hash;
     there.revision != placed.revision && !same_hash
 }

@@ -5,6 +5,7 @@
 //! one step with a reason, skips included. [`Runner`] writes the plan's steps to the ledger and works
 //! them off; a run that was killed goes on from there. No service is known here by name.
 
+mod audit;
 mod caps;
 mod compare;
 mod coverage;
@@ -28,6 +29,7 @@ mod run;
 mod select;
 mod verify;
 
+pub use audit::{Audit, AuditWriter, AuditedFile, Standing, Sum};
 pub use caps::{RemovalCap, Removals};
 pub use compare::{Comparison, Difference, DifferentStep, Differs, Tolerance};
 pub use coverage::{CoverageMap, CoverageRow, Coverages, Filled};
@@ -41,7 +43,8 @@ pub use flows::Flow;
 pub use flows::ingest::{Ingest, IngestOptions};
 pub use flows::release::{
     ArchiveOptions, Closed, Keys, LocalizeOptions, PublishOptions, Relations, ReleaseFlow,
-    ReleaseKind, ReleaseOptions, RenditionRule, Shared, Stale, TakingBack, template::Template,
+    ReleaseKind, ReleaseOptions, RenditionRule, Shared, Stale, TakingBack, VerifyRelease,
+    template::Template,
 };
 pub use flows::restore::{Restore, RestoreOptions, restore_flow};
 pub use flows::shadow::{Changed, Example, Shadow};
@@ -58,7 +61,7 @@ pub use report::{
 pub use rights::{Passage, RightsGate, RightsOptions, Use};
 pub use run::{Desk, Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};
-pub use verify::{Audit, AuditWriter, AuditedFile, Standing, Sum, Verify};
+pub use verify::Verify;
 
 #[cfg(test)]
 mod tests;

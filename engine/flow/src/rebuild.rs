@@ -22,10 +22,11 @@ use windlass_core::{
 };
 use windlass_transfer::Engine;
 
+use crate::audit::Sum;
 use crate::duplicates::Duplicates;
 use crate::flows::ingest::Ingest;
 use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Work};
-use crate::verify::{Sum, by_id, forget_below};
+use crate::verify::{by_id, forget_below};
 
 /// How many files are looked at together.
 const BATCH: usize = 256;

@@ -5,22 +5,20 @@
 //! gets exactly one name ([`Standing`]). They are counted apart from the names, so what has none shows as unexplained.
 //! Memory stays flat: listings lie beside the ledger, answers go out page by page.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, Change, Cursor, Kind, Ledger, Placement, Readable, Result,
     Scope, Source, Spool, SpoolEntry, SpoolOrder,
 };
 use windlass_transfer::Engine;
 
+use crate::audit::{Audit, AuditWriter, AuditedFile, ReadBack, Standing, Telling, read_back};
 use crate::flows::ingest::{Ingest, is_suspected_fork};
-use crate::observe::Event;
 use crate::plan::{PlanWriter, PlannedStep};
 
 /// How many files are looked at together.
@@ -28,134 +26,6 @@ const BATCH: usize = 256;
 
 /// How many assets that the listing did not show are asked for at once.
 const LOOKUPS_AT_ONCE: usize = 16;
-
-/// How many different reasons are counted one by one.
-const REASONS_MAX: usize = 1_000;
-
-/// How a file stands: exactly one for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// The sink holds what was placed, and a run would change nothing.
-    Same,
-    /// The sink holds what was placed; the source or the rules have moved on, and the next run follows.
-    Changed,
-    /// It was never placed, and the next run does it.
-    Pending,
-    /// It was placed, and is not among what the flow takes any more.
-    Kept,
-    /// It was placed, and is not at the source any more.
-    SourceGone,
-    /// The flow does not take it.
-    NotSelected,
-    /// Somebody must settle something first.
-    Held,
-    /// Both sides changed.
-    Conflict,
-    /// The source blocks its bytes.
-    Restricted,
-    /// A document that can only be exported.
-    UnsupportedKind,
-    /// It has no bytes, as files whose resource fork was lost.
-    SuspectedFork,
-    /// It has no bytes.
-    Empty,
-    /// At the sink, placed by another flow of this ledger.
-    OfAnotherFlow,
-    /// At the sink, and not placed by this ledger.
-    Extra,
-    /// It was placed, and the sink has it no more.
-    Missing,
-    /// The sink holds something else than what was placed.
-    Differs,
-    /// The sink does not let it be read back.
-    Unreadable,
-}
-
-impl Standing {
-    /// Something is not as it was left.
-    pub fn is_trouble(self) -> bool {
-        matches!(
-            self,
-            Standing::Missing | Standing::Differs | Standing::Unreadable
-        )
-    }
-}
-
-/// One file, and how it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AuditedFile {
-    /// How it stands.
-    pub standing: Standing,
-    /// Where the source shows it, or showed it last; where it is at the sink for what is only there.
-    pub path: AssetPath,
-    /// Number of bytes.
-    pub size: u64,
-    /// Why, where there is more to say than the name of its standing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// The asset at the source.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_asset: Option<AssetId>,
-    /// The asset at the sink.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sink_asset: Option<AssetId>,
-}
-
-/// Takes files as they are audited.
-#[async_trait]
-pub trait AuditWriter: Send {
-    /// Takes some. An error ends the audit.
-    async fn files(&mut self, files: Vec<AuditedFile>) -> Result<()>;
-}
-
-#[async_trait]
-impl AuditWriter for Vec<AuditedFile> {
-    async fn files(&mut self, files: Vec<AuditedFile>) -> Result<()> {
-        self.extend(files);
-        Ok(())
-    }
-}
-
-/// Files and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Sum {
-    /// How many.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-impl Sum {
-    pub(crate) fn add(&mut self, bytes: u64) {
-        self.files += 1;
-        self.bytes += bytes;
-    }
-}
-
-/// What an audit found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Audit {
-    /// Files by standing.
-    pub standings: BTreeMap<Standing, Sum>,
-    /// Why, most of what has more to say: standing, reason, files.
-    pub reasons: Vec<(Standing, String, u64)>,
-    /// Files at the source.
-    pub at_source: u64,
-    /// Assets in the part of the sink that was listed.
-    pub at_sink: u64,
-    /// Files that were counted and have no standing, or more than one. Zero, or Windlass is wrong.
-    pub unexplained: u64,
-    /// What was read back and hashed.
-    pub read_back: Sum,
-}
-
-impl Audit {
-    /// True when everything is as it was left.
-    pub fn is_well(&self) -> bool {
-        self.unexplained == 0 && !self.standings.keys().any(|standing| standing.is_trouble())
-    }
-}
 
 /// An audit of one flow.
 #[derive(Debug)]
@@ -184,23 +54,15 @@ impl Verify<'_> {
             verify: self,
             sink,
             seen: ledger.spool().await?,
-            writer,
-            audit: Audit {
-                at_sink,
-                ..Audit::default()
-            },
-            reasons: BTreeMap::new(),
+            telling: Telling::new(writer, self.ingest.observer.as_ref()),
             matched: 0,
-            named: 0,
         };
         let plan = self.ingest.decide(&mut auditor).await?;
         let planned: u64 = plan.totals().values().map(|(assets, _)| assets).sum();
-        auditor.audit.at_source = planned;
         let gone = auditor.whose_source_is_gone().await?;
         auditor.only_at_sink().await?;
         let counted = planned + gone + (at_sink - auditor.matched.min(at_sink));
-        auditor.audit.unexplained = counted.abs_diff(auditor.named);
-        Ok(auditor.into_audit())
+        Ok(auditor.telling.finish(counted, planned, at_sink))
     }
 
     /// Lists the sink into scratch space; how many assets there are. A folder that is not there holds none.
@@ -269,30 +131,17 @@ impl Verify<'_> {
         let (Some(engine), AtSink::AsPlaced(there)) = (self.deep, &at_sink) else {
             return Ok((at_sink, 0));
         };
-        let asset = Asset {
-            // What the sink states is not what counts here.
-            content_hash: None,
-            ..there.clone()
-        };
-        let never = CancellationToken::new();
-        match engine
-            .digest(self.sink_reader.as_ref(), &asset, &never)
-            .await
-        {
-            Ok(read) if read.blake3 == placement.digests.blake3 => Ok((at_sink, read.size)),
-            Ok(read) => Ok((
-                AtSink::Differs(format!(
-                    "its bytes were read back as BLAKE3 {} instead of {}",
-                    read.blake3, placement.digests.blake3
-                )),
-                read.size,
-            )),
-            Err(error) => match error.kind() {
-                Kind::Integrity => Ok((AtSink::Differs(error.chain().to_string()), 0)),
-                Kind::Unauthenticated | Kind::Cancelled | Kind::Config => Err(error),
-                _ => Ok((AtSink::Unreadable(error.chain().to_string()), 0)),
-            },
-        }
+        let read = read_back(
+            engine,
+            self.sink_reader.as_ref(),
+            there,
+            placement.digests.blake3,
+        );
+        Ok(match read.await? {
+            ReadBack::Same(bytes) => (at_sink, bytes),
+            ReadBack::Differs(bytes, why) => (AtSink::Differs(why), bytes),
+            ReadBack::Unreadable(why) => (AtSink::Unreadable(why), 0),
+        })
     }
 }
 
@@ -319,19 +168,15 @@ struct Auditor<'a> {
     sink: Box<dyn Spool>,
     /// What the source showed, by id.
     seen: Box<dyn Spool>,
-    writer: &'a mut dyn AuditWriter,
-    audit: Audit,
-    reasons: BTreeMap<(Standing, String), u64>,
+    telling: Telling<'a>,
     /// How many of the sink's listing were matched to a placement.
     matched: u64,
-    /// How many files were given a name.
-    named: u64,
 }
 
 impl fmt::Debug for Auditor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auditor")
-            .field("audit", &self.audit)
+            .field("telling", &self.telling)
             .finish_non_exhaustive()
     }
 }
@@ -447,7 +292,7 @@ impl Auditor<'_> {
                     sink_asset: Some(asset.id),
                 }
             });
-            self.tell(files.collect()).await?;
+            self.telling.tell(files.collect()).await?;
         }
     }
 
@@ -471,12 +316,11 @@ impl Auditor<'_> {
         let mut files = Vec::with_capacity(looked.len());
         for (case, at_sink, read) in looked {
             if read > 0 {
-                self.audit.read_back.files += 1;
-                self.audit.read_back.bytes += read;
+                self.telling.read_back(read);
             }
             files.push(name(case, at_sink));
         }
-        self.tell(files).await
+        self.telling.tell(files).await
     }
 
     /// What the sink has of each placement.
@@ -523,40 +367,6 @@ impl Auditor<'_> {
             })
         });
         Ok(at_sink.collect())
-    }
-
-    /// Counts files and hands them on.
-    async fn tell(&mut self, files: Vec<AuditedFile>) -> Result<()> {
-        for file in &files {
-            self.named += 1;
-            let sum = self.audit.standings.entry(file.standing).or_default();
-            sum.files += 1;
-            sum.bytes += file.size;
-            let Some(why) = &file.why else {
-                continue;
-            };
-            let key = (file.standing, why.clone());
-            if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&key) {
-                *self.reasons.entry(key).or_default() += 1;
-            }
-        }
-        self.verify
-            .ingest
-            .observer
-            .observe(Event::Audited { files: self.named });
-        self.writer.files(files).await
-    }
-
-    fn into_audit(self) -> Audit {
-        let reasons = self.reasons.into_iter();
-        let mut reasons: Vec<_> = reasons
-            .map(|((standing, why), files)| (standing, why, files))
-            .collect();
-        reasons.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| (a.0, &a.1).cmp(&(b.0, &b.1))));
-        Audit {
-            reasons,
-            ..self.audit
-        }
     }
 }
 

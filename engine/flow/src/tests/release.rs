@@ -1,6 +1,7 @@
 //! Release flows against a library and an outlet in memory: what leaves, what is taken back, and what people did meanwhile.
 
 mod archiving;
+mod auditing;
 mod localizing;
 mod publishing;
 mod schedules;

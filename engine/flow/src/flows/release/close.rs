@@ -149,7 +149,7 @@ impl ReleaseFlow {
         }
     }
 
-    fn documents(&self) -> Documents<'_> {
+    pub(super) fn documents(&self) -> Documents<'_> {
         Documents {
             flow: &self.options.flow,
             ledger: self.ledger.as_ref(),
@@ -207,18 +207,27 @@ impl ReleaseFlow {
 
     /// Takes manifests away whose package is nowhere, or elsewhere by now.
     async fn forget_packages(&self, now: BTreeSet<AssetPath>) -> Result<()> {
-        let key = format!("packages of {}", self.options.flow);
-        let noted = self.ledger.cursor(&key).await?;
-        let before: BTreeSet<AssetPath> = noted
-            .and_then(|noted| serde_json::from_str(noted.as_str()).ok())
-            .unwrap_or_default();
+        let before = self.packages().await?;
         for path in before.difference(&now) {
             self.documents().remove(path).await?;
         }
         let text = serde_json::to_string(&now).map_err(|error| {
             Error::new(Kind::Unexpected, "a list cannot be written").with_source(error)
         })?;
+        let key = self.packages_key();
         self.ledger.set_cursor(&key, Some(&Cursor::new(text))).await
+    }
+
+    /// The manifests of packages that were written last.
+    pub(super) async fn packages(&self) -> Result<BTreeSet<AssetPath>> {
+        let noted = self.ledger.cursor(&self.packages_key()).await?;
+        Ok(noted
+            .and_then(|noted| serde_json::from_str(noted.as_str()).ok())
+            .unwrap_or_default())
+    }
+
+    fn packages_key(&self) -> String {
+        format!("packages of {}", self.options.flow)
     }
 
     async fn placements_of(&self, rows: &[&CoverageRow]) -> Result<BTreeMap<AssetId, Placement>> {

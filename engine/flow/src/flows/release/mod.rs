@@ -9,6 +9,7 @@
 //! only be said of the whole: memory grows with what is selected and what is placed.
 
 mod archive;
+mod audit;
 mod close;
 mod localize;
 mod publish;
@@ -29,6 +30,7 @@ use windlass_core::{
 };
 
 pub use self::archive::{ArchiveOptions, Keys, Relations};
+pub use self::audit::VerifyRelease;
 pub use self::close::Closed;
 pub use self::localize::LocalizeOptions;
 pub use self::publish::{PublishOptions, RenditionRule};
@@ -172,6 +174,17 @@ impl Scene {
     }
 }
 
+/// A plan with what it was decided by.
+#[derive(Debug)]
+struct Decision {
+    summary: PlanSummary,
+    /// In the order of folded paths.
+    steps: Vec<PlannedStep>,
+    /// Where each delivery is to be.
+    places: BTreeMap<AssetId, AssetPath>,
+    scene: Scene,
+}
+
 impl ReleaseFlow {
     /// Decides what a run would do, as a value. Writes nothing anywhere.
     pub async fn plan(&self) -> Result<Plan> {
@@ -183,11 +196,19 @@ impl ReleaseFlow {
     /// Decides what a run would do and hands all steps to `writer`, in the order of folded paths. Writes nothing anywhere
     /// itself.
     pub async fn decide(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
-        let mut summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
         if let Some(sealed) = self.sealed().await? {
+            let mut summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
             summary.find(&[sealed]);
             return Ok(summary);
         }
+        let decision = self.decision().await?;
+        writer.steps(decision.steps).await?;
+        Ok(decision.summary)
+    }
+
+    /// Decides, and keeps what it was decided by.
+    async fn decision(&self) -> Result<Decision> {
+        let mut summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
         if !self.options.sweep {
             self.check_names().await?;
         }
@@ -197,6 +218,8 @@ impl ReleaseFlow {
         });
         let mut routed = self.route(&mut scene).await?;
         summary.find(&routed.findings);
+        let deliveries = routed.deliveries.iter();
+        let places = deliveries.map(|one| (one.id(), one.path())).collect();
         let mut steps = Vec::new();
         let mut decided = Decided::default();
         self.hold_assets(&scene, &mut routed, &mut decided, &mut steps);
@@ -226,8 +249,12 @@ impl ReleaseFlow {
         }
         steps.sort_by_cached_key(|step| SpoolOrder::of(&step.asset));
         steps.iter().for_each(|step| summary.count(step));
-        writer.steps(steps).await?;
-        Ok(summary)
+        Ok(Decision {
+            summary,
+            steps,
+            places,
+            scene,
+        })
     }
 
     /// Refuses fields and renditions that the configuration names and that the library does not have, before anything else:

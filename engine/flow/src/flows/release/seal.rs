@@ -4,7 +4,7 @@
 //! What a crash leaves is an archive without a manifest, which is none yet; the next run reads and writes again, and
 //! documents that are as they shall be are left alone. The moment is noted first, so that all tries make the same archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -516,6 +516,24 @@ impl ReleaseFlow {
     fn at(&self, path: &str) -> AssetPath {
         path.split('/')
             .fold(self.options.root.clone(), |at, name| at.join(name))
+    }
+
+    /// The papers that an archive has, or will have, with these files.
+    pub(super) async fn papers(
+        &self,
+        options: &ArchiveOptions,
+        files: impl Iterator<Item = &AssetId>,
+    ) -> Result<Vec<AssetPath>> {
+        let assets: BTreeSet<AssetId> = files.map(asset_of).collect();
+        let mut papers = vec![self.at(README_PATH), self.at(MANIFEST_PATH)];
+        for asset in &assets {
+            papers.extend([metadata_path(asset), sidecar_path(asset)].map(|path| self.at(&path)));
+        }
+        if let Some(noted) = self.noted().await?.filter(|_| options.mhl) {
+            let list = mhl_path(self.options.root.name(), noted.created);
+            papers.extend([&list, CHAIN_PATH].map(|path| self.at(path)));
+        }
+        Ok(papers)
     }
 
     fn noted_key(&self) -> String {

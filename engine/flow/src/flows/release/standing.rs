@@ -68,6 +68,19 @@ impl Standing {
         Ok(standing)
     }
 
+    /// An asset of the sink, if it is there.
+    pub(super) fn asset(&self, asset: &AssetId) -> Option<&Asset> {
+        self.there.get(asset)
+    }
+
+    /// Everything that is in these folders.
+    pub(super) fn below(&self, folders: &BTreeSet<AssetPath>) -> Vec<&Asset> {
+        let there = self.there.values();
+        there
+            .filter(|asset| is_below(&asset.path, folders))
+            .collect()
+    }
+
     /// Where an asset of the sink is, if it is there.
     pub(super) fn path_of(&self, asset: &AssetId) -> Option<&AssetPath> {
         self.there.get(asset).map(|asset| &asset.path)
@@ -153,4 +166,13 @@ impl Standing {
             },
         }
     }
+}
+
+/// Whether a file is in one of these folders, or below it.
+pub(super) fn is_below(path: &AssetPath, folders: &BTreeSet<AssetPath>) -> bool {
+    let key = path.key();
+    folders.iter().any(|folder| {
+        let folder = folder.key();
+        folder.is_empty() || key.starts_with(&format!("{folder}/"))
+    })
 }

@@ -19,6 +19,17 @@ use crate::rights::{Asked, Passage, Use, earlier};
 /// What the reasons of withdrawals begin with that rights ask for: no cap keeps them.
 const BY_RIGHTS: &str = "rights do not allow it any more";
 
+/// What the reasons begin with of what may not leave.
+pub(super) const BLOCKED: &str = "blocked by rights: ";
+
+/// What those begin with of which nobody can say any more whether rights allow it.
+const BY_DOUBT: &str = "nobody can say that rights still allow it";
+
+/// Whether something is to be taken back because nobody allows it any more.
+pub(super) fn is_by_rights(reason: &str) -> bool {
+    reason.starts_with(BY_RIGHTS) || reason.starts_with(BY_DOUBT)
+}
+
 /// What the ledger knows of a delivery besides its placement.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
@@ -576,7 +587,7 @@ fn by_rights(reason: &str, is_denied: bool) -> String {
     match is_denied {
         true => format!("{BY_RIGHTS}: {reason}"),
         // Nobody said no, so a mistake is as likely: the cap counts it.
-        false => format!("nobody can say that rights still allow it: {reason}"),
+        false => format!("{BY_DOUBT}: {reason}"),
     }
 }
 
@@ -586,7 +597,7 @@ fn shut_out(asset: Asset, reason: &str, is_denied: bool) -> PlannedStep {
         true => Action::Skip,
         false => Action::Hold,
     };
-    no_work(action, format!("blocked by rights: {reason}"), asset)
+    no_work(action, format!("{BLOCKED}{reason}"), asset)
 }
 
 /// What may not be seen, and something is where it would be: perhaps a copy that somebody made, or one whose placing was never

@@ -8,7 +8,7 @@ use windlass_core::{Library, Retirement};
 use super::*;
 use crate::{ArchiveOptions, Keys, Relations, RenditionRule};
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new();
     world.options.root = AssetPath::new("/Archive/CMP-1001");
     world.options.query.fields.clear();

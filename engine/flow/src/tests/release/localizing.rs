@@ -81,7 +81,7 @@ impl Hooks for ByName {
     }
 }
 
-fn market(code: &str, languages: &[&str]) -> Market {
+pub(super) fn market(code: &str, languages: &[&str]) -> Market {
     Market {
         code: code.to_owned(),
         languages: languages.iter().map(|one| (*one).to_owned()).collect(),
@@ -89,7 +89,7 @@ fn market(code: &str, languages: &[&str]) -> Market {
     }
 }
 
-fn world(markets: Vec<Market>) -> World {
+pub(super) fn world(markets: Vec<Market>) -> World {
     let mut world = World::new();
     world.localization = Some(ByName::new());
     world.options.root = AssetPath::new("/Regions");
