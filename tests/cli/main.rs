@@ -16,3 +16,4 @@ mod proof;
 mod readme;
 mod release;
 mod servers;
+mod verifying;

@@ -66,6 +66,10 @@ pub(crate) enum Command {
     /// Shows why an asset is where it is, or why not: from the listing to the proof
     Explain(ExplainArgs),
     /// Holds both sides beside the ledger and names how every file stands
+    ///
+    /// Of flows out of a library: every copy that is to be delivered, was placed or was withdrawn, and everything else
+    /// in the flow's folders. Writes nothing. Exit status 1 where something is not as it was left, is visible although
+    /// rights have ended, or is there although it was withdrawn.
     Verify(VerifyArgs),
     /// Notes values that the other side's vocabularies do not have, for people to decide about once
     ///
@@ -429,11 +433,11 @@ pub(crate) struct DuplicatesArgs {
 pub(crate) enum ReportFormat {
     /// Sums and reasons for the terminal
     Text,
-    /// A line for each file, for programs
+    /// A line for each file, for programs, and one with the sums, what was withdrawn and who gets what
     Json,
     /// A row for each file, for a spreadsheet
     Csv,
-    /// One page with charts, for people who do not read logs
+    /// One page with charts, withdrawals and coverage, for people who do not read logs
     Html,
 }
 

@@ -419,10 +419,10 @@ pub(crate) fn duplicates(
     joined(&parts)
 }
 
-/// What an audit found.
-pub(crate) fn audit(flow: &str, audit: &Audit) -> String {
+/// What an audit found; `what` says what is counted beside what the sink has.
+pub(crate) fn audit(flow: &str, what: &str, audit: &Audit) -> String {
     let mut parts = vec![format!(
-        "flow {flow:?}: {} at the source, {} at the sink",
+        "flow {flow:?}: {} {what}, {} at the sink",
         files(audit.at_source),
         audit.at_sink
     )];

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use windlass_core::{AssetPath, Error, Kind, Result};
-use windlass_flow::{AuditWriter, AuditedFile, Standing, Verify};
+use windlass_flow::{
+    Audit, AuditWriter, AuditedFile, Flow, Ingest, ReleaseFlow, Standing, Verify, VerifyRelease,
+};
 
 use super::{Ended, run as flow};
 use crate::args::VerifyArgs;
 use crate::config::Layered;
 use crate::out::Out;
-use crate::wiring::Wiring;
+use crate::wiring::{Wired, Wiring};
 use crate::{progress, text};
 
 /// How many files of one trouble are shown unless all are asked for.
@@ -23,6 +25,38 @@ pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Resul
     let wired = Wiring::new(layered, out)
         .flow(&args.flow, false, Arc::clone(&observer))
         .await?;
+    let mut shown = Shown {
+        all: args.files || out.json,
+        out,
+        troubles: BTreeMap::new(),
+    };
+    let audited = match &wired.flow {
+        Flow::Ingest(ingest) => Box::pin(of_ingest(args, &wired, ingest, &mut shown)).await,
+        Flow::Release(release) => Box::pin(of_release(args, &wired, release, &mut shown)).await,
+    };
+    let what = match &wired.flow {
+        Flow::Ingest(_) => "at the source",
+        Flow::Release(_) => "to be delivered",
+    };
+    flow::close(wired, observer).await?;
+    let audit = audited?;
+    match out.json {
+        true => out.record("audit", &audit)?,
+        false => out.data(&text::audit(&args.flow, what, &audit))?,
+    }
+    Ok(match audit.is_well() {
+        true => Ended::Done,
+        false => Ended::WithFailures,
+    })
+}
+
+/// Both sides of a flow that brings something in.
+async fn of_ingest(
+    args: &VerifyArgs,
+    wired: &Wired,
+    ingest: &Ingest,
+    shown: &mut Shown,
+) -> Result<Audit> {
     let Some(sink_reader) = wired.runner.sink_reader.clone() else {
         return Err(Error::new(Kind::Unsupported, "the sink cannot be read"));
     };
@@ -30,28 +64,34 @@ pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Resul
         sink_reader,
         within: match &args.within {
             Some(within) => AssetPath::new(within),
-            None => wired.ingest()?.options.collection.clone(),
+            None => ingest.options.collection.clone(),
         },
         deep: args.deep.then_some(&wired.runner.engine),
         at_once: wired.runner.options.transfers,
-        ingest: wired.ingest()?,
+        ingest,
     };
-    let mut shown = Shown {
-        all: args.files || out.json,
-        out,
-        troubles: BTreeMap::new(),
-    };
-    let audited = Box::pin(verify.run(&mut shown)).await;
-    flow::close(wired, observer).await?;
-    let audit = audited?;
-    match out.json {
-        true => out.record("audit", &audit)?,
-        false => out.data(&text::audit(&args.flow, &audit))?,
+    verify.run(shown).await
+}
+
+/// Everything that a flow out of a library placed, took back or is to place, and whatever else is in its folders.
+async fn of_release(
+    args: &VerifyArgs,
+    wired: &Wired,
+    flow: &ReleaseFlow,
+    shown: &mut Shown,
+) -> Result<Audit> {
+    if args.within.is_some() {
+        return Err(Error::new(
+            Kind::InvalidInput,
+            "--within is for flows that bring something in; this one is verified in all of its folders",
+        ));
     }
-    Ok(match audit.is_well() {
-        true => Ended::Done,
-        false => Ended::WithFailures,
-    })
+    let verify = VerifyRelease {
+        flow,
+        deep: args.deep.then_some(&wired.runner.engine),
+        at_once: wired.runner.options.transfers,
+    };
+    verify.run(shown).await
 }
 
 /// Prints files as they are audited.
