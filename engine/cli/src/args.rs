@@ -461,7 +461,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) deep: bool,
     /// The folder or collection that is listed; the flow's own when not given. What was placed elsewhere is asked for
-    /// one by one
+    /// one by one. For flows that bring something in
     #[arg(long, value_name = "PATH")]
     pub(crate) within: Option<String>,
     /// Lists every file, not only those that are not as they were left

@@ -10,6 +10,8 @@ use windlass_flow::{AssetLine, ReasonLine, Report};
 
 use crate::text::{files, word};
 
+mod release;
+
 const STYLE: &str = include_str!("page/style.css");
 
 /// Width and height of the chart over time, in its own units.
@@ -36,6 +38,10 @@ fn write_page(page: &mut String, report: &Report) -> fmt::Result {
     head(page, report)?;
     tiles(page, report)?;
     outcomes(page, report)?;
+    release::withdrawn(page, &report.withdrawn)?;
+    if let Some(map) = &report.coverage {
+        release::coverage(page, map)?;
+    }
     over_time(page, report)?;
     reasons(page, "Failed", "Nothing failed.", &report.failed)?;
     reasons(
@@ -134,8 +140,13 @@ fn tiles(page: &mut String, report: &Report) -> fmt::Result {
             if_any(StepState::Failed, "see below"),
         ),
     ];
+    let withdrawn = &report.withdrawn;
+    let taken_back = (withdrawn.files > 0).then(|| {
+        let links = format!("{} ended", release::links(withdrawn.links));
+        ("withdrawn", withdrawn.files.to_string(), links)
+    });
     page.write_str("<ul class=\"tiles\">\n")?;
-    for (what, figure, more) in tiles {
+    for (what, figure, more) in tiles.into_iter().chain(taken_back) {
         writeln!(
             page,
             "<li class=\"{}\"><b>{figure}</b><span>{what}</span><small>{more}</small></li>",
@@ -385,7 +396,7 @@ mod tests {
 
     use super::*;
 
-    fn report() -> Report {
+    pub(super) fn report() -> Report {
         let mut started = Timestamp::UNIX_EPOCH;
         started += std::time::Duration::from_secs(60);
         Report {
