@@ -102,7 +102,7 @@ fn head(page: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn tiles(page: &mut String, report: &Report) -> fmt::Result {
-    let done = report.total(StepState::Done);
+    let done = report.placed();
     let saved = &report.saved;
     let rate = match seconds(report) {
         seconds if seconds > 0.0 && report.bytes_moved > 0 => {

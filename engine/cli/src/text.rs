@@ -531,7 +531,7 @@ pub(crate) fn rebuilt(flow: &str, rebuilt: &Rebuilt) -> String {
 
 /// A run's report: what moved, how fast, what did not and why.
 pub(crate) fn report(report: &Report, elapsed: Option<std::time::Duration>) -> String {
-    let done = report.total(StepState::Done);
+    let done = report.placed();
     let mut parts = vec![format!(
         "run {} of flow {:?}: {}",
         report.run,

@@ -348,8 +348,17 @@ impl Report {
 
     /// The sums of all steps in one state.
     pub fn total(&self, state: StepState) -> Tally {
+        self.sum(|line| line.state == state)
+    }
+
+    /// The sums of all steps that placed something.
+    pub fn placed(&self) -> Tally {
+        self.sum(|line| line.state == StepState::Done && line.action != Action::Withdraw)
+    }
+
+    fn sum(&self, counts: impl Fn(&TallyLine) -> bool) -> Tally {
         let mut total = Tally::default();
-        for line in self.tallies.iter().filter(|line| line.state == state) {
+        for line in self.tallies.iter().filter(|line| counts(line)) {
             total.steps += line.tally.steps;
             total.bytes += line.tally.bytes;
             total.bytes_moved += line.tally.bytes_moved;
