@@ -1,7 +1,7 @@
 //! Plans, reports and lists as text for people.
 
 use comfy_table::{CellAlignment, Table, presets};
-use windlass_core::{Action, AssetPath, ByteSize, StepState};
+use windlass_core::{Action, AssetPath, ByteSize};
 use windlass_flow::{
     Audit, AuditedFile, Closed, CoverageMap, CoverageRow, Coverages, Difference, DuplicateGroup,
     DuplicateSums, Filled, Forecast, PlanSummary, PlannedStep, Rebuilt, Removals, Report,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass_core::sign::PublicKey;
-use windlass_core::{ByteSize, Error, Kind, Result};
+use windlass_core::{AssetPath, ByteSize, Error, Kind, Result};
 use windlass_flow::{Approval, Duplicates, RemovalCap, Selection};
 
 pub(crate) use layers::{Layered, Overlay, load, parse};
@@ -609,7 +609,12 @@ impl Config {
             let at = format!("flow.{name}.rights.plugin");
             known("plugin", plugin, self.plugin.keys(), &at)?;
         }
-        common.check(name)
+        let folders = match flow {
+            FlowConfig::Localize(localize) => localize.folders.values(),
+            _ => return common.check(name, &[]),
+        };
+        let folders: Vec<AssetPath> = folders.map(|folder| AssetPath::new(folder)).collect();
+        common.check(name, &folders)
     }
 
     fn check_ingest(&self, name: &str, ingest: &IngestConfig) -> Result<()> {

@@ -391,8 +391,8 @@ impl Common<'_> {
         shared.collect()
     }
 
-    /// Checks what no single value can tell.
-    pub(crate) fn check(&self, name: &str) -> Result<()> {
+    /// Checks what no single value can tell; `folders` are further ones that people see.
+    pub(crate) fn check(&self, name: &str, folders: &[AssetPath]) -> Result<()> {
         self.query(name)?;
         if self.rights.audience.trim().is_empty() {
             return Err(Error::new(
@@ -407,14 +407,11 @@ impl Common<'_> {
             return Ok(());
         };
         let shared: Vec<AssetPath> = self.shared().into_iter().map(|one| one.folder).collect();
-        let seen = shared
-            .iter()
-            .chain([&AssetPath::new(self.root)])
-            .cloned()
-            .collect::<Vec<_>>();
+        let root = [AssetPath::new(self.root)];
+        let mut seen = shared.iter().chain(&root).chain(folders);
         let kept = format!("{}/", AssetPath::new(quarantine).key());
         let is_seen = |folder: &AssetPath| kept.starts_with(&format!("{}/", folder.key()));
-        match seen.iter().find(|folder| is_seen(folder)) {
+        match seen.find(|folder| is_seen(folder)) {
             None => Ok(()),
             Some(folder) => Err(Error::new(
                 Kind::Config,
