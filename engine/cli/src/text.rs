@@ -308,15 +308,15 @@ pub(crate) fn closed(plan: &PlanSummary, closed: &Closed) -> String {
 fn withdrawn(withdrawn: &Withdrawn) -> String {
     let is_kept = withdrawn.first.iter().any(|line| line.kept.is_some());
     let mut text = format!("withdrawn: {}", files(withdrawn.files));
-    if is_kept {
-        text.push_str(" (shown where they are kept)");
-    }
     if withdrawn.links > 0 {
         let links = match withdrawn.links {
             1 => "1 link".to_owned(),
             n => format!("{n} links"),
         };
         text.push_str(&format!(", {links} ended"));
+    }
+    if is_kept {
+        text.push_str("; shown where they are kept");
     }
     text.push('\n');
     let mut named = table(&[], &[]);

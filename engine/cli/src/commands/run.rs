@@ -331,6 +331,10 @@ impl Asked<'_> {
 
     /// Says who gets what, what a person should know, and what closing the run found and did.
     fn show_closed(&self, plan: &PlanSummary, closed: &Closed) -> Result<()> {
+        let told = text::closed(plan, closed);
+        if told.is_empty() {
+            return Ok(());
+        }
         if self.out.json {
             let told = Told {
                 coverage: plan.coverage.as_ref(),
@@ -340,11 +344,7 @@ impl Asked<'_> {
             };
             return self.out.record("closed", &told);
         }
-        let told = text::closed(plan, closed);
-        match told.is_empty() {
-            true => Ok(()),
-            false => self.out.data(&format!("\n{told}")),
-        }
+        self.out.data(&format!("\n{told}"))
     }
 
     /// Stops before more is replaced or taken back than anybody would without looking.
