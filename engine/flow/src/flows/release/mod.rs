@@ -24,9 +24,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 use windlass_core::{
-    Asset, AssetId, AssetPath, Blake3, Draft, Error, Finding, Handing, Hold, Holding, HookIdentity,
-    Hooks, Kind, Ledger, Member, Outlet, Placement, Query, Result, RunId, RunOrigin, Sink, Source,
-    SpoolOrder, Withdrawal, preflight_name,
+    Action, Asset, AssetId, AssetPath, Blake3, Draft, Error, Finding, Handing, Hold, Holding,
+    HookIdentity, Hooks, Kind, Ledger, Member, Outlet, Placement, Query, Result, RunId, RunOrigin,
+    Sink, Source, SpoolOrder, Withdrawal, preflight_name,
 };
 
 pub use self::archive::{ArchiveOptions, Keys, Relations};
@@ -240,6 +240,10 @@ impl ReleaseFlow {
         )?;
         self.plan_leftovers(&scene, &decided, &mut summary, &mut steps)
             .await?;
+        if self.options.sweep {
+            // What is newer, elsewhere or missing waits for a run.
+            steps.retain(|step| matches!(step.action, Action::Withdraw | Action::Conflict));
+        }
         self.apply_cap(&scene, &mut steps);
         // Who looks only at what is there cannot say what is missing.
         let coverage = coverage.filter(|_| !self.options.sweep);

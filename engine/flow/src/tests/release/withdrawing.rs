@@ -212,14 +212,23 @@ async fn a_list_that_lags_behind_keeps_nothing_visible() {
 async fn a_sweep_takes_back_and_places_nothing() {
     let mut world = World::new();
     let id = world.asset("/Brand/a.jpg", b"a");
+    world.asset("/Brand/newer.jpg", b"1");
+    world.asset("/Brand/removed.jpg", b"removed");
     world.pass().await;
     world.asset("/Brand/new.jpg", b"new");
+    world.asset("/Brand/newer.jpg", b"2");
+    world.outlet.delete("/Press/Brand/removed.jpg");
+    world.options.handing = Some(Handing {
+        link: Some(LinkTerms::default()),
+        receipt: false,
+    });
     world.switch_off(&id);
     world.options.sweep = true;
     let (plan, closed) = world.pass().await;
     assert_eq!(actions(&plan), [Action::Withdraw]);
     assert_eq!(closed.proved_absent, 1);
-    assert!(world.visible().is_empty());
+    assert_eq!(world.visible(), ["/Press/Brand/newer.jpg"]);
+    assert_eq!(world.bytes("/Press/Brand/newer.jpg"), b"1");
 }
 
 #[tokio::test]
