@@ -593,7 +593,7 @@ impl ReleaseFlow {
             true => BTreeSet::new(),
             false => {
                 let placed = self.placed().await?;
-                let there = Standing::listed(self).await?;
+                let there = Standing::of_roots(self).await?;
                 self.lost_roots(&placed, &there)
             }
         };

@@ -81,6 +81,20 @@ impl Standing {
             .collect()
     }
 
+    /// Which of the flow's folders are there, and nothing of what is in them: a page of each tells.
+    pub(super) async fn of_roots(flow: &ReleaseFlow) -> Result<Self> {
+        let mut standing = Standing::default();
+        for root in flow.roots() {
+            let scope = Scope { root };
+            match flow.reader.changes(&scope, None).await {
+                Ok(_) => drop(standing.folders.insert(scope.root.key())),
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(standing)
+    }
+
     /// Where an asset of the sink is, if it is there.
     pub(super) fn path_of(&self, asset: &AssetId) -> Option<&AssetPath> {
         self.there.get(asset).map(|asset| &asset.path)
