@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use windlass_core::{
-    Action, Availability, ByteSize, CustodyRecord, Draft, HookIdentity, Value, Withdrawal,
+    Action, Availability, ByteSize, CustodyRecord, Draft, HookIdentity, Placement, Revision, Value,
+    Withdrawal,
 };
 use windlass_flow::{Clearance, Explanation};
 
@@ -80,32 +81,37 @@ pub(crate) fn explanation(explained: &Explanation) -> String {
         row("", format!("hint: {hint}"));
     }
     if let Some(placement) = &explained.placement {
-        let placed = &placement.placed;
-        row(
-            "placed",
-            format!(
-                "{} has it as {}, revision {}, proved {}",
-                placement.sink,
-                placed.asset.as_str(),
-                placed.revision.as_str(),
-                word(placed.evidence)
-            ),
-        );
-        if placement.source_revision != step.revision {
-            row(
-                "",
-                format!("from revision {}", placement.source_revision.as_str()),
-            );
-        }
-        row("", format!("BLAKE3 {}", placement.digests.blake3));
-        if let Some(hash) = placement.digests.content_hash {
-            row("", format!("content hash {hash}"));
-        }
+        stands(placement, &step.revision, &mut row);
     }
     if let Some(withdrawal) = &explained.withdrawal {
         taken_back(withdrawal, &mut row);
     }
     format!("{}\n{}", step.path, lines(&rows))
+}
+
+/// Where it is now, from which revision, and what its bytes are.
+fn stands(placement: &Placement, revision: &Revision, row: &mut impl FnMut(&str, String)) {
+    let placed = &placement.placed;
+    row(
+        "placed",
+        format!(
+            "{} has it as {}, revision {}, proved {}",
+            placement.sink,
+            placed.asset.as_str(),
+            placed.revision.as_str(),
+            word(placed.evidence)
+        ),
+    );
+    if placement.source_revision != *revision {
+        row(
+            "",
+            format!("from revision {}", placement.source_revision.as_str()),
+        );
+    }
+    row("", format!("BLAKE3 {}", placement.digests.blake3));
+    if let Some(hash) = placement.digests.content_hash {
+        row("", format!("content hash {hash}"));
+    }
 }
 
 /// For what it leaves, and until when.
