@@ -430,6 +430,7 @@ fn new(collection: &str, index: usize) -> Destination {
             fields: Vec::new(),
             availability: None,
             handing: None,
+            yields: std::collections::BTreeSet::new(),
         },
     }
 }

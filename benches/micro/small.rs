@@ -43,6 +43,7 @@ fn destination(asset: &Asset) -> Destination {
             fields: Vec::new(),
             availability: None,
             handing: None,
+            yields: std::collections::BTreeSet::new(),
         },
     }
 }

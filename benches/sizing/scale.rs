@@ -230,6 +230,7 @@ fn draft(asset: &Asset) -> Draft {
         fields: Vec::new(),
         availability: None,
         handing: None,
+        yields: std::collections::BTreeSet::new(),
     }
 }
 

@@ -264,6 +264,7 @@ fn draft(file_name: &str) -> Draft {
         ],
         availability: Some(Availability::Direct { available: true }),
         handing: None,
+        yields: std::collections::BTreeSet::new(),
     }
 }
 

@@ -60,6 +60,7 @@ fn holding(id: &str, file: &str, size: usize, fields: &[(&str, Value)]) -> Holdi
         locked: None,
         is_released: true,
         has_file: true,
+        changed: None,
     }
 }
 

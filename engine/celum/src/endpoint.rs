@@ -254,6 +254,7 @@ fn capabilities(profile: &CelumProfile) -> Capabilities {
         }),
         digests_in_place: false,
         reuse: Some(Reuse::Link),
+        rings: false,
     }
 }
 

@@ -84,6 +84,7 @@ impl Shared {
             locked: asset.lock.as_ref().and_then(locked),
             is_released: asset.release_status.as_deref() == Some("RELEASED"),
             has_file: !asset.current_version.is_placeholder(),
+            changed: None,
         }
     }
 }

@@ -384,6 +384,7 @@ pub(crate) fn draft() -> Draft {
         fields: vec![assigned("sku", FieldValue::Text("SKU-1".to_owned()))],
         availability: None,
         handing: None,
+        yields: BTreeSet::new(),
     }
 }
 

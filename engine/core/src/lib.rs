@@ -8,6 +8,7 @@ mod asset;
 mod bytesize;
 mod choices;
 mod clock;
+mod conflict;
 mod coverage;
 pub mod digest;
 mod error;
@@ -36,6 +37,7 @@ pub use asset::{
 pub use bytesize::{ByteSize, ParseByteSizeError};
 pub use choices::{Choice, Choices};
 pub use clock::{Clock, SystemClock};
+pub use conflict::{Conflict, ConflictSide, NewConflict, Question, Resolution};
 pub use coverage::{Clash, Coverage, Covered, Gap};
 pub use digest::{Blake3, ContentHash, Digests};
 pub use error::{Error, Kind, Result, Status};
@@ -50,10 +52,12 @@ pub use ledger::{
     StepState, Tally, Withdrawal, WorkerId,
 };
 pub use library::{
-    Holding, HoldingsPage, Library, Query, Related, Rendition, Retirement, Usable, Usage, said,
+    ChangedPage, Holding, HoldingsPage, Library, Query, Related, Rendition, Retirement, Usable,
+    Usage, said,
 };
 pub use metadata::{
-    Assigned, Availability, Correlation, Destination, Draft, Fault, UnknownEntry, Value, ValueKind,
+    Assigned, Availability, Correlation, Destination, Draft, DraftPart, Fault, UnknownEntry, Value,
+    ValueKind,
 };
 pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
 pub use outlet::{Handing, LinkTerms, Member, Outlet, SharedFolder, SharedLink, Taken};
@@ -61,6 +65,7 @@ pub use plan::Action;
 pub use ports::{
     AssetStream, Calls, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack,
     Load, Placed, Reuse, Scope, Sink, Source, StampedPage, Together, UploadOrder, UploadSession,
+    Waited,
 };
 pub use proof::{
     CustodyEvent, CustodyRecord, FactsWanted, ReasonCount, RunFacts, RunOrigin, Slice,

@@ -2,6 +2,7 @@
 //! belongs to them, and where they are used.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, AssetId, AssetPath, Cursor};
@@ -35,6 +36,8 @@ pub struct Holding {
     pub is_released: bool,
     /// Whether anybody has uploaded a file yet.
     pub has_file: bool,
+    /// When anything about it changed last, by the library's clock, where it says so.
+    pub changed: Option<Timestamp>,
 }
 
 /// Whether an asset may be used, as its system of record says.
@@ -156,6 +159,15 @@ pub struct HoldingsPage {
     pub next: Option<Cursor>,
 }
 
+/// One page of what changed in a library.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangedPage {
+    /// Some of it, each asset as it is now.
+    pub holdings: Vec<Holding>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
 /// A form in which a library hands out its assets, besides the original.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendition {
@@ -205,6 +217,27 @@ pub trait Library: Source {
     ///
     /// Errors: `NotFound` where the collection is not there, `InvalidInput` where a type or a field is not.
     async fn holdings(&self, query: &Query, cursor: Option<&Cursor>) -> Result<HoldingsPage>;
+
+    /// One page of the assets that are asked for and that were made, got another version or were changed at `since` or
+    /// later, by the library's clock ([`Holding::changed`]). May lag behind like [`Library::holdings`], so callers look
+    /// some minutes further back than the latest time that they have seen. Neither what was deleted nor what left the
+    /// query is found by time: [`Library::holdings`] as a whole finds that. This one walks all of it and leaves out what is
+    /// older.
+    ///
+    /// Errors: those of [`Library::holdings`].
+    async fn changed(
+        &self,
+        query: &Query,
+        since: Timestamp,
+        cursor: Option<&Cursor>,
+    ) -> Result<ChangedPage> {
+        let page = self.holdings(query, cursor).await?;
+        let is_new = |held: &Holding| held.changed.is_none_or(|changed| changed >= since);
+        Ok(ChangedPage {
+            holdings: page.holdings.into_iter().filter(is_new).collect(),
+            next: page.next,
+        })
+    }
 
     /// Whether there are fields of these technical names, of these types or of any where none is named.
     ///
@@ -278,6 +311,7 @@ mod tests {
             locked: None,
             is_released: true,
             has_file: true,
+            changed: None,
         }
     }
 

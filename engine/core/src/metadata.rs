@@ -3,7 +3,7 @@
 //! A draft says what an asset shall become at a sink. Names are resolved to the sink's own ids by the
 //! sink; nothing above it knows those ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -188,15 +188,49 @@ pub struct Draft {
     /// What people get beside the file, where the sink hands out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handing: Option<Handing>,
+    /// What counts only while the asset is new: of one that is there, its sink keeps what it says.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub yields: BTreeSet<DraftPart>,
+}
+
+/// A part of a draft.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DraftPart {
+    /// Its display name.
+    Name,
+    /// The folder or collection that holds it.
+    Collection,
+    /// Its type.
+    AssetType,
+    /// When it may be used.
+    Availability,
+    /// The field of this technical name.
+    Field(String),
 }
 
 impl Draft {
-    /// The digest of what it asks for, without the rules that asked: a changed rule that gives the same values is no
-    /// change. Placements keep it.
+    /// What of it counts for an asset that is there: everything that does not yield.
+    pub fn standing(&self) -> Draft {
+        let mut draft = self.clone();
+        for part in &self.yields {
+            match part {
+                DraftPart::Name => draft.name.clear(),
+                DraftPart::Collection => draft.collection = AssetPath::new(""),
+                DraftPart::AssetType => draft.asset_type = None,
+                DraftPart::Availability => draft.availability = None,
+                DraftPart::Field(name) => draft.fields.retain(|assigned| assigned.field != *name),
+            }
+        }
+        draft
+    }
+
+    /// The digest of what it asks of an asset that is there, without the rules that asked: a changed rule that gives the
+    /// same values is no change. Placements keep it.
     ///
     /// Errors: `Unexpected` for a number that JSON cannot hold.
     pub fn digest(&self) -> Result<Blake3> {
-        let mut bare = self.clone();
+        let mut bare = self.standing();
         for assigned in &mut bare.fields {
             assigned.rule.clear();
         }

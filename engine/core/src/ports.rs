@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, AssetId, AssetPath, ChangePage, Cursor, Revision};
 use crate::digest::{ChecksumAlgorithm, ContentHash, Digests};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::metadata::{Correlation, Destination, Draft, Fault};
 use crate::stamp::Stamp;
 
@@ -64,6 +64,17 @@ pub struct Capabilities {
     /// How a content that is there already gets to a further place without its bytes ([`Sink::reuse`]); `None` where
     /// it cannot.
     pub reuse: Option<Reuse>,
+    /// It can be asked to answer as soon as something changes ([`Source::wait`]).
+    pub rings: bool,
+}
+
+/// What came of waiting for changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// Something may have changed: ask for it. It is a doorbell, so there may be nothing.
+    pub changed: bool,
+    /// How long the service wants to be left alone before anybody waits again.
+    pub stay_away: Option<Duration>,
 }
 
 /// What becomes of a content that a sink holds already and that shall be in a further place.
@@ -208,6 +219,28 @@ pub trait Source: Endpoint {
             collections: BTreeMap::new(),
             touched: BTreeSet::new(),
         })
+    }
+
+    /// Where a listing of the scope stands at this moment, without what is in it: for those who only want to know what
+    /// changes from here on. Errors: those of [`Source::changes`].
+    async fn latest(&self, scope: &Scope) -> Result<Cursor> {
+        let mut page = self.changes(scope, None).await?;
+        while page.more {
+            page = self.changes(scope, Some(&page.cursor)).await?;
+        }
+        Ok(page.cursor)
+    }
+
+    /// Waits until something below the scope may have changed since the cursor, for about `longest`: for sources whose
+    /// sheet says `rings`. Says neither what nor by whom. Cancel by dropping the future.
+    ///
+    /// Errors: `CursorReset` when the cursor is no longer valid.
+    async fn wait(&self, scope: &Scope, cursor: &Cursor, longest: Duration) -> Result<Waited> {
+        let (_, _, _) = (scope, cursor, longest);
+        Err(Error::new(
+            Kind::Unsupported,
+            format!("{} cannot be waited for", self.name()),
+        ))
     }
 
     /// The asset as it is now, or `None` when it is gone.

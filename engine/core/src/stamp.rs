@@ -1,5 +1,6 @@
 //! What a file at a sink says of where it came from, so that a ledger that was lost can be made again from the files.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -188,6 +189,7 @@ mod tests {
             fields: Vec::new(),
             availability: None,
             handing: None,
+            yields: BTreeSet::new(),
         }
     }
 

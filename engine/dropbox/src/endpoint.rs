@@ -420,6 +420,7 @@ fn capabilities(concurrent: bool, express: bool) -> Capabilities {
         }),
         digests_in_place: false,
         reuse: Some(Reuse::Copy),
+        rings: false,
     }
 }
 

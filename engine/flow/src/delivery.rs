@@ -4,6 +4,7 @@
 //! forms, has many placements, so what a placement is of is a *delivery*: the asset's id, `#`, and the slot that tells
 //! its deliveries apart.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -176,6 +177,7 @@ impl Delivery {
             fields: Vec::new(),
             availability: None,
             handing: None,
+            yields: BTreeSet::new(),
         }
     }
 }

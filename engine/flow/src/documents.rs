@@ -1,5 +1,7 @@
 //! Small documents that Windlass writes itself beside what it places: notes, package manifests, the papers of an archive.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
@@ -108,6 +110,7 @@ fn draft(path: &AssetPath) -> Draft {
         fields: Vec::new(),
         availability: None,
         handing: None,
+        yields: BTreeSet::new(),
     }
 }
 

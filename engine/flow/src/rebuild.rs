@@ -9,6 +9,7 @@
 //! What only the ledger knew stays lost: who did what before, and files whose source is gone. Memory stays flat: listings
 //! lie beside the ledger.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -773,6 +774,7 @@ fn as_it_is(there: &Asset) -> Draft {
         fields: Vec::new(),
         availability: None,
         handing: None,
+        yields: BTreeSet::new(),
     }
 }
 

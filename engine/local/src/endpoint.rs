@@ -105,6 +105,7 @@ fn capabilities() -> Capabilities {
         }),
         digests_in_place: true,
         reuse: None,
+        rings: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What only a real folder can show: files that change under the reader, links, crashes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -115,6 +116,7 @@ fn new(path: &str) -> Destination {
         fields: Vec::new(),
         availability: None,
         handing: None,
+        yields: BTreeSet::new(),
     };
     Destination::New { draft }
 }

@@ -35,6 +35,7 @@ impl Discard {
                 together: None,
                 digests_in_place: false,
                 reuse: None,
+                rings: false,
             },
         }
     }

@@ -1,5 +1,6 @@
 //! The engine: what all transfers of a process share, and its limits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -287,6 +288,7 @@ impl Engine {
                     fields: Vec::new(),
                     availability: None,
                     handing: None,
+                    yields: BTreeSet::new(),
                 },
             },
             correlation: Correlation::derive(

@@ -155,6 +155,7 @@ profile = "tenant.toml"
             fields: vec![campaign],
             availability: None,
             handing: None,
+            yields: std::collections::BTreeSet::new(),
         };
         let size = bytes.len() as u64;
         let mark = Correlation::derive("test", "test", file_name, "1");

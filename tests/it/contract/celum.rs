@@ -145,6 +145,7 @@ fn draft() -> Draft {
         fields: vec![field("campaignId", text("CMP-2041")), fair("Messe")],
         availability: None,
         handing: None,
+        yields: std::collections::BTreeSet::new(),
     }
 }
 

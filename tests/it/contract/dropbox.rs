@@ -341,6 +341,7 @@ fn destination(name: &str) -> Destination {
             fields: Vec::new(),
             availability: None,
             handing: None,
+            yields: std::collections::BTreeSet::new(),
         },
     }
 }

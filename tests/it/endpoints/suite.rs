@@ -55,6 +55,7 @@ impl Subject {
             fields: Vec::new(),
             availability: None,
             handing: None,
+            yields: std::collections::BTreeSet::new(),
         }
     }
 

@@ -351,6 +351,7 @@ fn draft(file_name: &str) -> Draft {
         fields: vec![campaign],
         availability: None,
         handing: None,
+        yields: std::collections::BTreeSet::new(),
     }
 }
 

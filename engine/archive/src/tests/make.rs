@@ -78,6 +78,7 @@ pub(super) fn holding(id: &str, file: &str, size: usize, fields: &[(&str, Value)
         locked: None,
         is_released: true,
         has_file: true,
+        changed: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The library on the emulated tenant, without sockets: what it says after what people did there.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -141,6 +142,7 @@ fn draft(file_name: &str) -> Draft {
         fields: vec![assigned("campaignId", Value::Text("CMP-0142".to_owned()))],
         availability: None,
         handing: None,
+        yields: BTreeSet::new(),
     }
 }
 

@@ -121,6 +121,7 @@ impl MemoryEndpoint {
                 together: None,
                 digests_in_place: false,
                 reuse: None,
+                rings: false,
             },
         )
     }

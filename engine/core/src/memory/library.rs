@@ -198,6 +198,7 @@ impl MemoryLibrary {
             is_released: true,
             has_file: true,
             asset,
+            changed: None,
         })
     }
 

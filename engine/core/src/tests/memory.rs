@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -56,6 +57,7 @@ fn draft(path: &str) -> Draft {
         fields: Vec::new(),
         availability: None,
         handing: None,
+        yields: BTreeSet::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Small files together: what they cost, and what becomes of each when calls fail.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub(super) fn at(path: &str) -> Destination {
             fields: Vec::new(),
             availability: None,
             handing: None,
+            yields: BTreeSet::new(),
         },
     }
 }

@@ -1,5 +1,7 @@
 //! Uploads, commits whose answers are lost, and taking back what was placed.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use windlass_core::digest::BLOCK_BYTES;
@@ -31,6 +33,7 @@ fn draft(collection: &str, file_name: &str) -> Draft {
         fields: Vec::new(),
         availability: None,
         handing: None,
+        yields: BTreeSet::new(),
     }
 }
 

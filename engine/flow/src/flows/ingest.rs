@@ -568,6 +568,7 @@ impl Ingest {
                 .availability
                 .or_else(|| options.availability.clone()),
             handing: None,
+            yields: BTreeSet::new(),
         }
     }
 

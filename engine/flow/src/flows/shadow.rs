@@ -162,6 +162,7 @@ impl Ingest {
             fields,
             availability,
             handing: _,
+            yields: _,
         } = self.draft(asset, mapping);
         let mut seen = BTreeMap::from([
             ("name".to_owned(), name),

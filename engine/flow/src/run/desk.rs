@@ -10,6 +10,7 @@
 //! | the file was deleted | nothing | finds nothing: it is gone |
 //! | the outcome was not recorded | the same, perhaps the note | the same; the note is found by its bytes |
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use windlass_core::{
@@ -194,6 +195,7 @@ impl Desk {
             fields: Vec::new(),
             availability: None,
             handing: None,
+            yields: BTreeSet::new(),
         };
         let mark = Correlation::derive(
             &self.flow,

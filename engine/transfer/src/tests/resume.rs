@@ -1,5 +1,6 @@
 //! What another attempt need not do again, and how files are cut.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -123,6 +124,7 @@ impl Case {
                     fields: Vec::new(),
                     availability: None,
                     handing: None,
+                    yields: BTreeSet::new(),
                 },
             },
             want_content_hash: true,

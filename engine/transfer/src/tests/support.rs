@@ -1,6 +1,6 @@
 //! Endpoints in memory whose timing and faults a test chooses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
@@ -54,6 +54,7 @@ pub(super) fn sheet() -> Capabilities {
         together: None,
         digests_in_place: false,
         reuse: None,
+        rings: false,
     }
 }
 
@@ -630,6 +631,7 @@ pub(super) fn request(source: &FakeSource) -> TransferRequest {
                 fields: Vec::new(),
                 availability: None,
                 handing: None,
+                yields: BTreeSet::new(),
             },
         },
         correlation: Correlation::derive("flow", "source", "id:1", "r1"),

@@ -335,6 +335,7 @@ impl ReleaseFlow {
                 fields: Vec::new(),
                 availability: None,
                 handing: None,
+                yields: BTreeSet::new(),
             },
             why: why.to_owned(),
             keep,

@@ -212,6 +212,7 @@ mod tests {
             locked: None,
             is_released: true,
             has_file: true,
+            changed: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A small world on a paused clock: two harbours, a ledger, a watcher.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -186,6 +187,7 @@ impl World {
                 fields: Vec::new(),
                 availability: None,
                 handing: None,
+                yields: BTreeSet::new(),
             };
             let correlation =
                 Correlation::derive("move", "nas", asset.id.as_str(), asset.revision.as_str());
