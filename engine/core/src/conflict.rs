@@ -137,6 +137,42 @@ pub struct Conflict {
     pub resolution: Option<Resolution>,
 }
 
+impl Conflict {
+    /// A pair that so many passes met without a choice, or with one that none of them could carry out, does not converge
+    /// by itself.
+    pub const PASSES_MAX: u64 = 10;
+
+    /// What becomes of a conflict when a pass meets it at `now`: the same goes on, anything else begins anew.
+    #[must_use]
+    pub fn met(found: NewConflict, before: Option<&Conflict>, now: Timestamp) -> Conflict {
+        match before.filter(|before| before.found.is_same(&found)) {
+            Some(before) => Conflict {
+                found,
+                since: before.since,
+                passes: before.passes.saturating_add(1),
+                resolution: before.resolution,
+            },
+            None => Conflict {
+                found,
+                since: now,
+                passes: 1,
+                resolution: None,
+            },
+        }
+    }
+
+    /// Whether somebody must choose still.
+    pub fn is_undecided(&self) -> bool {
+        self.resolution.is_none()
+    }
+
+    /// Whether somebody must look: more than [`Conflict::PASSES_MAX`] passes met it and left it as it is. Both sides stay
+    /// as they are where that was chosen.
+    pub fn does_not_converge(&self) -> bool {
+        self.passes > Self::PASSES_MAX && self.resolution != Some(Resolution::KeepBoth)
+    }
+}
+
 impl NewConflict {
     /// Whether it is still about the same: the same question about the same two revisions.
     pub fn is_same(&self, other: &NewConflict) -> bool {

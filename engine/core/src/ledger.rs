@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::asset::{Asset, AssetId, AssetPath, Cursor, Revision};
 use crate::conflict::{Conflict, NewConflict, Resolution};
 use crate::digest::{Blake3, ContentHash, Digests};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::journal::{CallCount, Note, Unfinished};
 use crate::plan::Action;
 use crate::ports::Placed;
@@ -682,10 +682,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Notes what a pass of a flow found. What is noted already with the same question and revisions keeps its time and
     /// what was chosen, and has met one more pass; what is different by now begins anew and undecided.
-    async fn note_conflicts(&self, conflicts: &[NewConflict]) -> Result<()> {
-        let _ = conflicts;
-        Err(no_queue())
-    }
+    /// Of two about one subject in a call the later counts.
+    ///
+    /// Errors: `InvalidInput` for more bytes than any asset has, and for a subject that no ledger can look up.
+    async fn note_conflicts(&self, conflicts: &[NewConflict]) -> Result<()>;
 
     /// What waits, in the order of flows and subjects, after `after`, at most `limit`; of one flow or of all.
     async fn conflicts(
@@ -693,10 +693,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         flow: Option<&str>,
         after: Option<(&str, &AssetId)>,
         limit: u32,
-    ) -> Result<Vec<Conflict>> {
-        let (_, _, _) = (flow, after, limit);
-        Err(no_queue())
-    }
+    ) -> Result<Vec<Conflict>>;
 
     /// Notes what was chosen, as long as the conflict is about these revisions; `None` takes it back. Answers whether it
     /// was noted.
@@ -704,16 +701,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         &self,
         conflict: &NewConflict,
         resolution: Option<Resolution>,
-    ) -> Result<bool> {
-        let (_, _) = (conflict, resolution);
-        Err(no_queue())
-    }
+    ) -> Result<bool>;
 
     /// Forgets what a flow found about these subjects: they agree again, or are no pair any more.
-    async fn end_conflicts(&self, flow: &str, subjects: &[AssetId]) -> Result<()> {
-        let (_, _) = (flow, subjects);
-        Err(no_queue())
-    }
+    async fn end_conflicts(&self, flow: &str, subjects: &[AssetId]) -> Result<()>;
 
     /// The cursor kept under a name.
     async fn cursor(&self, name: &str) -> Result<Option<Cursor>>;
@@ -723,10 +714,6 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Writes what is pending and closes. Later calls fail, except to close again.
     async fn close(&self) -> Result<()>;
-}
-
-fn no_queue() -> Error {
-    Error::new(Kind::Unsupported, "this ledger keeps no conflicts")
 }
 
 /// Sums over steps of one state and action.

@@ -17,6 +17,7 @@ const REFERENCES: &str = "SELECT COUNT(*) FROM pragma_foreign_key_check";
 const COUNTS: &str = "SELECT 'runs', COUNT(*) FROM run UNION ALL SELECT 'steps', COUNT(*) FROM step \
      UNION ALL SELECT 'placements', COUNT(*) FROM placement UNION ALL SELECT 'withdrawals', COUNT(*) FROM withdrawal \
      UNION ALL SELECT 'contents', COUNT(*) FROM content UNION ALL SELECT 'holds', COUNT(*) FROM hold \
+     UNION ALL SELECT 'conflicts', COUNT(*) FROM conflict \
      UNION ALL SELECT 'custody records', COUNT(*) FROM custody";
 
 /// What must be zero: what is looked at, how it is said when it holds, what of it is wrong when not.

@@ -93,6 +93,13 @@ macro_rules! conformance_suite {
             withdrawals_are_read_in_pages_in_the_order_of_assets
             any_text_of_a_withdrawal_survives
             what_the_ledger_does_not_know_as_placed_is_taken_back_all_the_same
+            what_passes_find_is_kept_with_its_time_and_counted
+            what_is_different_by_now_begins_anew_and_undecided
+            a_choice_counts_for_just_the_revisions_it_was_about
+            what_is_over_is_forgotten_and_begins_anew
+            of_two_conflicts_about_one_subject_in_a_call_the_later_counts
+            conflicts_are_read_in_pages_in_the_order_of_flows_and_subjects
+            any_text_of_a_conflict_survives
             scratch_space_remembers_contents
             scratch_space_applies_entries_in_order
             scratch_space_keeps_assets_of_one_path_under_keys_of_their_own
@@ -113,6 +120,7 @@ macro_rules! conformance_suite {
     };
 }
 
+mod conflicts;
 mod notes;
 mod outcomes;
 mod proof;
@@ -121,6 +129,7 @@ mod runs;
 mod server;
 mod withdrawals;
 
+pub use conflicts::*;
 pub use notes::*;
 pub use outcomes::*;
 pub use proof::*;

@@ -57,7 +57,7 @@ mod tests {
     use windlass_core::{Ledger, RunState, WorkerId};
 
     use super::*;
-    use crate::conformance::{done, placement, report, step, withdrawal, withdrawn};
+    use crate::conformance::{conflict, done, placement, report, step, withdrawal, withdrawn};
     use crate::tests::open;
 
     #[tokio::test]
@@ -83,6 +83,7 @@ mod tests {
             .map(|(step, outcome)| report(step, outcome))
             .collect();
         ledger.finish(&reports).await.unwrap();
+        ledger.note_conflicts(&[conflict(4, "a")]).await.unwrap();
         let mut rows = Vec::new();
         let mut keep = |row| {
             rows.push(row);
@@ -91,7 +92,7 @@ mod tests {
         let counts = ledger.export(&mut keep).await.unwrap();
         assert_eq!((counts["run"], counts["step"]), (1, 4));
         assert_eq!((counts["placement"], counts["custody"]), (2, 3));
-        assert_eq!(counts["withdrawal"], 1);
+        assert_eq!((counts["withdrawal"], counts["conflict"]), (1, 1));
         assert_eq!(rows.len() as u64, counts.values().sum::<u64>());
         let placed = rows.iter().find(|row| row.table == "placement").unwrap();
         assert_eq!(placed.row["source_path"], "/in/1.tif");

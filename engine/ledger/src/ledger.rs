@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use sqlx::AnyPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use windlass_core::{
-    Action, Asset, AssetId, AssetPath, CallCount, CheckItem, ContentHash, ContentRecord, Cursor,
-    CustodyRecord, Error, FactsWanted, Hold, JOT_AGE_MAX, Kind, LeasedStep, Ledger, NewStep, Note,
-    Placement, Result, RunFacts, RunId, RunOrigin, RunRecord, RunState, Sharing, Spool, StepId,
-    StepRecord, StepReport, StepState, Tally, Unfinished, Withdrawal, WorkerId,
+    Action, Asset, AssetId, AssetPath, CallCount, CheckItem, Conflict, ContentHash, ContentRecord,
+    Cursor, CustodyRecord, Error, FactsWanted, Hold, JOT_AGE_MAX, Kind, LeasedStep, Ledger,
+    NewConflict, NewStep, Note, Placement, Resolution, Result, RunFacts, RunId, RunOrigin,
+    RunRecord, RunState, Sharing, Spool, StepId, StepRecord, StepReport, StepState, Tally,
+    Unfinished, Withdrawal, WorkerId,
 };
 
 use crate::backup;
@@ -492,6 +493,41 @@ impl Ledger for SqlLedger {
         assets: &[AssetId],
     ) -> Result<Vec<Option<Hold>>> {
         self.reader.holds(flow, source, assets).await
+    }
+
+    async fn note_conflicts(&self, conflicts: &[NewConflict]) -> Result<()> {
+        let conflicts = conflicts.to_vec();
+        self.write_unit(Work::NoteConflicts { conflicts }).await
+    }
+
+    async fn conflicts(
+        &self,
+        flow: Option<&str>,
+        after: Option<(&str, &AssetId)>,
+        limit: u32,
+    ) -> Result<Vec<Conflict>> {
+        self.reader.conflicts(flow, after, limit).await
+    }
+
+    async fn resolve_conflict(
+        &self,
+        conflict: &NewConflict,
+        resolution: Option<Resolution>,
+    ) -> Result<bool> {
+        let conflict = Box::new(conflict.clone());
+        let work = Work::ResolveConflict {
+            conflict,
+            resolution,
+        };
+        Ok(self.write_count(work).await? > 0)
+    }
+
+    async fn end_conflicts(&self, flow: &str, subjects: &[AssetId]) -> Result<()> {
+        let work = Work::EndConflicts {
+            flow: flow.to_owned(),
+            subjects: subjects.to_vec(),
+        };
+        self.write_unit(work).await
     }
 
     async fn cursor(&self, name: &str) -> Result<Option<Cursor>> {

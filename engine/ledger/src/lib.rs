@@ -1,4 +1,4 @@
-//! The durable record: runs, steps, contents, placements, withdrawals and cursors, in one SQLite file or in a PostgreSQL
+//! The durable record: runs, steps, contents, placements, withdrawals, conflicts and cursors, in one SQLite file or in a PostgreSQL
 //! database.
 //!
 //! One task writes. It takes as many waiting calls as there are, runs them in one transaction and
@@ -16,6 +16,7 @@ mod backup;
 pub mod bare;
 mod check;
 mod compact;
+mod conflicts;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod copy;

@@ -19,7 +19,7 @@ use crate::writer::Writer;
 use crate::{postgres, sqlite};
 
 /// The newest schema this version knows. Also written by the last migration.
-pub(crate) const SCHEMA_VERSION: i64 = 5;
+pub(crate) const SCHEMA_VERSION: i64 = 6;
 
 /// How long connecting to a server may take.
 const CONNECTING_MAX: Duration = Duration::from_secs(15);

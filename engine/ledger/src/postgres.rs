@@ -171,7 +171,7 @@ pub(crate) async fn count_rows(connection: &mut AnyConnection) -> Result<(), sql
 /// What brings any database up to date. The first one is the fourth schema: no database had an older one. From there
 /// on each has the number of the one that does the same to a file.
 pub(crate) fn migrator() -> Migrator {
-    const MIGRATIONS: [(i64, &str, &str); 2] = [
+    const MIGRATIONS: [(i64, &str, &str); 3] = [
         (
             4,
             "init",
@@ -181,6 +181,11 @@ pub(crate) fn migrator() -> Migrator {
             5,
             "withdrawals",
             include_str!("../migrations/postgres/0005_withdrawals.sql"),
+        ),
+        (
+            6,
+            "conflicts",
+            include_str!("../migrations/postgres/0006_conflicts.sql"),
         ),
     ];
     Migrator::with_migrations(MIGRATIONS.map(migration).into())

@@ -171,6 +171,11 @@ pub(crate) fn migrator() -> Migrator {
             "withdrawals",
             include_str!("../migrations/sqlite/0005_withdrawals.sql"),
         ),
+        (
+            6,
+            "conflicts",
+            include_str!("../migrations/sqlite/0006_conflicts.sql"),
+        ),
     ];
     Migrator::with_migrations(MIGRATIONS.map(migration).into())
 }

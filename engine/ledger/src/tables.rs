@@ -14,7 +14,7 @@ use crate::statement::{json_without_nul, with_nul};
 
 /// The tables that make up a ledger, those first that others refer to. What only tells the jots beside a ledger apart is
 /// none of them.
-pub(crate) const TABLES: [&str; 14] = [
+pub(crate) const TABLES: [&str; 15] = [
     "identity",
     "run",
     "step",
@@ -23,6 +23,7 @@ pub(crate) const TABLES: [&str; 14] = [
     "placement",
     "withdrawal",
     "hold",
+    "conflict",
     "cursor",
     "call_count",
     "custody",

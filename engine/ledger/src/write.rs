@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::Row;
 use windlass_core::{
-    CallCount, Cursor, Error, Kind, LeasedStep, NewStep, Note, RunId, RunOrigin, RunState, StepId,
-    StepReport, StepState, Tally, WorkerId,
+    AssetId, CallCount, Cursor, Error, Kind, LeasedStep, NewConflict, NewStep, Note, Resolution,
+    RunId, RunOrigin, RunState, StepId, StepReport, StepState, Tally, WorkerId,
 };
 
+use crate::conflicts;
 use crate::error::Failure;
 use crate::jots::Folding;
 use crate::notes::{Fence, count_calls, fold, note, set_planned};
@@ -72,6 +73,17 @@ pub(crate) enum Work {
         run: RunId,
         unchanged: Tally,
         origin: Box<RunOrigin>,
+    },
+    NoteConflicts {
+        conflicts: Vec<NewConflict>,
+    },
+    ResolveConflict {
+        conflict: Box<NewConflict>,
+        resolution: Option<Resolution>,
+    },
+    EndConflicts {
+        flow: String,
+        subjects: Vec<AssetId>,
     },
 }
 
@@ -141,6 +153,12 @@ pub(crate) async fn perform(
             unchanged,
             origin,
         } => set_planned(transaction, *run, unchanged, origin).await,
+        Work::NoteConflicts { conflicts } => conflicts::note(transaction, conflicts).await,
+        Work::ResolveConflict {
+            conflict,
+            resolution,
+        } => conflicts::resolve(transaction, conflict, *resolution).await,
+        Work::EndConflicts { flow, subjects } => conflicts::end(transaction, flow, subjects).await,
     }
 }
 
@@ -263,7 +281,7 @@ async fn add_steps(
 }
 
 /// How long flow, source and asset may be together, in bytes: an entry of an ordered index has little more.
-const KEY_BYTES_MAX: usize = 2_500;
+pub(crate) const KEY_BYTES_MAX: usize = 2_500;
 
 /// Refuses what could be delivered and not be recorded then.
 fn fit_an_index(flow: &str, steps: &[NewStep]) -> windlass_core::Result<()> {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::asset::{Asset, AssetId, AssetPath, Cursor};
 use crate::clock::{Clock, SystemClock};
+use crate::conflict::{Conflict, NewConflict, Resolution};
 use crate::digest::ContentHash;
 use crate::error::{Error, Kind, Result};
 use crate::journal::{CallCount, Note, Noted, Unfinished};
@@ -87,6 +88,8 @@ struct Book {
     placed_by: BTreeMap<(String, String, AssetId), StepId>,
     withdrawals: BTreeMap<(String, String, AssetId), Withdrawal>,
     holds: BTreeMap<(String, String, AssetId), Hold>,
+    /// By flow and subject.
+    conflicts: BTreeMap<(String, AssetId), Conflict>,
     cursors: BTreeMap<String, Cursor>,
     notes: BTreeMap<StepId, Unfinished>,
     calls: BTreeMap<(String, String), u64>,
@@ -930,6 +933,64 @@ impl Ledger for MemoryLedger {
             book.holds.get(&key).cloned()
         };
         Ok(assets.iter().map(known).collect())
+    }
+
+    async fn note_conflicts(&self, conflicts: &[NewConflict]) -> Result<()> {
+        let now = instant(self.now_ms());
+        let mut book = self.open()?;
+        let mut last = BTreeMap::new();
+        for found in conflicts {
+            for side in [&found.file, &found.asset] {
+                i64::try_from(side.size).map_err(|_| {
+                    let message = format!("{} bytes are more than any asset has", side.size);
+                    Error::new(Kind::InvalidInput, message)
+                })?;
+            }
+            last.insert((found.flow.clone(), found.subject.clone()), found);
+        }
+        for (key, found) in last {
+            let met = Conflict::met(found.clone(), book.conflicts.get(&key), now);
+            book.conflicts.insert(key, met);
+        }
+        Ok(())
+    }
+
+    async fn conflicts(
+        &self,
+        flow: Option<&str>,
+        after: Option<(&str, &AssetId)>,
+        limit: u32,
+    ) -> Result<Vec<Conflict>> {
+        let book = self.open()?;
+        let wanted = book.conflicts.iter().filter(|((of_flow, subject), _)| {
+            flow.is_none_or(|flow| flow == of_flow)
+                && after.is_none_or(|after| (of_flow.as_str(), subject) > after)
+        });
+        let wanted = wanted.map(|(_, conflict)| conflict.clone());
+        Ok(wanted.take(limit as usize).collect())
+    }
+
+    async fn resolve_conflict(
+        &self,
+        conflict: &NewConflict,
+        resolution: Option<Resolution>,
+    ) -> Result<bool> {
+        let mut book = self.open()?;
+        let key = (conflict.flow.clone(), conflict.subject.clone());
+        let there = book.conflicts.get_mut(&key);
+        let Some(there) = there.filter(|there| there.found.is_same(conflict)) else {
+            return Ok(false);
+        };
+        there.resolution = resolution;
+        Ok(true)
+    }
+
+    async fn end_conflicts(&self, flow: &str, subjects: &[AssetId]) -> Result<()> {
+        let mut book = self.open()?;
+        for subject in subjects {
+            book.conflicts.remove(&(flow.to_owned(), subject.clone()));
+        }
+        Ok(())
     }
 
     async fn cursor(&self, name: &str) -> Result<Option<Cursor>> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use sqlx::{Connection, Executor};
 use windlass_core::{
-    AssetId, AssetPath, CallCount, Cursor, Digests, Error, Evidence, Kind, Ledger, NewStep, Note,
-    Noted, Part, RunId, RunState, StepState, Withdrawal, WorkerId,
+    AssetId, AssetPath, CallCount, Cursor, Digests, Error, Evidence, Kind, Ledger, NewConflict,
+    NewStep, Note, Noted, Part, Resolution, RunId, RunState, StepState, Withdrawal, WorkerId,
 };
 
 use crate::conformance::{
-    TestServer, done, new_hold, placement, report, step, withdrawal, withdrawn,
+    TestServer, conflict, done, new_hold, placement, report, step, withdrawal, withdrawn,
 };
 use crate::place::Place;
 use crate::tests::options;
@@ -82,6 +82,13 @@ async fn worked(place: &Place) {
         note(Noted::Intent(digests)),
     ];
     assert_eq!(ledger.note(&notes).await.unwrap(), [true; 3]);
+    let odd = odd_conflict();
+    ledger
+        .note_conflicts(&[conflict(1, "a"), odd.clone()])
+        .await
+        .unwrap();
+    let chosen = ledger.resolve_conflict(&odd, Some(Resolution::TakeAsset));
+    assert!(chosen.await.unwrap());
     ledger
         .set_cursor("agency", Some(&Cursor::new("AAF")))
         .await
@@ -107,6 +114,14 @@ fn odd_withdrawal(n: u64) -> Withdrawal {
         (odd.kept, odd.note) = (None, None);
         odd.placement.placed.content_hash = odd.placement.digests.content_hash.take();
     }
+    odd
+}
+
+/// A side that is gone, and texts that databases like to trip over.
+fn odd_conflict() -> NewConflict {
+    let mut odd = conflict(2, "nul \u{0} and \u{10fffe}0");
+    odd.reason = "Übergröße and \\u0000".to_owned();
+    odd.asset.revision = None;
     odd
 }
 
@@ -145,7 +160,7 @@ async fn a_ledger_that_moved_to_a_server_and_back_says_the_same() {
     worked(&here).await;
     let counts = copy(&here, &there).await.unwrap();
     assert_eq!((counts["step"], counts["placement"]), (2_501, 1_100));
-    assert_eq!(counts["withdrawal"], 3);
+    assert_eq!((counts["withdrawal"], counts["conflict"]), (3, 2));
     let original = rows(&here).await;
     assert_eq!(rows(&there).await, original);
     copy(&there, &back).await.unwrap();
@@ -163,6 +178,10 @@ async fn a_ledger_that_moved_to_a_server_and_back_says_the_same() {
             })
             .collect();
         assert_eq!(read, [6_000, 6_001, 6_002].map(odd_withdrawal));
+        let waits = ledger.conflicts(None, None, 9).await.unwrap();
+        let found: Vec<_> = waits.iter().map(|one| one.found.clone()).collect();
+        assert_eq!(found, [conflict(1, "a"), odd_conflict()]);
+        assert_eq!(waits[1].resolution, Some(Resolution::TakeAsset));
         ledger.close().await.unwrap();
     }
 }

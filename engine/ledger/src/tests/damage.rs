@@ -104,7 +104,7 @@ async fn a_newer_ledger_is_left_to_the_newer_version() {
     assert_eq!(error.kind(), Kind::Unsupported);
     assert_eq!(
         error.message(),
-        "the ledger was written by a newer version of windlass (schema 7; this one knows 5)"
+        "the ledger was written by a newer version of windlass (schema 7; this one knows 6)"
     );
     assert_eq!(
         error.hint(),

@@ -6,10 +6,11 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::migrate::Migrator;
 use windlass_core::{
-    AssetId, AssetPath, Kind, Ledger, Note, Noted, RunId, StepState, Tally, Withdrawal, WorkerId,
+    AssetId, AssetPath, Kind, Ledger, Note, Noted, Resolution, RunId, StepState, Tally, Withdrawal,
+    WorkerId,
 };
 
-use crate::conformance::{TestServer, report, withdrawal, withdrawn};
+use crate::conformance::{TestServer, conflict, report, withdrawal, withdrawn};
 use crate::open::Target;
 use crate::place::{Database, Place};
 use crate::sqlite::migrator;
@@ -122,8 +123,8 @@ const OF_VERSION_4: &str = "
         FROM (SELECT unhex('0000000000000000000000000000000000000000000000000000000000000000') AS digest) AS one;
 ";
 
-/// A ledger as version 4 left it.
-async fn of_version_4(place: &Place) {
+/// A ledger as a version from 4 on left it.
+async fn of_version(version: i64, place: &Place) {
     let target = Target {
         place: place.clone(),
         options: options(&std::sync::Arc::default()),
@@ -133,7 +134,7 @@ async fn of_version_4(place: &Place) {
         Database::Sqlite => migrator(),
         Database::Postgres => crate::postgres::migrator(),
     };
-    let older = all.iter().filter(|migration| migration.version <= 4);
+    let older = all.iter().filter(|migration| migration.version <= version);
     Migrator::with_migrations(older.cloned().collect())
         .run_direct(None, &mut connection, false)
         .await
@@ -153,7 +154,7 @@ async fn a_ledger_of_version_4_can_take_back_what_it_placed() {
         TestServer::shared().place(folder.path()).await,
     ];
     for place in places {
-        of_version_4(&place).await;
+        of_version(4, &place).await;
         let reading = LedgerOptions {
             read_only: true,
             ..LedgerOptions::default()
@@ -189,6 +190,39 @@ async fn a_ledger_of_version_4_can_take_back_what_it_placed() {
         assert_eq!(placed, [None]);
         let found = ledger.withdrawals("ingest", "agency", &ids).await.unwrap();
         assert_eq!(found[0].as_ref().unwrap().placement, seven);
+        ledger.close_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_version_5_can_keep_what_two_sides_disagree_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let places = [
+        Place::of_file(&folder.path().join("windlass.db")).unwrap(),
+        TestServer::shared().place(folder.path()).await,
+    ];
+    for place in places {
+        of_version(5, &place).await;
+        let open = || SqlLedger::open_at(place.clone(), options(&std::sync::Arc::default()));
+        let found = [conflict(1, "a")];
+        for pass in 1..=2 {
+            // The second opening finds it up to date, with what was noted and chosen.
+            let ledger = open().await.unwrap();
+            ledger.note_conflicts(&found).await.unwrap();
+            let waits = ledger.conflicts(None, None, 9).await.unwrap();
+            assert_eq!((&waits[0].found, waits[0].passes), (&found[0], pass));
+            assert_eq!(waits[0].is_undecided(), pass == 1);
+            let chosen = ledger.resolve_conflict(&found[0], Some(Resolution::TakeFile));
+            assert!(chosen.await.unwrap());
+            ledger.close_now().await;
+        }
+        let ledger = open().await.unwrap();
+        let ids = [AssetId::new("id:7")];
+        let placed = ledger.placements("ingest", "agency", &ids).await.unwrap();
+        assert_eq!(
+            placed[0].as_ref().unwrap().collection,
+            AssetPath::new("/library")
+        );
         ledger.close_now().await;
     }
 }

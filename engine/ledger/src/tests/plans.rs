@@ -3,6 +3,9 @@
 
 use sqlx::{Connection, Row};
 
+use crate::conflicts::{
+    CONFLICTS, CONFLICTS_OF_FLOW, END_CONFLICTS, NOTE_CONFLICTS, RESOLVE_CONFLICT,
+};
 use crate::notes::{
     FORGET_INTENTS, FORGET_PARTS, FORGET_SESSIONS, HELD, KEEP_INTENTS, KEEP_PARTS, KEEP_SESSIONS,
 };
@@ -261,6 +264,18 @@ async fn withdrawals_come_and_go_by_look_ups_of_the_key() {
 }
 
 #[tokio::test]
+async fn conflicts_are_found_by_their_key_and_nothing_is_sorted() {
+    let found = "SEARCH conflict USING PRIMARY KEY";
+    let set = ["LIST SUBQUERY 1", "SCAN json_each VIRTUAL TABLE INDEX 1:"];
+    let one = format!("{found} (flow=? AND subject=?)");
+    runs_as(RESOLVE_CONFLICT, &[&one]).await;
+    runs_as(END_CONFLICTS, &[&one, set[0], set[1]]).await;
+    runs_as(CONFLICTS, &[&format!("{found} ((flow,subject)>(?,?))")]).await;
+    let page = format!("{found} (flow=? AND subject>?)");
+    runs_as(CONFLICTS_OF_FLOW, &[&page]).await;
+}
+
+#[tokio::test]
 async fn a_page_of_steps_starts_where_the_last_one_ended() {
     runs_as(
         STEPS,
@@ -282,6 +297,7 @@ async fn sets_are_inserted_in_one_pass() {
         KEEP_SESSIONS,
         KEEP_PARTS,
         KEEP_INTENTS,
+        NOTE_CONFLICTS,
     ] {
         runs_as(sql, &["SCAN jsonb_each VIRTUAL TABLE INDEX 1:"]).await;
     }

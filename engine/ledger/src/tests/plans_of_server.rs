@@ -9,6 +9,9 @@ use sqlx::{Connection, Executor, Row};
 use windlass_core::Secret;
 
 use crate::SqlLedger;
+use crate::conflicts::{
+    CONFLICTS, CONFLICTS_OF_FLOW, END_CONFLICTS, NOTE_CONFLICTS, RESOLVE_CONFLICT,
+};
 use crate::conformance::TestServer;
 use crate::notes::{
     FORGET_INTENTS, FORGET_PARTS, FORGET_SESSIONS, HELD, KEEP_INTENTS, KEEP_PARTS, KEEP_SESSIONS,
@@ -45,6 +48,8 @@ const FILL: &str = "
     INSERT INTO hold SELECT 'ingest', 'agency', 'id:h' || n, 'r', sha256('x'), 'why', n, 0 FROM generate_series(1, 60000) AS n;
     INSERT INTO withdrawal SELECT 'ingest', 'agency', 'id:w' || n, 'r', '/in/' || n, 'dam', 's' || n, '1', n, NULL, 'E2', n,
         sha256('x'), NULL, sha256('x'), '', 0, 'why', NULL, '[]', '[]', NULL, n, 0 FROM generate_series(1, 60000) AS n;
+    INSERT INTO conflict SELECT 'together', 'id:c' || n, 'both-changed', 'why', 'agency', 'id:c' || n, '/in/' || n, 'r', n,
+        'dam', 's' || n, '/in/' || n, '1', n, n, 1, NULL FROM generate_series(1, 60000) AS n;
     INSERT INTO part SELECT n / 8, n, 1, 'd' FROM generate_series(1, 200000) AS n;
     INSERT INTO upload_session SELECT n, 'a session has a name of some length', 0 FROM generate_series(1, 60000) AS n;
     INSERT INTO intent SELECT n, 1, sha256('x'), sha256('y'), 0 FROM generate_series(1, 60000) AS n;
@@ -110,6 +115,11 @@ async fn look_ups_on_a_server_go_along_its_indexes() {
         (UNPLACE, &[t], &[placed, "placement_pkey"]),
         (WITHDRAW, &[t, n], &[placed]),
         (UNWITHDRAW, &[t], &["withdrawal_pkey"]),
+        (NOTE_CONFLICTS, &[t, n], &[]),
+        (RESOLVE_CONFLICT, &[t, t, t, t, t, t], &["conflict_pkey"]),
+        (END_CONFLICTS, &[t, t], &["conflict_pkey"]),
+        (CONFLICTS, &[t, t, n], &["conflict_pkey"]),
+        (CONFLICTS_OF_FLOW, &[t, t, n], &["conflict_pkey"]),
         (KEEP_SESSIONS, &[t], &[]),
         (KEEP_PARTS, &[t], &[]),
         (KEEP_INTENTS, &[t], &[]),

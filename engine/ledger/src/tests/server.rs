@@ -216,7 +216,7 @@ async fn what_is_no_ledger_is_left_alone() {
     assert_eq!(error.kind(), Kind::Unsupported);
     assert_eq!(
         error.message(),
-        "the ledger was written by a newer version of windlass (schema 99; this one knows 5)"
+        "the ledger was written by a newer version of windlass (schema 99; this one knows 6)"
     );
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use windlass_core::{CheckItem, Kind, Ledger, RunId, RunState, WorkerId};
 
-use crate::conformance::{done, placement, report, step, withdrawal, withdrawn};
+use crate::conformance::{conflict, done, placement, report, step, withdrawal, withdrawn};
 use crate::tests::{open, options, sql};
 use crate::{LedgerOptions, Place, SqlLedger};
 
@@ -32,6 +32,7 @@ async fn worked(steps: u64) -> (tempfile::TempDir, PathBuf) {
     let leased = ledger.lease(run, &worker, 1, ttl).await.unwrap();
     let taken_back = report(&leased[0], withdrawn(withdrawal(1_000_000)));
     assert_eq!(ledger.finish(&[taken_back]).await.unwrap(), [true]);
+    ledger.note_conflicts(&[conflict(1, "a")]).await.unwrap();
     ledger.set_run_state(run, RunState::Finished).await.unwrap();
     ledger.close().await.unwrap();
     (folder, file)

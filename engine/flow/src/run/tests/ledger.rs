@@ -147,6 +147,31 @@ impl Ledger for CountedLedger {
             .await
     }
 
+    async fn note_conflicts(&self, conflicts: &[windlass_core::NewConflict]) -> Result<()> {
+        self.inner.note_conflicts(conflicts).await
+    }
+
+    async fn conflicts(
+        &self,
+        flow: Option<&str>,
+        after: Option<(&str, &AssetId)>,
+        limit: u32,
+    ) -> Result<Vec<windlass_core::Conflict>> {
+        self.inner.conflicts(flow, after, limit).await
+    }
+
+    async fn resolve_conflict(
+        &self,
+        conflict: &windlass_core::NewConflict,
+        resolution: Option<windlass_core::Resolution>,
+    ) -> Result<bool> {
+        self.inner.resolve_conflict(conflict, resolution).await
+    }
+
+    async fn end_conflicts(&self, flow: &str, subjects: &[AssetId]) -> Result<()> {
+        self.inner.end_conflicts(flow, subjects).await
+    }
+
     async fn placed_as(&self, sink: &str, assets: &[AssetId]) -> Result<Vec<Vec<Placement>>> {
         self.inner.placed_as(sink, assets).await
     }
