@@ -52,7 +52,9 @@ pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};
 pub use observe::{Event, Observer, RunStatus, Silent};
 pub use pace::Pace;
-pub use plan::{MissingValue, Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work};
+pub use plan::{
+    Cause, MissingValue, Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work,
+};
 pub use planfile::{Forecast, PLAN_DOCUMENT, PlanFileReader, PlanFileWriter, PlanHeader, ReadPlan};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use report::{

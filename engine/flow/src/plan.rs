@@ -200,6 +200,9 @@ pub enum Work {
         draft: Draft,
         /// Why it may not be there any more.
         why: String,
+        /// Who wants it to go. Runs that older versions planned do not say so.
+        #[serde(default)]
+        cause: Cause,
         /// Where it is kept; `None` deletes it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keep: Option<AssetPath>,
@@ -216,6 +219,19 @@ pub enum Work {
         /// What it is.
         draft: Draft,
     },
+}
+
+/// Who wants something to go that was placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The library or the rules say no: no cap keeps it.
+    Denied,
+    /// Nobody says no, and nobody can say yes any more.
+    Doubt,
+    /// The flow does not place it any more, whatever rights allow.
+    #[default]
+    Unwanted,
 }
 
 /// Which content a step is about.
@@ -236,6 +252,16 @@ impl Work {
             | Work::Move { asset, .. }
             | Work::TakeBack { asset, .. }
             | Work::Adopt { asset, .. } => asset,
+        }
+    }
+
+    /// Who wants it to go, if it takes something back.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Work::TakeBack { cause, .. } => Some(*cause),
+            Work::Place { .. } | Work::Update { .. } | Work::Move { .. } | Work::Adopt { .. } => {
+                None
+            }
         }
     }
 

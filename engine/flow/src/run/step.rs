@@ -173,6 +173,7 @@ impl StepRunner {
                 asset,
                 draft,
                 why,
+                cause: _,
                 keep,
                 note,
             } => {

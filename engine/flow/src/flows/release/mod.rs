@@ -244,7 +244,7 @@ impl ReleaseFlow {
             // What is newer, elsewhere or missing waits for a run.
             steps.retain(|step| matches!(step.action, Action::Withdraw | Action::Conflict));
         }
-        self.apply_cap(&scene, &mut steps);
+        self.apply_cap(scene.placed.len() as u64, &mut steps);
         // Who looks only at what is there cannot say what is missing.
         let coverage = coverage.filter(|_| !self.options.sweep);
         summary.coverage = coverage.map(localize::Filling::end);

@@ -13,21 +13,41 @@ use super::{ReleaseFlow, ReleaseKind, Scene, Stale, any_use, localize, lost_fold
 use crate::caps::Removals;
 use crate::delivery::{Clearance, Delivery, asset_of, delivered_revision};
 use crate::flows::ingest::no_work;
-use crate::plan::{PlanSummary, PlannedStep, Work};
+use crate::plan::{Cause, PlanSummary, PlannedStep, Work};
 use crate::rights::{Asked, Passage, Use, earlier};
-
-/// What the reasons of withdrawals begin with that rights ask for: no cap keeps them.
-const BY_RIGHTS: &str = "rights do not allow it any more";
 
 /// What the reasons begin with of what may not leave.
 pub(super) const BLOCKED: &str = "blocked by rights: ";
 
-/// What those begin with of which nobody can say any more whether rights allow it.
-const BY_DOUBT: &str = "nobody can say that rights still allow it";
+/// Why something goes that was placed.
+struct Leaving {
+    why: String,
+    cause: Cause,
+}
 
-/// Whether something is to be taken back because nobody allows it any more.
-pub(super) fn is_by_rights(reason: &str) -> bool {
-    reason.starts_with(BY_RIGHTS) || reason.starts_with(BY_DOUBT)
+impl Leaving {
+    /// Nobody allows it any more.
+    fn by_rights(reason: &str, is_denied: bool) -> Self {
+        match is_denied {
+            true => Leaving {
+                why: format!("rights do not allow it any more: {reason}"),
+                cause: Cause::Denied,
+            },
+            // Nobody said no, so a mistake is as likely: the cap counts it.
+            false => Leaving {
+                why: format!("nobody can say that rights still allow it: {reason}"),
+                cause: Cause::Doubt,
+            },
+        }
+    }
+
+    /// The flow does not place it any more.
+    fn unwanted(why: String) -> Self {
+        Leaving {
+            why,
+            cause: Cause::Unwanted,
+        }
+    }
 }
 
 /// What the ledger knows of a delivery besides its placement.
@@ -115,7 +135,8 @@ impl ReleaseFlow {
                 } => {
                     let step = match placement {
                         Some(placement) => {
-                            self.withdraw(scene, placement, asset, &by_rights(&reason, is_denied))
+                            let leaving = Leaving::by_rights(&reason, is_denied);
+                            self.withdraw(scene, placement, asset, leaving)
                         }
                         None if scene.standing.is_taken(&delivery.path()) => {
                             not_ours(asset, &delivery.path(), &reason)
@@ -306,8 +327,9 @@ impl ReleaseFlow {
         scene: &Scene,
         placement: &Placement,
         asset: Asset,
-        why: &str,
+        leaving: Leaving,
     ) -> PlannedStep {
+        let Leaving { why, cause } = leaving;
         let stands = scene.standing.of(placement);
         let path = match stands {
             Stands::Edited { path } => {
@@ -323,7 +345,7 @@ impl ReleaseFlow {
         let taking_back = &self.options.taking_back;
         let keep = taking_back.quarantine.as_ref();
         let keep = keep.map(|root| path.segments().fold(root.clone(), |at, name| at.join(name)));
-        let note = taking_back.notes.then(|| note(&path, why, scene.now));
+        let note = taking_back.notes.then(|| note(&path, &why, scene.now));
         let work = Work::TakeBack {
             placement: Box::new(placement.clone()),
             asset: asset.clone(),
@@ -337,11 +359,12 @@ impl ReleaseFlow {
                 handing: None,
                 yields: BTreeSet::new(),
             },
-            why: why.to_owned(),
+            why: why.clone(),
+            cause,
             keep,
             note,
         };
-        acting(Action::Withdraw, why.to_owned(), asset, work)
+        acting(Action::Withdraw, why, asset, work)
     }
 
     /// What was placed and is not among the deliveries that were decided.
@@ -378,9 +401,9 @@ impl ReleaseFlow {
                 summary.due = earlier(summary.due, until);
             }
             match self.leftover(scene, decided, id, passage) {
-                Some(why) => {
+                Some(leaving) => {
                     let asset = last_known(placement);
-                    going.insert(id.clone(), self.withdraw(scene, placement, asset, &why));
+                    going.insert(id.clone(), self.withdraw(scene, placement, asset, leaving));
                 }
                 None => {
                     summary.unchanged.assets += 1;
@@ -425,38 +448,40 @@ impl ReleaseFlow {
         decided: &Decided,
         id: &AssetId,
         passage: Option<&Passage>,
-    ) -> Option<String> {
+    ) -> Option<Leaving> {
         let asset = asset_of(id);
         let Some(passage) = passage else {
-            return Some(self.gate.gone());
+            return Some(Leaving::unwanted(self.gate.gone()));
         };
         if let Passage::Shut {
             reason, is_denied, ..
         } = passage
         {
-            return Some(by_rights(reason, *is_denied));
+            return Some(Leaving::by_rights(reason, *is_denied));
         }
         let is_held = decided.held.contains(id) || decided.held.contains(&asset);
         if is_held || self.options.taking_back.stale == Stale::Keep {
             return None;
         }
         if let Some(objection) = scene.unselected.get(&asset) {
-            return Some(objection.clone());
+            return Some(Leaving::unwanted(objection.clone()));
         }
         // Who looks only at what is there does not know who else would be better for a place.
-        (!self.options.sweep).then(|| "the flow does not place it there any more".to_owned())
+        let why = "the flow does not place it there any more";
+        (!self.options.sweep).then(|| Leaving::unwanted(why.to_owned()))
     }
 
-    /// Holds what would be taken back beyond the cap. What rights forbid goes in any case.
-    pub(super) fn apply_cap(&self, scene: &Scene, steps: &mut [PlannedStep]) {
+    /// Holds what would be taken back of so many placed assets beyond the cap. What rights forbid goes in any case.
+    pub(crate) fn apply_cap(&self, placed: u64, steps: &mut [PlannedStep]) {
         let Some(cap) = &self.options.cap else {
             return;
         };
         let others = |step: &&mut PlannedStep| {
-            step.action == Action::Withdraw && !step.reason.starts_with(BY_RIGHTS)
+            let cause = step.work.as_ref().and_then(Work::cause);
+            step.action == Action::Withdraw && cause != Some(Cause::Denied)
         };
         let mut removals = Removals {
-            of: scene.placed.len() as u64,
+            of: placed,
             ..Removals::default()
         };
         for step in steps.iter_mut().filter(others) {
@@ -581,14 +606,6 @@ fn acting(action: Action, reason: String, asset: Asset, work: Work) -> PlannedSt
         reason,
         asset,
         work: Some(work),
-    }
-}
-
-fn by_rights(reason: &str, is_denied: bool) -> String {
-    match is_denied {
-        true => format!("{BY_RIGHTS}: {reason}"),
-        // Nobody said no, so a mistake is as likely: the cap counts it.
-        false => format!("{BY_DOUBT}: {reason}"),
     }
 }
 

@@ -4,7 +4,7 @@ use windlass_core::memory::Operation;
 use windlass_core::{Handing, LinkTerms};
 
 use super::*;
-use crate::{RemovalCap, Stale};
+use crate::{Cause, RemovalCap, Stale, Work};
 
 #[tokio::test]
 async fn what_is_switched_off_goes_with_its_links_and_a_note_stays() {
@@ -258,4 +258,44 @@ async fn what_a_failing_plugin_cannot_allow_any_more_counts_against_the_cap() {
     let (plan, _) = world.pass().await;
     assert_eq!(actions(&plan), [Action::Withdraw]);
     assert!(world.visible().is_empty());
+}
+
+#[tokio::test]
+async fn a_cap_looks_at_who_wants_it_to_go_and_not_at_texts() {
+    let mut world = World::new();
+    let off = world.asset("/Brand/a.jpg", b"a");
+    let rejected = world.asset("/Brand/b.jpg", b"b");
+    world.pass().await;
+    world.switch_off(&off);
+    world
+        .library
+        .set_field(&rejected, "approval", Value::Text("Rejected".into()));
+    let mut plan = world.plan().await;
+    let causes = |plan: &Plan| -> Vec<Cause> {
+        let works = plan.steps.iter().filter_map(|step| step.work.as_ref());
+        works.filter_map(Work::cause).collect()
+    };
+    assert_eq!(causes(&plan), [Cause::Denied, Cause::Unwanted]);
+    let words = plan.steps[0].reason.clone();
+    plan.steps[0].reason = std::mem::replace(&mut plan.steps[1].reason, words);
+    world.options.cap = Some(RemovalCap {
+        count: Some(0),
+        ..RemovalCap::default()
+    });
+    world.flow().apply_cap(2, &mut plan.steps);
+    assert_eq!(actions(&plan), [Action::Withdraw, Action::Hold]);
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_an_older_version_planned_is_of_what_nobody_wants() {
+    let world = World::new();
+    let off = world.asset("/Brand/a.jpg", b"a");
+    world.pass().await;
+    world.switch_off(&off);
+    let plan = world.plan().await;
+    let payload = plan.steps[0].to_new_step("share").unwrap().payload;
+    let older = payload.replace(r#""cause":"denied","#, "");
+    assert_ne!(older, payload);
+    let work = Work::from_payload(&older).unwrap();
+    assert_eq!(work.cause(), Some(Cause::Unwanted));
 }

@@ -6,11 +6,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use windlass_core::{Action, Asset, AssetId, AssetPath, Placement, Result, Withdrawal};
 
 use super::super::standing::{Stands, is_below};
-use super::super::steps::{BLOCKED, is_by_rights};
+use super::super::steps::BLOCKED;
 use super::super::{BATCH, ReleaseKind};
-use super::{Seen, VerifyRelease, count, wrong};
+use super::{Next, Seen, VerifyRelease, count, wrong};
 use crate::audit::{AuditedFile, Standing, Telling};
 use crate::delivery::asset_of;
+use crate::plan::Cause;
 
 /// How many withdrawn files are asked for at once.
 const LOOKUPS_AT_ONCE: usize = 16;
@@ -89,7 +90,7 @@ impl VerifyRelease<'_> {
         let placement = seen.placed.get(id);
         let withdrawal = seen.withdrawn.get(id).filter(|_| placement.is_none());
         // What may be there again is no matter any more, wherever the old copy is.
-        let comes_back = seen.steps.get(id).is_some_and(|(action, _)| action.acts());
+        let comes_back = seen.steps.get(id).is_some_and(|next| next.action.acts());
         let at = match (placement, withdrawal) {
             (Some(placement), _) => self.placed(seen, placement),
             (None, Some(withdrawal)) if !comes_back => self.back(seen, withdrawal).await?,
@@ -217,14 +218,21 @@ impl VerifyRelease<'_> {
         seen: &Seen,
         case: &Case<'_>,
         there: &Asset,
-        step: Option<&(Action, String)>,
+        step: Option<&Next>,
     ) -> (Standing, Option<String>) {
-        let Some((action, reason)) = step else {
+        let Some(Next {
+            action,
+            reason,
+            cause,
+        }) = step
+        else {
             return self.as_it_shall_be(seen, case, there);
         };
         let (standing, why) = match action {
-            Action::Withdraw if is_by_rights(reason) => (Standing::Overdue, reason.as_str()),
-            Action::Withdraw => (Standing::ToWithdraw, reason.as_str()),
+            Action::Withdraw => match cause {
+                Some(Cause::Denied | Cause::Doubt) => (Standing::Overdue, reason.as_str()),
+                Some(Cause::Unwanted) | None => (Standing::ToWithdraw, reason.as_str()),
+            },
             Action::NewVersion => (Standing::Changed, "a newer version waits for the next run"),
             Action::UpdateMetadata => (
                 Standing::Changed,
@@ -281,8 +289,9 @@ impl VerifyRelease<'_> {
 fn not_as_placed(
     standing: Standing,
     why: Option<String>,
-    step: Option<&(Action, String)>,
+    step: Option<&Next>,
 ) -> (Standing, Option<String>) {
+    let step = step.map(|next| (next.action, &next.reason));
     let why = match (standing, step) {
         (Standing::Missing, None) => Some("somebody removed it".to_owned()),
         (Standing::Missing, Some((Action::Create | Action::Copy, _))) => {
@@ -300,10 +309,8 @@ fn not_as_placed(
 }
 
 /// The name of what nothing is there of.
-fn not_there(
-    withdrawal: Option<&Withdrawal>,
-    step: Option<&(Action, String)>,
-) -> (Standing, Option<String>) {
+fn not_there(withdrawal: Option<&Withdrawal>, step: Option<&Next>) -> (Standing, Option<String>) {
+    let step = step.map(|next| (next.action, &next.reason));
     match (step, withdrawal) {
         (Some((action, reason)), _) if action.acts() => (Standing::Pending, Some(reason.clone())),
         (_, Some(withdrawal)) => (Standing::Withdrawn, Some(withdrawal.reason.clone())),

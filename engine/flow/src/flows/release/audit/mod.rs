@@ -16,6 +16,7 @@ use windlass_transfer::Engine;
 use super::standing::Standing as There;
 use super::{BATCH, ReleaseFlow};
 use crate::audit::{Audit, AuditWriter, AuditedFile, ReadBack, Standing, Telling, read_back};
+use crate::plan::{Cause, Work};
 
 /// An audit of one release flow.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub struct VerifyRelease<'a> {
 #[derive(Debug, Default)]
 struct Seen {
     /// What a run would do; empty where an archive is sealed.
-    steps: BTreeMap<AssetId, (Action, String)>,
+    steps: BTreeMap<AssetId, Next>,
     /// Steps of assets that have no delivery, because they are held, with the assets.
     held: BTreeMap<AssetId, (Asset, String)>,
     /// Where each delivery is to be.
@@ -45,6 +46,15 @@ struct Seen {
     is_sealed: bool,
     /// Steps beyond one for a delivery: there are none, or the plan is wrong.
     twice: u64,
+}
+
+/// What a run would do about a delivery.
+#[derive(Debug)]
+struct Next {
+    action: Action,
+    reason: String,
+    /// Who wants it to go, where it is to.
+    cause: Option<Cause>,
 }
 
 impl VerifyRelease<'_> {
@@ -93,7 +103,12 @@ impl VerifyRelease<'_> {
                 let id = step.asset.id.clone();
                 match seen.places.contains_key(&id) || seen.placed.contains_key(&id) {
                     true => {
-                        let before = seen.steps.insert(id.clone(), (step.action, step.reason));
+                        let next = Next {
+                            action: step.action,
+                            reason: step.reason,
+                            cause: step.work.as_ref().and_then(Work::cause),
+                        };
+                        let before = seen.steps.insert(id.clone(), next);
                         seen.twice += u64::from(before.is_some());
                         seen.assets.insert(id, step.asset);
                     }
