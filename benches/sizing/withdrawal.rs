@@ -26,8 +26,8 @@ use windlass_core::{
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions};
 use windlass_flow::{
-    Desk, PublishOptions, ReleaseFlow, ReleaseKind, ReleaseOptions, RightsGate, RightsOptions,
-    RunOptions, Runner, Silent, TakingBack,
+    Desk, PublishOptions, ReleaseFlow, ReleaseOptions, RightsGate, RightsOptions, RunOptions,
+    Runner, Silent, TakingBack,
 };
 use windlass_http::{ReqwestTransport, Transport, TransportOptions};
 use windlass_ledger::{LedgerOptions, SqlLedger};
@@ -277,7 +277,7 @@ fn options() -> ReleaseOptions {
             fields: vec![("approval".to_owned(), Value::Text("Approved".to_owned()))],
         },
         root: AssetPath::new("/Press"),
-        kind: ReleaseKind::Publish(PublishOptions {
+        kind: Arc::new(PublishOptions {
             folder: "{field:campaignId}".parse().expect("a template"),
             name: "{file}".parse().expect("a template"),
             renditions: Vec::new(),

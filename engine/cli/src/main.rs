@@ -7,6 +7,7 @@ mod calls;
 mod commands;
 mod config;
 mod files;
+mod flows;
 mod interrupt;
 mod out;
 mod page;

@@ -32,6 +32,7 @@ use crate::config::{
     CelumConfig, DropboxConfig, EndpointConfig, FlowConfig, IngestConfig, JoinConfig, Layered,
     LocalConfig, PluginConfig, field_value, not_ingest,
 };
+use crate::flows::Way;
 use crate::out::Out;
 
 /// Everything one flow needs, wired up.
@@ -118,18 +119,17 @@ impl<'a> Wiring<'a> {
             ledger: Arc::clone(&ledger),
             observer: Arc::clone(&observer),
         };
-        let wired_flow = match (flow, flow.release()) {
-            (FlowConfig::Ingest(ingest), _) => {
+        let wired_flow = match flow.way() {
+            Way::In(ingest) => {
                 let ingest = self
                     .ingest(name, ingest, sides, retry_held, granted)
                     .await?;
                 Flow::Ingest(Box::new(ingest))
             }
-            (_, Some(config)) => {
+            Way::Out(config) => {
                 let release = self.release(name, config, sides, retry_held).await?;
                 Flow::Release(Box::new(release))
             }
-            (_, None) => return Err(Error::new(Kind::Unexpected, "the flow is of no kind")),
         };
         let limits = &config.limits;
         let saves_calls = [flow.from(), flow.to()]
@@ -560,7 +560,8 @@ impl<'a> Wiring<'a> {
         Ok(Arc::new(ReqwestTransport::new(options)?))
     }
 
-    fn at(&self, path: &Path) -> PathBuf {
+    /// A path of the configuration.
+    pub(crate) fn at(&self, path: &Path) -> PathBuf {
         self.layered.base.join(path)
     }
 }

@@ -42,7 +42,7 @@ pub use explain::{Explanation, explain};
 pub use flows::Flow;
 pub use flows::ingest::{Ingest, IngestOptions};
 pub use flows::release::{
-    ArchiveOptions, Closed, Keys, LocalizeOptions, PublishOptions, Relations, ReleaseFlow,
+    ArchiveOptions, Closed, Keys, LocalizeOptions, Needs, PublishOptions, Relations, ReleaseFlow,
     ReleaseKind, ReleaseOptions, RenditionRule, Shared, Stale, TakingBack, VerifyRelease,
     template::Template,
 };

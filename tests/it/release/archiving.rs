@@ -22,7 +22,7 @@ fn archived() -> ReleaseOptions {
             collection: AssetPath::new("/Brand Library/Campaigns/Spring"),
             ..Query::default()
         },
-        kind: ReleaseKind::Archive(Box::new(ArchiveOptions {
+        kind: Arc::new(ArchiveOptions {
             campaign: "Spring 2026".to_owned(),
             relations: Relations {
                 kinds: Vec::new(),
@@ -38,7 +38,7 @@ fn archived() -> ReleaseOptions {
             afterwards: Some(Retirement::Unavailable),
             xmp: XmpMap::default(),
             keys: Keys(Arc::new(vec![key()])),
-        })),
+        }),
         rights: RightsOptions {
             ignores_availability: true,
             ..published().rights

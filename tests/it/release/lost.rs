@@ -7,7 +7,7 @@ use super::*;
 
 async fn two_folders() -> World {
     let mut world = World::new().await;
-    world.options.kind = ReleaseKind::Publish(PublishOptions {
+    world.options.kind = Arc::new(PublishOptions {
         folder: "{field:description}".parse().unwrap(),
         name: "{title}.{ext}".parse().unwrap(),
         renditions: Vec::new(),

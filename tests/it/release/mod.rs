@@ -22,9 +22,8 @@ use windlass_core::{
 };
 use windlass_dropbox::DropboxEndpoint;
 use windlass_flow::{
-    Closed, Desk, Event, Observer, Plan, PublishOptions, ReleaseFlow, ReleaseKind, ReleaseOptions,
-    RightsGate, RightsOptions, RunOptions, RunOutcome, Runner, Shared, TakingBack,
-    next_run_to_resume,
+    Closed, Desk, Event, Observer, Plan, PublishOptions, ReleaseFlow, ReleaseOptions, RightsGate,
+    RightsOptions, RunOptions, RunOutcome, Runner, Shared, TakingBack, next_run_to_resume,
 };
 use windlass_ledger::{LedgerOptions, SqlLedger};
 use windlass_sandbox::celum::{Availability, Celum};
@@ -200,10 +199,8 @@ impl World {
     }
 
     fn flow(&self) -> ReleaseFlow {
-        let query = match self.options.kind {
-            ReleaseKind::Archive(_) => None,
-            ReleaseKind::Publish(_) | ReleaseKind::Localize(_) => Some(self.options.query.clone()),
-        };
+        let is_bound = self.options.kind.is_bound_by_query();
+        let query = is_bound.then(|| self.options.query.clone());
         let gate = RightsGate {
             library: Arc::<CelumEndpoint>::clone(&self.dam),
             hooks: self.rules.clone(),
@@ -369,7 +366,7 @@ fn published() -> ReleaseOptions {
             fields: vec![("approval".to_owned(), Value::Text("Approved".to_owned()))],
         },
         root: AssetPath::new("/Press"),
-        kind: ReleaseKind::Publish(PublishOptions {
+        kind: Arc::new(PublishOptions {
             folder: "{field:campaignId}".parse().unwrap(),
             name: "{title}.{ext}".parse().unwrap(),
             renditions: Vec::new(),

@@ -129,7 +129,7 @@ async fn renditions_leave_and_what_cannot_be_rendered_is_held_while_the_rest_goe
         rendition: rendition.to_owned(),
         extension: Some("png".to_owned()),
     };
-    world.options.kind = ReleaseKind::Publish(PublishOptions {
+    world.options.kind = Arc::new(PublishOptions {
         folder: "{rendition}".parse().unwrap(),
         name: "{stem}.{ext}".parse().unwrap(),
         renditions: vec![rule("tif", "web"), rule("indd", "prvw")],

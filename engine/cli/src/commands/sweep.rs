@@ -12,6 +12,7 @@ use super::Ended;
 use super::run::{Asked, close};
 use crate::args::{RunArgs, SweepArgs};
 use crate::config::Layered;
+use crate::flows::Way;
 use crate::out::Out;
 use crate::wiring::{Wired, Wiring};
 use crate::{interrupt, progress};
@@ -21,7 +22,7 @@ const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Sweeps a flow.
 pub(crate) async fn run(args: &SweepArgs, layered: &Layered, out: Out) -> Result<Ended> {
-    if layered.config.flow(&args.flow)?.release().is_none() {
+    if matches!(layered.config.flow(&args.flow)?.way(), Way::In(_)) {
         return Err(Error::new(
             Kind::Unsupported,
             format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use windlass_core::{Error, Kind, Result};
 
-use super::{Config, FlowConfig};
+use super::Config;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,12 +140,7 @@ impl Layered {
 /// table becomes a text.
 fn keep_dates(config: &mut Config, table: &toml::Table) {
     for (name, flow) in &mut config.flow {
-        let (key, fields) = match flow {
-            FlowConfig::Ingest(config) => ("set", &mut config.set),
-            FlowConfig::Publish(config) => ("where", &mut config.conditions),
-            FlowConfig::Localize(config) => ("where", &mut config.conditions),
-            FlowConfig::Archive(config) => ("where", &mut config.conditions),
-        };
+        let (key, fields) = flow.fields_mut();
         let set = table
             .get("flow")
             .and_then(|flows| flows.get(name)?.get(key)?.as_table());

@@ -14,15 +14,19 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use windlass_core::sign::PublicKey;
-use windlass_core::{AssetPath, ByteSize, Error, Kind, Result};
+use windlass_core::{ByteSize, Error, Kind, Result};
 use windlass_flow::{Approval, Duplicates, RemovalCap, Selection};
 
 pub(crate) use layers::{Layered, Overlay, load, parse};
 pub(crate) use release::{
-    AfterwardsConfig, ArchiveConfig, Common, LocalizeConfig, PublishConfig, RenditionConfig,
+    Common, CommonKeys, LinkConfig, RenditionConfig, RightsConfig, ShareConfig, WithdrawConfig,
+    release_config, rendition_rules,
 };
 pub(crate) use secrets::SecretRef;
 pub(crate) use values::{AvailabilityConfig, field_value};
+
+pub(crate) use crate::flows::FlowConfig;
+use crate::flows::{ReleaseConfig, Way};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -181,7 +185,8 @@ pub(crate) struct DropboxConfig {
     pub(crate) notify_url: Option<url::Url>,
 }
 
-fn yes() -> bool {
+/// The default of what is on.
+pub(crate) fn yes() -> bool {
     true
 }
 
@@ -255,96 +260,6 @@ impl Grant {
             Grant::Sheet => windlass_core::Origin::Sheet,
             Grant::Sidecar => windlass_core::Origin::Sidecar,
             Grant::Embedded => windlass_core::Origin::Embedded,
-        }
-    }
-}
-
-/// Something to be done.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum FlowConfig {
-    /// Approved files become governed assets.
-    Ingest(Box<IngestConfig>),
-    /// Assets appear in a folder, each once.
-    Publish(Box<PublishConfig>),
-    /// A campaign's assets appear in regional folders.
-    Localize(Box<LocalizeConfig>),
-    /// A closed campaign becomes a sealed folder.
-    Archive(Box<ArchiveConfig>),
-}
-
-/// A flow out of a library.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ReleaseConfig<'a> {
-    Publish(&'a PublishConfig),
-    Localize(&'a LocalizeConfig),
-    Archive(&'a ArchiveConfig),
-}
-
-impl ReleaseConfig<'_> {
-    pub(crate) fn common(&self) -> Common<'_> {
-        match self {
-            ReleaseConfig::Publish(config) => config.common(),
-            ReleaseConfig::Localize(config) => config.common(),
-            ReleaseConfig::Archive(config) => config.common(),
-        }
-    }
-}
-
-impl FlowConfig {
-    /// The flow out of a library that it is, if it is one.
-    pub(crate) fn release(&self) -> Option<ReleaseConfig<'_>> {
-        match self {
-            FlowConfig::Ingest(_) => None,
-            FlowConfig::Publish(config) => Some(ReleaseConfig::Publish(config)),
-            FlowConfig::Localize(config) => Some(ReleaseConfig::Localize(config)),
-            FlowConfig::Archive(config) => Some(ReleaseConfig::Archive(config)),
-        }
-    }
-
-    /// The endpoint that it reads from.
-    pub(crate) fn from(&self) -> &str {
-        match self {
-            FlowConfig::Ingest(config) => &config.from,
-            FlowConfig::Publish(config) => &config.from,
-            FlowConfig::Localize(config) => &config.from,
-            FlowConfig::Archive(config) => &config.from,
-        }
-    }
-
-    /// The endpoint that it writes to.
-    pub(crate) fn to(&self) -> &str {
-        match self {
-            FlowConfig::Ingest(config) => &config.to,
-            FlowConfig::Publish(config) => &config.to,
-            FlowConfig::Localize(config) => &config.to,
-            FlowConfig::Archive(config) => &config.to,
-        }
-    }
-
-    /// How many signatures a plan of it needs.
-    pub(crate) fn signatures(&self) -> usize {
-        match (self, self.release()) {
-            (FlowConfig::Ingest(config), _) => config.signatures,
-            (_, release) => release.map_or(0, |release| release.common().signatures),
-        }
-    }
-
-    /// The most that it may take away unseen.
-    pub(crate) fn max_removals(&self) -> &RemovalsConfig {
-        match self {
-            FlowConfig::Ingest(config) => &config.max_removals,
-            FlowConfig::Publish(config) => &config.max_removals,
-            FlowConfig::Localize(config) => &config.max_removals,
-            FlowConfig::Archive(config) => &config.max_removals,
-        }
-    }
-
-    /// Whether what was placed is read back.
-    pub(crate) fn read_back(&self) -> bool {
-        match (self, self.release()) {
-            (FlowConfig::Ingest(config), _) => config.read_back,
-            (_, release) => release.is_some_and(|release| release.common().read_back),
         }
     }
 }
@@ -460,7 +375,8 @@ pub(crate) enum JoinConfig {
     Stem,
 }
 
-fn is_zero(number: &usize) -> bool {
+/// Whether a number need not be shown.
+pub(crate) fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
@@ -591,30 +507,20 @@ impl Config {
             ));
         }
         self.check_caution(name, flow)?;
-        match flow {
-            FlowConfig::Ingest(ingest) => self.check_ingest(name, ingest),
-            FlowConfig::Publish(publish) => publish.templates(name).map(drop),
-            FlowConfig::Localize(localize) => {
-                let at = format!("flow.{name}.localization");
-                known("plugin", &localize.localization, self.plugin.keys(), &at)?;
-                localize.check(name)
-            }
-            FlowConfig::Archive(archive) => archive.check(name),
-        }?;
-        let Some(release) = flow.release() else {
-            return Ok(());
-        };
+        match flow.way() {
+            Way::In(ingest) => self.check_ingest(name, ingest),
+            Way::Out(release) => self.check_release(name, release),
+        }
+    }
+
+    fn check_release(&self, name: &str, release: &dyn ReleaseConfig) -> Result<()> {
+        release.check(name, self)?;
         let common = release.common();
         if let Some(plugin) = &common.rights.plugin {
             let at = format!("flow.{name}.rights.plugin");
             known("plugin", plugin, self.plugin.keys(), &at)?;
         }
-        let folders = match flow {
-            FlowConfig::Localize(localize) => localize.folders.values(),
-            _ => return common.check(name, &[]),
-        };
-        let folders: Vec<AssetPath> = folders.map(|folder| AssetPath::new(folder)).collect();
-        common.check(name, &folders)
+        common.check(name, &release.folders())
     }
 
     fn check_ingest(&self, name: &str, ingest: &IngestConfig) -> Result<()> {

@@ -1,20 +1,19 @@
-//! Flows out of a library: publish, localize, archive. What they have in common is one set of keys.
+//! What flows out of a library have in common: one set of keys. What each kind has besides is in its file in `flows/`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use windlass_core::{AssetPath, Error, Handing, Kind, LinkTerms, Market, Member, Query, Result};
-use windlass_flow::{RenditionRule, RightsOptions, Shared, Stale, TakingBack, Template};
+use windlass_core::{AssetPath, Error, Handing, Kind, LinkTerms, Member, Query, Result};
+use windlass_flow::{RenditionRule, RightsOptions, Shared, Stale, TakingBack};
 
-use super::{RemovalsConfig, field_value, is_zero, yes};
+use super::{RemovalsConfig, field_value};
 
 /// Declares a flow's keys behind those that all release flows have.
 macro_rules! release_config {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub(crate) struct $name {
             /// The library that governs the assets.
@@ -30,20 +29,20 @@ macro_rules! release_config {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub(crate) asset_types: Vec<String>,
             /// Fields, by technical name, and what they must be, such as `{ approval = "Approved" }`.
-            #[serde(default, rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
-            #[schemars(with = "BTreeMap<String, serde_json::Value>")]
-            pub(crate) conditions: BTreeMap<String, toml::Value>,
+            #[serde(default, rename = "where", skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+            #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
+            pub(crate) conditions: std::collections::BTreeMap<String, toml::Value>,
             /// Who gets it, and what counts as a yes.
-            pub(crate) rights: RightsConfig,
+            pub(crate) rights: $crate::config::RightsConfig,
             /// How files are taken back.
             #[serde(default)]
-            pub(crate) withdraw: WithdrawConfig,
+            pub(crate) withdraw: $crate::config::WithdrawConfig,
             /// Folders that are shared before anything appears in them.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
-            pub(crate) share: Vec<ShareConfig>,
+            pub(crate) share: Vec<$crate::config::ShareConfig>,
             /// Every file gets a link, on these terms.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub(crate) link: Option<LinkConfig>,
+            pub(crate) link: Option<$crate::config::LinkConfig>,
             /// The library learns where copies are.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub(crate) receipts: bool,
@@ -52,18 +51,17 @@ macro_rules! release_config {
             pub(crate) read_back: bool,
             /// How many of the keys in `[signers]` must have signed a plan before it is run. From 1 on nothing runs
             /// without a plan file.
-            #[serde(default, skip_serializing_if = "is_zero")]
+            #[serde(default, skip_serializing_if = "crate::config::is_zero")]
             pub(crate) signatures: usize,
             /// The most that is withdrawn without a reviewed plan, for other reasons than rights.
             #[serde(default)]
-            pub(crate) max_removals: RemovalsConfig,
+            pub(crate) max_removals: $crate::config::RemovalsConfig,
             $($(#[$field_doc])* pub(crate) $field: $type,)*
         }
 
-        impl $name {
-            /// What all release flows have.
-            pub(crate) fn common(&self) -> Common<'_> {
-                Common {
+        impl $crate::config::CommonKeys for $name {
+            fn common(&self) -> $crate::config::Common<'_> {
+                $crate::config::Common {
                     from: &self.from,
                     to: &self.to,
                     root: &self.root,
@@ -77,77 +75,26 @@ macro_rules! release_config {
                     receipts: self.receipts,
                     read_back: self.read_back,
                     signatures: self.signatures,
+                    max_removals: &self.max_removals,
                 }
+            }
+
+            fn conditions_mut(&mut self) -> &mut std::collections::BTreeMap<String, toml::Value> {
+                &mut self.conditions
             }
         }
     };
 }
 
-release_config! {
-    /// Assets appear in a folder, each once.
-    PublishConfig {
-        /// The folder below `root`, with variables such as `{field:client}`.
-        #[serde(default)]
-        folder: String,
-        /// The file's name.
-        #[serde(default = "file_name")]
-        name: String,
-        /// Which assets leave as a rendition; the first rule that fits counts.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        renditions: Vec<RenditionConfig>,
-    }
-}
+pub(crate) use release_config;
 
-release_config! {
-    /// A campaign's assets appear in regional folders.
-    LocalizeConfig {
-        /// The plugin that says where assets are to appear.
-        localization: String,
-        /// The markets that are served.
-        market: Vec<MarketConfig>,
-        /// The folder of each market; none has all of them below `root`.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        folders: BTreeMap<String, String>,
-        /// A manifest is written into each market's folder.
-        #[serde(default = "yes")]
-        manifests: bool,
-    }
-}
+/// Keys that all release flows have.
+pub(crate) trait CommonKeys {
+    /// All of them, to read.
+    fn common(&self) -> Common<'_>;
 
-release_config! {
-    /// A closed campaign becomes a sealed folder.
-    ArchiveConfig {
-        /// What people call the campaign.
-        campaign: String,
-        /// What is followed to sources and supporting documents.
-        #[serde(default)]
-        relations: RelationsConfig,
-        /// Older versions are archived as well.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        versions: bool,
-        /// Renditions that are archived beside originals; every rule that fits counts.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        renditions: Vec<RenditionConfig>,
-        /// A list of ASC MHL is written for the tools of film post production.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        mhl: bool,
-        /// Files with the keys that sign the archive. Relative to the configuration file.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        sign: Vec<PathBuf>,
-        /// The XMP properties that fields stand for, such as `{ photographer = "dc:creator" }`.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        xmp: BTreeMap<String, String>,
-        /// What becomes of the campaign's assets once the archive is sealed.
-        #[serde(default)]
-        afterwards: AfterwardsConfig,
-        /// Lets `afterwards = "delete"` delete.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        delete_enabled: bool,
-    }
-}
-
-fn file_name() -> String {
-    "{title}.{ext}".to_owned()
+    /// What fields must be.
+    fn conditions_mut(&mut self) -> &mut BTreeMap<String, toml::Value>;
 }
 
 /// What all release flows have.
@@ -156,28 +103,17 @@ pub(crate) struct Common<'a> {
     pub(crate) from: &'a str,
     pub(crate) to: &'a str,
     pub(crate) root: &'a str,
-    collection: &'a str,
-    asset_types: &'a [String],
-    conditions: &'a BTreeMap<String, toml::Value>,
+    pub(crate) collection: &'a str,
+    pub(crate) asset_types: &'a [String],
+    pub(crate) conditions: &'a BTreeMap<String, toml::Value>,
     pub(crate) rights: &'a RightsConfig,
-    withdraw: &'a WithdrawConfig,
-    share: &'a [ShareConfig],
-    link: Option<&'a LinkConfig>,
-    receipts: bool,
+    pub(crate) withdraw: &'a WithdrawConfig,
+    pub(crate) share: &'a [ShareConfig],
+    pub(crate) link: Option<&'a LinkConfig>,
+    pub(crate) receipts: bool,
     pub(crate) read_back: bool,
     pub(crate) signatures: usize,
-}
-
-/// A market that is served.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct MarketConfig {
-    /// A short code.
-    pub(crate) code: String,
-    /// The languages that it needs, the most important first.
-    pub(crate) languages: Vec<String>,
-    /// The channels that it serves.
-    pub(crate) channels: Vec<String>,
+    pub(crate) max_removals: &'a RemovalsConfig,
 }
 
 /// Who gets it, and what counts as a yes.
@@ -280,6 +216,11 @@ pub(crate) struct RenditionConfig {
     pub(crate) extension: Option<String>,
 }
 
+/// Rules for renditions as a flow takes them.
+pub(crate) fn rendition_rules(configured: &[RenditionConfig]) -> Vec<RenditionRule> {
+    configured.iter().map(RenditionRule::from).collect()
+}
+
 impl From<&RenditionConfig> for RenditionRule {
     fn from(config: &RenditionConfig) -> Self {
         RenditionRule {
@@ -288,40 +229,6 @@ impl From<&RenditionConfig> for RenditionRule {
             extension: config.extension.clone(),
         }
     }
-}
-
-/// Which relations lead to what belongs to an asset.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RelationsConfig {
-    /// The technical names of their types. Empty: all.
-    pub(crate) kinds: Vec<String>,
-    /// How many of them in a row are followed; 0 follows none.
-    pub(crate) depth: u32,
-}
-
-impl Default for RelationsConfig {
-    fn default() -> Self {
-        RelationsConfig {
-            kinds: Vec::new(),
-            depth: 3,
-        }
-    }
-}
-
-/// What becomes of a campaign's assets once they are archived.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum AfterwardsConfig {
-    /// They stay as they are.
-    #[default]
-    Leave,
-    /// They may not be used any more.
-    Unavailable,
-    /// They leave the flow's collection, where they are in another one as well.
-    Unlink,
-    /// They are deleted.
-    Delete,
 }
 
 impl Common<'_> {
@@ -418,66 +325,6 @@ impl Common<'_> {
                 format!("flow.{name}.withdraw.quarantine {quarantine} is inside {folder}, where people would still see it"),
             )
             .with_hint("name a folder outside of what the flow shares")),
-        }
-    }
-}
-
-impl PublishConfig {
-    /// Its templates, read.
-    pub(crate) fn templates(&self, name: &str) -> Result<(Template, Template)> {
-        let read = |key: &str, text: &str| {
-            text.parse::<Template>()
-                .map_err(|why| Error::new(Kind::Config, format!("flow.{name}.{key}: {why}")))
-        };
-        Ok((read("folder", &self.folder)?, read("name", &self.name)?))
-    }
-}
-
-impl LocalizeConfig {
-    pub(crate) fn markets(&self) -> Vec<Market> {
-        let markets = self.market.iter().map(|market| Market {
-            code: market.code.clone(),
-            languages: market.languages.clone(),
-            channels: market.channels.clone(),
-        });
-        markets.collect()
-    }
-
-    /// Markets of which there is one twice, or that need nothing.
-    pub(crate) fn check(&self, name: &str) -> Result<()> {
-        let refuse = |why: String| {
-            Err(Error::new(
-                Kind::Config,
-                format!("flow.{name}.market: {why}"),
-            ))
-        };
-        if self.market.is_empty() {
-            return refuse("there is none".to_owned());
-        }
-        let mut codes = std::collections::BTreeSet::new();
-        for market in &self.market {
-            if !codes.insert(&market.code) {
-                return refuse(format!("{:?} is there twice", market.code));
-            }
-            if market.languages.is_empty() || market.channels.is_empty() {
-                return refuse(format!("{:?} needs a language and a channel", market.code));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl ArchiveConfig {
-    pub(crate) fn check(&self, name: &str) -> Result<()> {
-        match (self.afterwards, self.delete_enabled) {
-            (AfterwardsConfig::Delete, false) => Err(Error::new(
-                Kind::Config,
-                format!("flow.{name}.afterwards is \"delete\", and deleting is not enabled"),
-            )
-            .with_hint(format!(
-                "`unavailable` and `unlink` can be taken back; flow.{name}.delete_enabled = true lets it delete"
-            ))),
-            _ => Ok(()),
         }
     }
 }

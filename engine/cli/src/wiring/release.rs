@@ -2,20 +2,11 @@
 
 use std::sync::Arc;
 
-use windlass_archive::XmpMap;
-use windlass_core::{
-    AssetPath, Error, HookKind, Hooks, Kind, Origin, Result, Retirement, SystemClock,
-};
-use windlass_flow::{
-    ArchiveOptions, Desk, Flow, Keys, LocalizeOptions, PublishOptions, Relations, ReleaseFlow,
-    ReleaseKind, ReleaseOptions, RenditionRule, RightsGate,
-};
+use windlass_core::{AssetPath, Error, HookKind, Hooks, Kind, Origin, Result, SystemClock};
+use windlass_flow::{Desk, Flow, ReleaseFlow, ReleaseOptions, RightsGate};
 
 use super::{Sides, Wiring, answers};
-use crate::commands::read_key;
-use crate::config::{
-    AfterwardsConfig, ArchiveConfig, LocalizeConfig, PublishConfig, ReleaseConfig, RenditionConfig,
-};
+use crate::flows::{ReleaseConfig, WiredKind};
 
 /// What a runner needs beside moving bytes.
 pub(super) fn desk(flow: &Flow) -> Option<Arc<Desk>> {
@@ -34,7 +25,7 @@ impl Wiring<'_> {
     pub(super) async fn release(
         &self,
         name: &str,
-        config: ReleaseConfig<'_>,
+        config: &dyn ReleaseConfig,
         sides: Sides,
         retry_held: bool,
     ) -> Result<ReleaseFlow> {
@@ -62,26 +53,12 @@ impl Wiring<'_> {
                     .await?,
             ),
         };
-        let (kind, localization) = match config {
-            ReleaseConfig::Publish(config) => (publish(name, config)?, None),
-            ReleaseConfig::Localize(config) => {
-                let plugin = &config.localization;
-                let hooks = self
-                    .hook(name, "localization", plugin, HookKind::Localization)
-                    .await?;
-                (localize(config), Some(hooks))
-            }
-            ReleaseConfig::Archive(config) => (self.archive(config)?, None),
-        };
+        let WiredKind { kind, localization } = config.wire(name, self).await?;
         let query = common.query(name)?;
         let gate = RightsGate {
             library,
             hooks: rights,
-            // What belongs to a campaign need not be in its collection.
-            query: match kind {
-                ReleaseKind::Archive(_) => None,
-                ReleaseKind::Publish(_) | ReleaseKind::Localize(_) => Some(query.clone()),
-            },
+            query: kind.is_bound_by_query().then(|| query.clone()),
             options: common.rights(),
             clock: Arc::new(SystemClock),
         };
@@ -109,7 +86,7 @@ impl Wiring<'_> {
     }
 
     /// A plugin that answers what a release flow asks, and is granted nothing that such flows cannot give.
-    async fn hook(
+    pub(crate) async fn hook(
         &self,
         name: &str,
         key: &str,
@@ -129,56 +106,6 @@ impl Wiring<'_> {
             .with_hint(format!("set plugin.{plugin}.grants to [\"source\"]"))),
         }
     }
-
-    fn archive(&self, config: &ArchiveConfig) -> Result<ReleaseKind> {
-        let keys = config.sign.iter().map(|file| read_key(&self.at(file)));
-        let xmp = config.xmp.iter();
-        let afterwards = match config.afterwards {
-            AfterwardsConfig::Leave => None,
-            AfterwardsConfig::Unavailable => Some(Retirement::Unavailable),
-            AfterwardsConfig::Unlink => {
-                Some(Retirement::Unlink(AssetPath::new(&config.collection)))
-            }
-            AfterwardsConfig::Delete => Some(Retirement::Delete),
-        };
-        Ok(ReleaseKind::Archive(Box::new(ArchiveOptions {
-            campaign: config.campaign.clone(),
-            relations: Relations {
-                kinds: config.relations.kinds.clone(),
-                depth: config.relations.depth,
-            },
-            versions: config.versions,
-            renditions: rules(&config.renditions),
-            mhl: config.mhl,
-            afterwards,
-            xmp: XmpMap::new(xmp.map(|(field, property)| (field.as_str(), property.as_str())))?,
-            keys: Keys(Arc::new(keys.collect::<Result<_>>()?)),
-        })))
-    }
-}
-
-fn publish(name: &str, config: &PublishConfig) -> Result<ReleaseKind> {
-    let (folder, file) = config.templates(name)?;
-    Ok(ReleaseKind::Publish(PublishOptions {
-        folder,
-        name: file,
-        renditions: rules(&config.renditions),
-    }))
-}
-
-fn localize(config: &LocalizeConfig) -> ReleaseKind {
-    let folders = config.folders.iter();
-    ReleaseKind::Localize(LocalizeOptions {
-        markets: config.markets(),
-        folders: folders
-            .map(|(market, folder)| (market.clone(), AssetPath::new(folder)))
-            .collect(),
-        manifests: config.manifests,
-    })
-}
-
-fn rules(configured: &[RenditionConfig]) -> Vec<RenditionRule> {
-    configured.iter().map(RenditionRule::from).collect()
 }
 
 fn cannot(name: &str, key: &str, endpoint: &str, why: &str) -> Error {

@@ -2,6 +2,7 @@
 
 mod archiving;
 mod auditing;
+mod kinds;
 mod localizing;
 mod publishing;
 mod schedules;
@@ -22,8 +23,8 @@ use windlass_core::{
 use windlass_transfer::{Engine, EngineOptions};
 
 use crate::{
-    Closed, Desk, Plan, PublishOptions, ReleaseFlow, ReleaseKind, ReleaseOptions, RightsGate,
-    RightsOptions, RunOptions, RunOutcome, Runner, Silent, TakingBack, next_run_to_resume,
+    Closed, Desk, Plan, PublishOptions, ReleaseFlow, ReleaseOptions, RightsGate, RightsOptions,
+    RunOptions, RunOutcome, Runner, Silent, TakingBack, next_run_to_resume,
 };
 
 /// Rules that a test sets: what is denied, what is open until when, and whether they can be asked at all.
@@ -170,10 +171,7 @@ impl World {
         let gate = RightsGate {
             library: Arc::new(self.library.clone()),
             hooks: Some(Arc::<Rules>::clone(&self.rules)),
-            query: match self.options.kind {
-                ReleaseKind::Archive(_) => None,
-                _ => Some(self.options.query.clone()),
-            },
+            query: (self.options.kind.is_bound_by_query()).then(|| self.options.query.clone()),
             options: self.options.rights.clone(),
             clock: Arc::<ManualClock>::clone(&self.clock),
         };
@@ -209,6 +207,13 @@ impl World {
                 ..RunOptions::default()
             },
         }
+    }
+
+    /// Publishes otherwise than by default.
+    fn publish(&mut self, change: impl FnOnce(&mut PublishOptions)) {
+        let mut options = publish();
+        change(&mut options);
+        self.options.kind = Arc::new(options);
     }
 
     async fn plan(&self) -> Plan {
@@ -286,6 +291,14 @@ fn approved() -> Value {
     Value::References(vec!["Approved".to_owned()])
 }
 
+fn publish() -> PublishOptions {
+    PublishOptions {
+        folder: "{collection}".parse().unwrap(),
+        name: "{title}.{ext}".parse().unwrap(),
+        renditions: Vec::new(),
+    }
+}
+
 fn options() -> ReleaseOptions {
     ReleaseOptions {
         flow: "out".into(),
@@ -295,11 +308,7 @@ fn options() -> ReleaseOptions {
             fields: vec![("approval".into(), Value::Text("approved".into()))],
         },
         root: AssetPath::new("/Press"),
-        kind: ReleaseKind::Publish(PublishOptions {
-            folder: "{collection}".parse().unwrap(),
-            name: "{title}.{ext}".parse().unwrap(),
-            renditions: Vec::new(),
-        }),
+        kind: Arc::new(publish()),
         rights: RightsOptions {
             audience: "press".into(),
             market: None,

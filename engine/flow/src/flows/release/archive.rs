@@ -5,17 +5,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde::Serialize;
 use windlass_archive::{
     XmpMap, document_path, original_path, rendition_path, unique_names, version_path,
 };
 use windlass_core::sign::SigningKey;
 use windlass_core::{
-    Asset, AssetId, AssetPath, Finding, Holding, Kind, Related, Result, Retirement, Revision,
+    Asset, AssetId, AssetPath, Finding, Holding, Kind, Placement, Related, Result, Retirement,
+    Revision,
 };
 
-use super::{BATCH, ReleaseFlow, RenditionRule, Routed, Scene, any_use};
+use super::{
+    BATCH, Closed, Needs, ReleaseFlow, ReleaseKind, RenditionRule, Routed, Scene, any_use, rules_of,
+};
 use crate::delivery::Delivery;
+use crate::plan::PlanSummary;
 
 /// How many related documents an archive has at most: beyond that relations are followed that do not mean "belongs to".
 const DOCUMENTS_MAX: usize = 100_000;
@@ -72,6 +77,68 @@ pub(super) const VERSION: &str = "version ";
 struct Reached {
     id: AssetId,
     way: Vec<AssetId>,
+}
+
+#[async_trait]
+impl ReleaseKind for ArchiveOptions {
+    fn name(&self) -> &'static str {
+        "archive"
+    }
+
+    fn rules(&self) -> Result<serde_json::Value> {
+        rules_of(self)
+    }
+
+    fn needs(&self) -> Option<Needs<'_>> {
+        Some(Needs {
+            fields: Vec::new(),
+            renditions: &self.renditions,
+        })
+    }
+
+    async fn deliveries(&self, flow: &ReleaseFlow, scene: &mut Scene) -> Result<Routed> {
+        flow.archive(self, scene).await
+    }
+
+    /// What belongs to a campaign need not be in its collection.
+    fn is_bound_by_query(&self) -> bool {
+        false
+    }
+
+    /// An archive only grows.
+    fn takes_back(&self) -> bool {
+        false
+    }
+
+    /// An archive is a folder as it was sealed.
+    fn may_be_moved(&self) -> bool {
+        false
+    }
+
+    async fn is_over(&self, flow: &ReleaseFlow) -> Result<Option<Finding>> {
+        flow.sealed().await
+    }
+
+    async fn close(
+        &self,
+        flow: &ReleaseFlow,
+        plan: &PlanSummary,
+        _: bool,
+        closed: &mut Closed,
+    ) -> Result<()> {
+        match flow.options.sweep {
+            true => Ok(()),
+            false => flow.seal(self, plan, closed).await,
+        }
+    }
+
+    async fn papers(
+        &self,
+        flow: &ReleaseFlow,
+        placed: &BTreeMap<AssetId, Placement>,
+    ) -> Result<Vec<AssetPath>> {
+        flow.papers(self, placed.keys()).await
+    }
 }
 
 impl ReleaseFlow {

@@ -5,15 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use serde::Serialize;
 use windlass_core::{
     Appearance, AssetId, AssetPath, AssetView, Coverage, Error, Finding, Gap, HookKind, Kind,
-    Market, Result, Routing, Verdict,
+    Market, Placement, Result, Routing, Verdict,
 };
 
-use super::{BATCH, ReleaseFlow, Routed, Scene, original};
+use super::{BATCH, Closed, ReleaseFlow, ReleaseKind, Routed, Scene, any_use, original, rules_of};
 use crate::coverage::{CoverageMap, CoverageRow, Filled};
 use crate::delivery::Delivery;
+use crate::plan::PlanSummary;
 use crate::rights::{Passage, Use, view};
 
 /// What a localize flow is told.
@@ -40,23 +42,28 @@ struct Served {
 
 /// What the coverage map is filled with.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(crate) struct Places {
     map: CoverageMap,
     served: BTreeMap<AssetId, Vec<Served>>,
 }
 
-impl ReleaseFlow {
-    pub(super) async fn localize(
-        &self,
-        options: &LocalizeOptions,
-        scene: &Scene,
-    ) -> Result<Routed> {
+#[async_trait]
+impl ReleaseKind for LocalizeOptions {
+    fn name(&self) -> &'static str {
+        "localize"
+    }
+
+    fn rules(&self) -> Result<serde_json::Value> {
+        rules_of(self)
+    }
+
+    async fn deliveries(&self, flow: &ReleaseFlow, scene: &mut Scene) -> Result<Routed> {
         let mut routed = Routed::default();
-        let mut coverage = Coverage::of(&options.markets);
-        self.ask(options, scene, &mut coverage, &mut routed).await?;
+        let mut coverage = Coverage::of(&self.markets);
+        self.ask(flow, scene, &mut coverage, &mut routed).await?;
         let covered = coverage.settle();
         let mut places = Places {
-            map: CoverageMap::of(&options.markets),
+            map: CoverageMap::of(&self.markets),
             served: BTreeMap::new(),
         };
         for gap in &covered.gaps {
@@ -64,8 +71,8 @@ impl ReleaseFlow {
         }
         let mut by_id: BTreeMap<AssetId, Delivery> = BTreeMap::new();
         for (asset, appearance) in covered.chosen {
-            let Some(folder) = self.folder_of(options, &appearance) else {
-                places.map.add(homeless(&appearance, &self.options.flow));
+            let Some(folder) = self.folder_of(&flow.options.root, &appearance) else {
+                places.map.add(homeless(&appearance, &flow.options.flow));
                 continue;
             };
             let delivery = by_id_entry(&mut by_id, &asset, &appearance, &folder);
@@ -79,26 +86,84 @@ impl ReleaseFlow {
                 rule: appearance.rule,
             });
         }
-        routed
-            .findings
-            .extend(folderless(options, &self.options.flow));
+        routed.findings.extend(folderless(self, &flow.options.flow));
         routed.deliveries = by_id.into_values().collect();
         routed.places = Some(places);
         Ok(routed)
     }
 
+    fn folders(&self, root: &AssetPath) -> BTreeSet<AssetPath> {
+        match self.folders.is_empty() {
+            true => BTreeSet::from([root.clone()]),
+            false => self.folders.values().cloned().collect(),
+        }
+    }
+
+    /// Of a flow whose markets have folders, those of its market.
+    fn uses_of(&self, placement: &Placement) -> Vec<Use> {
+        let below = format!("{}/", placement.collection.key());
+        let is_inside = |folder: &AssetPath| below.starts_with(&format!("{}/", folder.key()));
+        let markets = self.markets.iter().filter(|market| {
+            let folder = self.folders.get(&market.code);
+            folder.is_some_and(is_inside)
+        });
+        let uses = markets.flat_map(|market| {
+            market.channels.iter().map(|channel| Use {
+                market: Some(market.code.clone()),
+                channel: Some(channel.clone()),
+            })
+        });
+        let uses: Vec<Use> = uses.collect();
+        match uses.is_empty() {
+            true => any_use(),
+            false => uses,
+        }
+    }
+
+    async fn close(
+        &self,
+        flow: &ReleaseFlow,
+        plan: &PlanSummary,
+        has_withdrawn: bool,
+        closed: &mut Closed,
+    ) -> Result<()> {
+        if !self.manifests {
+            return Ok(());
+        }
+        let whole = match flow.options.sweep {
+            false => plan.coverage.clone(),
+            // A sweep sees only what is there; what its packages are without what went takes a look at all.
+            true if has_withdrawn => flow.as_whole().plan().await?.summary.coverage,
+            true => None,
+        };
+        match whole {
+            Some(coverage) => flow.write_packages(&coverage, closed).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn papers(
+        &self,
+        flow: &ReleaseFlow,
+        _: &BTreeMap<AssetId, Placement>,
+    ) -> Result<Vec<AssetPath>> {
+        Ok(flow.packages().await?.into_iter().collect())
+    }
+}
+
+impl LocalizeOptions {
     /// Asks the hook about all assets.
     async fn ask(
         &self,
-        options: &LocalizeOptions,
+        flow: &ReleaseFlow,
         scene: &Scene,
         coverage: &mut Coverage,
         routed: &mut Routed,
     ) -> Result<()> {
-        let Some(hooks) = &self.localization else {
+        let Some(hooks) = &flow.localization else {
             return Err(Error::new(
                 Kind::Config,
-                format!("flow.{} has no localization plugin", self.options.flow),
+                format!("flow.{} has no localization plugin", flow.options.flow),
             ));
         };
         if !hooks.kinds().contains(&HookKind::Localization) {
@@ -110,7 +175,7 @@ impl ReleaseFlow {
             .map(|held| view(hooks.as_ref(), held))
             .collect();
         for batch in views.chunks(BATCH) {
-            let verdicts = match hooks.route(batch, &options.markets).await {
+            let verdicts = match hooks.route(batch, &self.markets).await {
                 Ok(verdicts) if verdicts.len() == batch.len() => verdicts,
                 // What is there must be looked at all the same.
                 Ok(_) => unanswered(batch, "it answered another number of questions"),
@@ -133,10 +198,10 @@ impl ReleaseFlow {
     }
 
     /// Where an appearance is; `None` for a market that has no folder.
-    fn folder_of(&self, options: &LocalizeOptions, appearance: &Appearance) -> Option<AssetPath> {
-        let root = match options.folders.is_empty() {
-            true => Some(&self.options.root),
-            false => options.folders.get(&appearance.market),
+    fn folder_of(&self, root: &AssetPath, appearance: &Appearance) -> Option<AssetPath> {
+        let root = match self.folders.is_empty() {
+            true => Some(root),
+            false => self.folders.get(&appearance.market),
         };
         let below = appearance.folder.segments();
         root.map(|root| below.fold(root.clone(), |at, name| at.join(name)))

@@ -1,9 +1,9 @@
 //! Release: what a library holds appears where people take it from, and goes again when it may not be there any more.
 //!
 //! All flows out of a library are this one with another answer to one question: which deliveries does an asset have
-//! (`publish.rs`: one; `localize.rs`: one a region; `archive.rs`: every version and what belongs to it). Around the answer
-//! everything is shared: what is selected, the rights gate, what stands at the sink and who touched it, what is new, moved,
-//! replaced, left alone or taken back.
+//! (`publish.rs`: one; `localize.rs`: one a region; `archive.rs`: every version and what belongs to it). `kind.rs` says what
+//! an answer is. Around it everything is shared: what is selected, the rights gate, what stands at the sink and who touched
+//! it, what is new, moved, replaced, left alone or taken back.
 //!
 //! A plan knows all of it at once, because who stands in for whom, which names clash and what nobody wants any more can
 //! only be said of the whole: memory grows with what is selected and what is placed.
@@ -11,10 +11,12 @@
 mod archive;
 mod audit;
 mod close;
+mod kind;
 mod localize;
+mod packages;
 mod publish;
 mod seal;
-mod standing;
+pub(crate) mod standing;
 mod steps;
 pub(crate) mod template;
 
@@ -32,6 +34,9 @@ use windlass_core::{
 pub use self::archive::{ArchiveOptions, Keys, Relations};
 pub use self::audit::VerifyRelease;
 pub use self::close::Closed;
+use self::kind::as_rules;
+pub(crate) use self::kind::rules_of;
+pub use self::kind::{Needs, ReleaseKind};
 pub use self::localize::LocalizeOptions;
 pub use self::publish::{PublishOptions, RenditionRule};
 use self::standing::Standing;
@@ -77,18 +82,6 @@ pub struct Shared {
     pub members: Vec<Member>,
 }
 
-/// Which deliveries assets have.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReleaseKind {
-    /// One a selected asset.
-    Publish(PublishOptions),
-    /// Those that a localization hook says.
-    Localize(LocalizeOptions),
-    /// Everything that belongs to a campaign.
-    Archive(Box<ArchiveOptions>),
-}
-
 /// What the configuration says about a release flow.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReleaseOptions {
@@ -99,7 +92,8 @@ pub struct ReleaseOptions {
     /// The folder at the sink under which everything appears.
     pub root: AssetPath,
     /// Which deliveries assets have.
-    pub kind: ReleaseKind,
+    #[serde(serialize_with = "as_rules")]
+    pub kind: Arc<dyn ReleaseKind>,
     /// What counts as a yes.
     pub rights: RightsOptions,
     /// How files are taken back.
@@ -140,28 +134,28 @@ pub struct ReleaseFlow {
 
 /// What the kind of a flow makes of the selected assets.
 #[derive(Debug, Default)]
-struct Routed {
-    deliveries: Vec<Delivery>,
+pub struct Routed {
+    pub(crate) deliveries: Vec<Delivery>,
     /// Assets that are held, each with the reason.
-    held: Vec<(AssetId, String)>,
-    findings: Vec<Finding>,
+    pub(crate) held: Vec<(AssetId, String)>,
+    pub(crate) findings: Vec<Finding>,
     /// Needed to fill the coverage map in, where there is one.
-    places: Option<localize::Places>,
+    pub(crate) places: Option<localize::Places>,
 }
 
 /// Everything that a plan is decided by.
 #[derive(Debug)]
-struct Scene {
-    now: Timestamp,
+pub struct Scene {
+    pub(crate) now: Timestamp,
     /// The selected assets, as they are at this moment where something of them is placed.
-    selected: BTreeMap<AssetId, Holding>,
+    pub(crate) selected: BTreeMap<AssetId, Holding>,
     /// Why assets of which something is placed are not selected.
     unselected: BTreeMap<AssetId, String>,
     /// Assets of which something is placed, whether or not they are selected.
     placed_of: BTreeMap<AssetId, Holding>,
     /// What the flow has placed, by delivery.
-    placed: BTreeMap<AssetId, Placement>,
-    standing: Standing,
+    pub(crate) placed: BTreeMap<AssetId, Placement>,
+    pub(crate) standing: Standing,
     /// Folded folders of the flow that are gone although something was placed in them, each with a slash behind.
     lost: Vec<String>,
 }
@@ -196,9 +190,9 @@ impl ReleaseFlow {
     /// Decides what a run would do and hands all steps to `writer`, in the order of folded paths. Writes nothing anywhere
     /// itself.
     pub async fn decide(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
-        if let Some(sealed) = self.sealed().await? {
+        if let Some(over) = self.options.kind.is_over(self).await? {
             let mut summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
-            summary.find(&[sealed]);
+            summary.find(&[over]);
             return Ok(summary);
         }
         let decision = self.decision().await?;
@@ -216,7 +210,7 @@ impl ReleaseFlow {
         self.observer.observe(Event::Deciding {
             assets: scene.selected.len() as u64,
         });
-        let mut routed = self.route(&mut scene).await?;
+        let mut routed = self.options.kind.deliveries(self, &mut scene).await?;
         summary.find(&routed.findings);
         let deliveries = routed.deliveries.iter();
         let places = deliveries.map(|one| (one.id(), one.path())).collect();
@@ -264,27 +258,22 @@ impl ReleaseFlow {
     /// Refuses fields and renditions that the configuration names and that the library does not have, before anything else:
     /// every asset would be held for them. What is there is swept all the same.
     async fn check_names(&self) -> Result<()> {
-        let (fields, rules): (Vec<String>, &[RenditionRule]) = match &self.options.kind {
-            ReleaseKind::Publish(options) => {
-                let fields = options.folder.fields().chain(options.name.fields());
-                (fields.map(str::to_owned).collect(), &options.renditions)
-            }
-            ReleaseKind::Archive(options) => (Vec::new(), &options.renditions),
-            ReleaseKind::Localize(_) => return Ok(()),
+        let Some(needs) = self.options.kind.needs() else {
+            return Ok(());
         };
         let library = &self.gate.library;
         let types = &self.options.query.asset_types;
         let of_flow = |error: Error| error.with_context("flow", &self.options.flow);
         library
-            .check_fields(types, &fields)
+            .check_fields(types, &needs.fields)
             .await
             .map_err(of_flow)?;
-        if rules.is_empty() {
+        if needs.renditions.is_empty() {
             return Ok(());
         }
         let known = library.renditions().await?;
         let is_known = |rule: &&RenditionRule| known.iter().any(|one| one.name == rule.rendition);
-        match rules.iter().find(|rule| !is_known(rule)) {
+        match needs.renditions.iter().find(|rule| !is_known(rule)) {
             None => Ok(()),
             Some(rule) => {
                 let names: Vec<&str> = known.iter().map(|one| one.name.as_str()).collect();
@@ -421,15 +410,6 @@ impl ReleaseFlow {
                 Some(next) => cursor = Some(next),
                 None => return Ok(selected),
             }
-        }
-    }
-
-    /// Asks the kind of the flow.
-    async fn route(&self, scene: &mut Scene) -> Result<Routed> {
-        match &self.options.kind {
-            ReleaseKind::Publish(options) => self.publish(options, scene).await,
-            ReleaseKind::Localize(options) => self.localize(options, scene).await,
-            ReleaseKind::Archive(options) => self.archive(options, scene).await,
         }
     }
 
@@ -645,12 +625,7 @@ impl ReleaseFlow {
 
     /// The folders at the sink in which deliveries may be.
     fn roots(&self) -> BTreeSet<AssetPath> {
-        match &self.options.kind {
-            ReleaseKind::Localize(options) if !options.folders.is_empty() => {
-                options.folders.values().cloned().collect()
-            }
-            _ => BTreeSet::from([self.options.root.clone()]),
-        }
+        self.options.kind.folders(&self.options.root)
     }
 }
 
@@ -666,12 +641,12 @@ fn due_key(flow: &str) -> String {
 }
 
 /// What a copy is for where nothing more is known.
-fn any_use() -> Vec<Use> {
+pub(crate) fn any_use() -> Vec<Use> {
     vec![Use::default()]
 }
 
 /// The original that a delivery hands out.
-fn original<'a>(scene: &'a Scene, delivery: &'a Delivery) -> Option<&'a Asset> {
+pub(crate) fn original<'a>(scene: &'a Scene, delivery: &'a Delivery) -> Option<&'a Asset> {
     match &delivery.version {
         Some(version) => Some(version),
         None => scene.selected.get(&delivery.asset).map(|held| &held.asset),

@@ -1,10 +1,11 @@
 //! Publish: each selected asset appears once, in a folder and under a name that are made of what is known about it.
 
+use async_trait::async_trait;
 use serde::{Serialize, Serializer};
 use windlass_core::Result;
 
 use super::template::{Filling, Template};
-use super::{ReleaseFlow, Routed, Scene};
+use super::{Needs, ReleaseFlow, ReleaseKind, Routed, Scene, rules_of};
 use crate::delivery::Delivery;
 use crate::rights::Use;
 
@@ -46,18 +47,35 @@ impl RenditionRule {
     }
 }
 
-impl ReleaseFlow {
-    pub(super) async fn publish(&self, options: &PublishOptions, scene: &Scene) -> Result<Routed> {
+#[async_trait]
+impl ReleaseKind for PublishOptions {
+    fn name(&self) -> &'static str {
+        "publish"
+    }
+
+    fn rules(&self) -> Result<serde_json::Value> {
+        rules_of(self)
+    }
+
+    fn needs(&self) -> Option<Needs<'_>> {
+        let fields = self.folder.fields().chain(self.name.fields());
+        Some(Needs {
+            fields: fields.map(str::to_owned).collect(),
+            renditions: &self.renditions,
+        })
+    }
+
+    async fn deliveries(&self, flow: &ReleaseFlow, scene: &mut Scene) -> Result<Routed> {
         let mut routed = Routed::default();
         for (id, held) in &scene.selected {
-            let rule = RenditionRule::of(&options.renditions, &held.asset.path.extension());
+            let rule = RenditionRule::of(&self.renditions, &held.asset.path.extension());
             let filling = Filling {
                 holding: held,
                 rendition: rule.map(|rule| rule.rendition.as_str()),
                 extension: rule.and_then(|rule| rule.extension.as_deref()),
             };
-            let folder = options.folder.folder(&self.options.root, filling);
-            let place = folder.and_then(|folder| Ok((folder, options.name.name(filling)?)));
+            let folder = self.folder.folder(&flow.options.root, filling);
+            let place = folder.and_then(|folder| Ok((folder, self.name.name(filling)?)));
             match place {
                 Err(reason) => routed.held.push((id.clone(), reason)),
                 Ok((folder, file_name)) => routed.deliveries.push(Delivery {
@@ -65,7 +83,7 @@ impl ReleaseFlow {
                     slot: filling.rendition.unwrap_or("original").to_owned(),
                     version: None,
                     rendition: filling.rendition.map(str::to_owned),
-                    why: format!("for {}", self.options.rights.audience),
+                    why: format!("for {}", flow.options.rights.audience),
                     uses: vec![Use::default()],
                     folder,
                     file_name,

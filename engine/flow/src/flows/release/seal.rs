@@ -21,7 +21,7 @@ use windlass_core::{
 
 use super::archive::{ArchiveOptions, DOCUMENT, ORIGINAL, RENDITION, version_of};
 use super::standing::Stands;
-use super::{Closed, ReleaseFlow, ReleaseKind, Scene, any_use};
+use super::{Closed, ReleaseFlow, Scene, any_use};
 use crate::delivery::{asset_of, delivered_revision};
 use crate::observe::Event;
 use crate::plan::PlanSummary;
@@ -66,9 +66,6 @@ impl File {
 impl ReleaseFlow {
     /// That the archive is sealed and nothing is to be done, if so.
     pub(super) async fn sealed(&self) -> Result<Option<Finding>> {
-        if !matches!(self.options.kind, ReleaseKind::Archive(_)) {
-            return Ok(None);
-        }
         let noted = self.noted().await?;
         let sealed = noted.and_then(|noted| Some((noted.created, noted.sealed?)));
         Ok(sealed.map(|(created, digest)| Finding {

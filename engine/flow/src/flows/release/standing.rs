@@ -10,7 +10,7 @@ use super::ReleaseFlow;
 
 /// How something that was placed stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stands {
+pub(crate) enum Stands {
     /// As it was placed, perhaps elsewhere.
     AsPlaced {
         /// Where it is.
@@ -31,7 +31,7 @@ pub(super) enum Stands {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     there: BTreeMap<AssetId, Asset>,
     /// What is at each folded path.
     by_path: BTreeMap<String, AssetId>,
@@ -40,7 +40,7 @@ pub(super) struct Standing {
 
 impl Standing {
     /// Lists the flow's folders at the sink, and asks for what was placed and is not in them.
-    pub(super) async fn look(
+    pub(crate) async fn look(
         flow: &ReleaseFlow,
         placed: &BTreeMap<AssetId, Placement>,
     ) -> Result<Self> {
@@ -60,7 +60,7 @@ impl Standing {
     }
 
     /// What is in the flow's folders at this moment.
-    pub(super) async fn listed(flow: &ReleaseFlow) -> Result<Self> {
+    pub(crate) async fn listed(flow: &ReleaseFlow) -> Result<Self> {
         let mut standing = Standing::default();
         for root in flow.roots() {
             standing.list(flow.reader.as_ref(), root).await?;
@@ -69,12 +69,12 @@ impl Standing {
     }
 
     /// An asset of the sink, if it is there.
-    pub(super) fn asset(&self, asset: &AssetId) -> Option<&Asset> {
+    pub(crate) fn asset(&self, asset: &AssetId) -> Option<&Asset> {
         self.there.get(asset)
     }
 
     /// Everything that is in these folders.
-    pub(super) fn below(&self, folders: &BTreeSet<AssetPath>) -> Vec<&Asset> {
+    pub(crate) fn below(&self, folders: &BTreeSet<AssetPath>) -> Vec<&Asset> {
         let there = self.there.values();
         there
             .filter(|asset| is_below(&asset.path, folders))
@@ -82,7 +82,7 @@ impl Standing {
     }
 
     /// Which of the flow's folders are there, and nothing of what is in them: a page of each tells.
-    pub(super) async fn of_roots(flow: &ReleaseFlow) -> Result<Self> {
+    pub(crate) async fn of_roots(flow: &ReleaseFlow) -> Result<Self> {
         let mut standing = Standing::default();
         for root in flow.roots() {
             let scope = Scope { root };
@@ -96,17 +96,17 @@ impl Standing {
     }
 
     /// Where an asset of the sink is, if it is there.
-    pub(super) fn path_of(&self, asset: &AssetId) -> Option<&AssetPath> {
+    pub(crate) fn path_of(&self, asset: &AssetId) -> Option<&AssetPath> {
         self.there.get(asset).map(|asset| &asset.path)
     }
 
     /// Whether a folder is there.
-    pub(super) fn has_folder(&self, folder: &AssetPath) -> bool {
+    pub(crate) fn has_folder(&self, folder: &AssetPath) -> bool {
         self.folders.contains(&folder.key())
     }
 
     /// Whether something is at a path.
-    pub(super) fn is_taken(&self, path: &AssetPath) -> bool {
+    pub(crate) fn is_taken(&self, path: &AssetPath) -> bool {
         self.by_path.contains_key(&path.key())
     }
 
@@ -159,7 +159,7 @@ impl Standing {
     }
 
     /// How a placement stands.
-    pub(super) fn of(&self, placement: &Placement) -> Stands {
+    pub(crate) fn of(&self, placement: &Placement) -> Stands {
         let placed = &placement.placed;
         let Some(there) = self.there.get(&placed.asset) else {
             let folder = placement.collection.key();
@@ -183,7 +183,7 @@ impl Standing {
 }
 
 /// Whether a file is in one of these folders, or below it.
-pub(super) fn is_below(path: &AssetPath, folders: &BTreeSet<AssetPath>) -> bool {
+pub(crate) fn is_below(path: &AssetPath, folders: &BTreeSet<AssetPath>) -> bool {
     let key = path.key();
     folders.iter().any(|folder| {
         let folder = folder.key();

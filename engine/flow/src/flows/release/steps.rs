@@ -9,12 +9,12 @@ use windlass_core::{
 };
 
 use super::standing::Stands;
-use super::{ReleaseFlow, ReleaseKind, Scene, Stale, any_use, localize, lost_folder, original};
+use super::{ReleaseFlow, Scene, Stale, localize, lost_folder, original};
 use crate::caps::Removals;
 use crate::delivery::{Clearance, Delivery, asset_of, delivered_revision};
 use crate::flows::ingest::no_work;
 use crate::plan::{Cause, PlanSummary, PlannedStep, Work};
-use crate::rights::{Asked, Passage, Use, earlier};
+use crate::rights::{Asked, Passage, earlier};
 
 /// What the reasons begin with of what may not leave.
 pub(super) const BLOCKED: &str = "blocked by rights: ";
@@ -375,15 +375,15 @@ impl ReleaseFlow {
         summary: &mut PlanSummary,
         steps: &mut Vec<PlannedStep>,
     ) -> Result<()> {
-        if matches!(self.options.kind, ReleaseKind::Archive(_)) {
-            // An archive only grows.
+        if !self.options.kind.takes_back() {
             return Ok(());
         }
         let left = scene.placed.iter();
         let left: Vec<_> = left
             .filter(|(id, _)| !decided.deliveries.contains(*id))
             .collect();
-        let uses: Vec<_> = left.iter().map(|(_, one)| self.uses_of(one)).collect();
+        let uses = left.iter().map(|(_, one)| self.options.kind.uses_of(one));
+        let uses: Vec<_> = uses.collect();
         let mut asked = Vec::new();
         for ((id, _), uses) in left.iter().zip(&uses) {
             if let Some(holding) = scene.placed_of.get(&asset_of(id)) {
@@ -415,30 +415,6 @@ impl ReleaseFlow {
         steps.retain(|step| !going.contains_key(&step.asset.id));
         steps.extend(going.into_values());
         Ok(())
-    }
-
-    /// What something was placed for, as far as its folder tells: of a flow whose markets have folders, those of its market.
-    fn uses_of(&self, placement: &Placement) -> Vec<Use> {
-        let ReleaseKind::Localize(options) = &self.options.kind else {
-            return any_use();
-        };
-        let below = format!("{}/", placement.collection.key());
-        let is_inside = |folder: &AssetPath| below.starts_with(&format!("{}/", folder.key()));
-        let markets = options.markets.iter().filter(|market| {
-            let folder = options.folders.get(&market.code);
-            folder.is_some_and(is_inside)
-        });
-        let uses = markets.flat_map(|market| {
-            market.channels.iter().map(|channel| Use {
-                market: Some(market.code.clone()),
-                channel: Some(channel.clone()),
-            })
-        });
-        let uses: Vec<Use> = uses.collect();
-        match uses.is_empty() {
-            true => any_use(),
-            false => uses,
-        }
     }
 
     /// Why something that is not delivered any more has to go; `None` where it stays.

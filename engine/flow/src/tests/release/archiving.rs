@@ -13,7 +13,12 @@ pub(super) fn world() -> World {
     world.options.root = AssetPath::new("/Archive/CMP-1001");
     world.options.query.fields.clear();
     world.options.rights.ignores_availability = true;
-    world.options.kind = ReleaseKind::Archive(Box::new(ArchiveOptions {
+    world.options.kind = Arc::new(archive());
+    world
+}
+
+fn archive() -> ArchiveOptions {
+    ArchiveOptions {
         campaign: "Spring".into(),
         relations: Relations {
             kinds: Vec::new(),
@@ -25,14 +30,6 @@ pub(super) fn world() -> World {
         afterwards: None,
         xmp: windlass_archive::XmpMap::default(),
         keys: Keys(Arc::new(vec![SigningKey::from_seed(&[7; 32])])),
-    }));
-    world
-}
-
-fn archive(world: &mut World) -> &mut ArchiveOptions {
-    match &mut world.options.kind {
-        ReleaseKind::Archive(options) => options,
-        _ => unreachable!(),
     }
 }
 
@@ -66,11 +63,14 @@ async fn a_campaign_becomes_a_sealed_folder_that_proves_itself_offline() {
     world.library.relate(&source, "coveredBy", &contract);
     world.switch_off(&hero);
     world.library.offer("web");
-    archive(&mut world).renditions = vec![RenditionRule {
-        extensions: Vec::new(),
-        rendition: "web".into(),
-        extension: Some("png".into()),
-    }];
+    world.options.kind = Arc::new(ArchiveOptions {
+        renditions: vec![RenditionRule {
+            extensions: Vec::new(),
+            rendition: "web".into(),
+            extension: Some("png".into()),
+        }],
+        ..archive()
+    });
     let (plan, closed) = world.pass().await;
     assert_eq!(plan.steps.len(), 6);
     assert!(closed.sealed.is_some(), "{closed:?}");
@@ -176,7 +176,10 @@ async fn afterwards_the_campaign_is_retired_and_its_documents_are_not() {
     let hero = world.asset("/Brand/hero.tif", b"hero");
     let source = world.asset("/Sources/hero.psd", b"layers");
     world.library.relate(&hero, "derivedFrom", &source);
-    archive(&mut world).afterwards = Some(Retirement::Unavailable);
+    world.options.kind = Arc::new(ArchiveOptions {
+        afterwards: Some(Retirement::Unavailable),
+        ..archive()
+    });
     world.pass().await;
     let held = world.library.consult(&[hero, source]).await.unwrap();
     let usable: Vec<_> = held.into_iter().map(|one| one.unwrap().usable).collect();

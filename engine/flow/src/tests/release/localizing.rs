@@ -93,12 +93,19 @@ pub(super) fn world(markets: Vec<Market>) -> World {
     let mut world = World::new();
     world.localization = Some(ByName::new());
     world.options.root = AssetPath::new("/Regions");
-    world.options.kind = ReleaseKind::Localize(LocalizeOptions {
-        markets,
-        folders: std::collections::BTreeMap::new(),
-        manifests: true,
-    });
+    world.options.kind = localize(markets, &[]);
     world
+}
+
+/// Serves these markets, those with a folder of their own in it.
+fn localize(markets: Vec<Market>, folders: &[(&str, &str)]) -> Arc<LocalizeOptions> {
+    let folders = folders.iter();
+    let folders = folders.map(|(code, folder)| ((*code).to_owned(), AssetPath::new(folder)));
+    Arc::new(LocalizeOptions {
+        markets,
+        folders: folders.collect(),
+        manifests: true,
+    })
 }
 
 fn rows(plan: &Plan) -> Vec<String> {
@@ -119,24 +126,18 @@ fn rows(plan: &Plan) -> Vec<String> {
 
 #[tokio::test]
 async fn the_coverage_map_says_of_each_place_what_fills_it_or_why_not() {
-    let mut world = world(vec![
+    let markets = vec![
         market("CH", &["de", "fr"]),
         market("DE", &["de"]),
         market("JP", &["ja"]),
-    ]);
+    ];
+    let mut world = world(Vec::new());
+    world.options.kind = localize(markets, &[("CH", "/Schweiz"), ("DE", "/Germany")]);
     world.asset("/Brand/poster_de.jpg", b"de");
     world.asset("/Brand/flyer_en.jpg", b"flyer");
     let denied = world.asset("/Brand/poster_fr.jpg", b"fr");
     world.asset("/Brand/untold.jpg", b"untold");
     world.rules.deny(&denied, Some("CH"));
-    if let ReleaseKind::Localize(options) = &mut world.options.kind {
-        options
-            .folders
-            .insert("CH".into(), AssetPath::new("/Schweiz"));
-        options
-            .folders
-            .insert("DE".into(), AssetPath::new("/Germany"));
-    }
     let (plan, closed) = world.pass().await;
     assert_eq!(
         rows(&plan),
@@ -191,8 +192,8 @@ async fn the_coverage_map_says_of_each_place_what_fills_it_or_why_not() {
 #[tokio::test]
 async fn one_file_for_many_regions_is_uploaded_once_and_copied() {
     let codes: Vec<String> = (0..40).map(|number| format!("M{number:02}")).collect();
-    let markets = codes.iter().map(|code| market(code, &["en"])).collect();
-    let world = world(markets);
+    let mut markets: Vec<Market> = codes.iter().map(|code| market(code, &["en"])).collect();
+    let world = world(markets.clone());
     world.asset("/Brand/film_en.mp4", &[7; 10_000]);
     let (plan, _) = world.pass().await;
     let creates = plan
@@ -212,9 +213,8 @@ async fn one_file_for_many_regions_is_uploaded_once_and_copied() {
 
     // One region more later takes it from there as well.
     let mut world = world;
-    if let ReleaseKind::Localize(options) = &mut world.options.kind {
-        options.markets.push(market("ZZ", &["en"]));
-    }
+    markets.push(market("ZZ", &["en"]));
+    world.options.kind = localize(markets, &[]);
     let (plan, _) = world.pass().await;
     assert_eq!(actions(&plan), [Action::Copy]);
     let moved: u64 = world
@@ -268,9 +268,7 @@ async fn what_a_former_plan_placed_and_this_one_does_not_is_withdrawn() {
     assert_eq!(world.visible().len(), 4);
     // A version of its own takes the place of what stood in, and a market is served no more.
     world.asset("/Brand/poster_de.jpg", b"de");
-    if let ReleaseKind::Localize(options) = &mut world.options.kind {
-        options.markets.pop();
-    }
+    world.options.kind = localize(vec![market("DE", &["de"])], &[]);
     world.pass().await;
     world.pass().await;
     assert_eq!(
@@ -329,15 +327,11 @@ impl Hooks for Broken {
 
 #[tokio::test]
 async fn routing_that_cannot_be_asked_keeps_nothing_from_being_taken_back() {
-    let mut world = world(vec![market("DE", &["de"]), market("FR", &["fr"])]);
-    if let ReleaseKind::Localize(options) = &mut world.options.kind {
-        options
-            .folders
-            .insert("DE".into(), AssetPath::new("/Germany"));
-        options
-            .folders
-            .insert("FR".into(), AssetPath::new("/France"));
-    }
+    let mut world = world(Vec::new());
+    world.options.kind = localize(
+        vec![market("DE", &["de"]), market("FR", &["fr"])],
+        &[("DE", "/Germany"), ("FR", "/France")],
+    );
     let off = world.asset("/Brand/poster_de.jpg", b"de");
     let denied = world.asset("/Brand/flyer_en.jpg", b"en");
     world.asset("/Brand/card_fr.jpg", b"fr");

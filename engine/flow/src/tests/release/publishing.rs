@@ -192,10 +192,7 @@ async fn two_assets_with_one_target_name_are_held_and_the_one_that_is_there_keep
 #[tokio::test]
 async fn an_asset_without_what_a_template_needs_is_held_and_the_rest_goes_on() {
     let mut world = World::new();
-    let ReleaseKind::Publish(options) = &mut world.options.kind else {
-        unreachable!()
-    };
-    options.folder = "{field:client}".parse().unwrap();
+    world.publish(|options| options.folder = "{field:client}".parse().unwrap());
     let one = world.asset("/Brand/a.jpg", b"a");
     world.asset("/Brand/b.jpg", b"b");
     world
@@ -215,14 +212,13 @@ async fn an_asset_without_what_a_template_needs_is_held_and_the_rest_goes_on() {
 #[tokio::test]
 async fn a_rendition_leaves_under_its_own_extension_and_one_that_cannot_be_made_is_held() {
     let mut world = World::new();
-    let ReleaseKind::Publish(options) = &mut world.options.kind else {
-        unreachable!()
-    };
-    options.renditions = vec![RenditionRule {
-        extensions: vec!["tif".into()],
-        rendition: "web".into(),
-        extension: Some("png".into()),
-    }];
+    world.publish(|options| {
+        options.renditions = vec![RenditionRule {
+            extensions: vec!["tif".into()],
+            rendition: "web".into(),
+            extension: Some("png".into()),
+        }];
+    });
     world.library.offer("web");
     world.asset("/Brand/hero.tif", b"hero");
     world.asset("/Brand/logo.svg", b"logo");
@@ -272,10 +268,7 @@ async fn a_changed_template_moves_what_is_there_and_what_people_moved_stays() {
     );
     assert_eq!(world.outlet.links_of("/Press/Elsewhere/b.jpg").len(), 1);
     assert!(world.plan().await.steps.is_empty());
-    let ReleaseKind::Publish(options) = &mut world.options.kind else {
-        unreachable!()
-    };
-    options.folder = "{collection}/Final".parse().unwrap();
+    world.publish(|options| options.folder = "{collection}/Final".parse().unwrap());
     let (plan, _) = world.pass().await;
     assert_eq!(actions(&plan), [Action::Relocate, Action::Relocate]);
     assert_eq!(
@@ -385,9 +378,7 @@ async fn names_that_the_sink_refuses_are_held_before_any_byte_moves() {
 #[tokio::test]
 async fn a_newer_version_under_another_name_is_one_step() {
     let mut world = World::new();
-    if let ReleaseKind::Publish(options) = &mut world.options.kind {
-        options.name = "{stem}-{version}.{ext}".parse().unwrap();
-    }
+    world.publish(|options| options.name = "{stem}-{version}.{ext}".parse().unwrap());
     world.asset("/Brand/hero.jpg", b"one");
     world.pass().await;
     let before = world.outlet.assets().remove(0);
@@ -431,9 +422,7 @@ async fn what_somebody_else_put_at_a_place_is_left_there_and_told() {
 #[tokio::test]
 async fn a_version_that_cannot_move_to_its_new_name_is_known_and_moves_later() {
     let mut world = World::new();
-    if let ReleaseKind::Publish(options) = &mut world.options.kind {
-        options.name = "{stem}-{version}.{ext}".parse().unwrap();
-    }
+    world.publish(|options| options.name = "{stem}-{version}.{ext}".parse().unwrap());
     let id = world.asset("/Brand/hero.jpg", b"one");
     world.pass().await;
     world.asset("/Brand/hero.jpg", b"two");
@@ -482,19 +471,17 @@ async fn fields_and_renditions_that_there_are_not_are_refused_before_anything_is
     let mut world = World::new();
     world.asset("/Brand/a.jpg", b"a");
     world.library.lack_field("cliemt");
-    if let ReleaseKind::Publish(options) = &mut world.options.kind {
-        options.folder = "{field:cliemt}".parse().unwrap();
-    }
+    world.publish(|options| options.folder = "{field:cliemt}".parse().unwrap());
     let error = world.flow().plan().await.unwrap_err();
     assert_eq!(error.message(), "there is no field \"cliemt\"");
-    if let ReleaseKind::Publish(options) = &mut world.options.kind {
+    world.publish(|options| {
         options.folder = "x".parse().unwrap();
         options.renditions = vec![RenditionRule {
             extensions: Vec::new(),
             rendition: "huge".into(),
             extension: None,
         }];
-    }
+    });
     world.library.offer("web");
     let error = world.flow().plan().await.unwrap_err();
     assert_eq!(error.message(), "dam has no rendition \"huge\"");

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use windlass_core::{Action, Asset, AssetId, AssetPath, Placement, Result, Withdrawal};
 
+use super::super::BATCH;
 use super::super::standing::{Stands, is_below};
 use super::super::steps::BLOCKED;
-use super::super::{BATCH, ReleaseKind};
 use super::{Next, Seen, VerifyRelease, count, wrong};
 use crate::audit::{AuditedFile, Standing, Telling};
 use crate::delivery::asset_of;
@@ -254,7 +254,6 @@ impl VerifyRelease<'_> {
         let folder = case.placement.map(|one| one.collection.key());
         let place = seen.places.get(case.id);
         let is_in_folder = folder.is_none_or(|folder| folder == there.path.parent().key());
-        let is_archive = matches!(self.flow.options.kind, ReleaseKind::Archive(_));
         let moved = match (is_in_folder, place) {
             (false, _) if !is_below(&there.path, &self.flow.roots()) => {
                 "people moved it out of the flow's folders"
@@ -274,13 +273,12 @@ impl VerifyRelease<'_> {
                 return (Standing::Kept, Some(why.to_owned()));
             }
         };
-        match is_archive {
-            // An archive is a folder as it was sealed.
-            true => (
+        match self.flow.options.kind.may_be_moved() {
+            true => (Standing::Moved, Some(moved.to_owned())),
+            false => (
                 Standing::Missing,
                 Some(format!("{moved}, to {}", there.path)),
             ),
-            false => (Standing::Moved, Some(moved.to_owned())),
         }
     }
 }

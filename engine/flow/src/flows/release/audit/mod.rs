@@ -90,7 +90,7 @@ impl VerifyRelease<'_> {
             withdrawn: self.withdrawn().await?,
             ..Seen::default()
         };
-        if flow.sealed().await?.is_some() {
+        if flow.options.kind.is_over(flow).await?.is_some() {
             seen.is_sealed = true;
             seen.placed = flow.placed().await?;
             seen.there = There::look(flow, &seen.placed).await?;

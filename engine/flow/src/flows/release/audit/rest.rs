@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_core::{Asset, AssetId, AssetPath, Placed, Result};
 
-use super::super::{BATCH, ReleaseKind};
+use super::super::BATCH;
 use super::{Seen, VerifyRelease, count, wrong};
 use crate::audit::{AuditedFile, Standing, Telling};
 use crate::documents::{Written, is_touched};
@@ -24,13 +24,8 @@ impl VerifyRelease<'_> {
     /// The documents that are known by what the flow is and has.
     pub(super) async fn papers(&self, seen: &Seen) -> Result<Vec<Paper>> {
         let flow = self.flow;
-        let paths: Vec<AssetPath> = match &flow.options.kind {
-            ReleaseKind::Publish(_) => Vec::new(),
-            ReleaseKind::Localize(_) => flow.packages().await?.into_iter().collect(),
-            ReleaseKind::Archive(options) => flow.papers(options, seen.placed.keys()).await?,
-        };
         let mut papers = Vec::new();
-        for path in paths {
+        for path in flow.options.kind.papers(flow, &seen.placed).await? {
             if let Some(written) = flow.documents().written(&path).await? {
                 papers.push(Paper { path, written });
             }
