@@ -1,6 +1,5 @@
 //! What a file at a sink says of where it came from, so that a ledger that was lost can be made again from the files.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -177,6 +176,8 @@ impl FromStr for Stamp {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::asset::AssetPath;
 
