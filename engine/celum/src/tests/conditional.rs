@@ -261,7 +261,8 @@ async fn every_event_of_the_emulated_tenant_hints_at_its_asset() {
     bed.celum().delete_asset(number(&id)).unwrap();
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let events = events.lock().unwrap();
-    assert!(events.iter().all(|event| event.assets == [id.clone()]));
+    let only = std::slice::from_ref(&id);
+    assert!(events.iter().all(|event| event.assets == only));
     let kinds: BTreeSet<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(
         kinds.into_iter().collect::<Vec<_>>(),
