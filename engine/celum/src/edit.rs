@@ -3,7 +3,8 @@
 use regex::Regex;
 use serde_json::json;
 use windlass_core::{
-    AssetPath, Correlation, Digests, Draft, Error, Fault, Kind, Placed, Result, Revision, Stamp,
+    AssetPath, Correlation, Digests, Draft, DraftPart, Error, Fault, Kind, Placed, Result,
+    Revision, Stamp,
 };
 
 use crate::changes::changes;
@@ -20,6 +21,19 @@ use crate::wire::{self, FieldKind, StatedAvailability};
 pub(crate) struct Checked {
     pub(crate) type_id: Option<i64>,
     pub(crate) values: Vec<wire::FieldEntry>,
+}
+
+/// What a draft asks of an asset that is there.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The draft without the fields and the availability that yield. Its type is the asset's own where that yields.
+    pub(crate) draft: Draft,
+    /// Whether the asset has to be complete.
+    pub(crate) strict: bool,
+    /// The collection that it has to be in.
+    collection: Option<i64>,
+    /// The name that it has to have.
+    name: Option<String>,
 }
 
 impl Shared {
@@ -140,10 +154,60 @@ impl Shared {
         self.profile.locales.first().map_or("en", String::as_str)
     }
 
-    /// The text field that carries marks and stamps, where the draft's asset type has it.
-    async fn mark_field(&self, draft: &Draft) -> Result<Option<wire::Field>> {
-        let (Some(name), Some(asset_type)) = (&self.profile.correlation_field, &draft.asset_type)
-        else {
+    /// What of a draft counts for an asset that is there.
+    pub(crate) async fn asked_of(&self, now: &wire::Asset, draft: &Draft) -> Result<Asked> {
+        let yields = |part: DraftPart| draft.yields.contains(&part);
+        let mut counts = draft.clone();
+        counts
+            .fields
+            .retain(|assigned| !yields(DraftPart::Field(assigned.field.clone())));
+        counts.availability = draft
+            .availability
+            .clone()
+            .filter(|_| !yields(DraftPart::Availability));
+        if yields(DraftPart::AssetType) {
+            counts.asset_type = self.type_of(now).await?;
+        }
+        let collection = match yields(DraftPart::Collection) {
+            true => None,
+            false => Some(self.collection(&draft.collection).await?),
+        };
+        Ok(Asked {
+            strict: match &collection {
+                Some(collection) => collection.strict,
+                None => self.is_strict(now).await?,
+            },
+            collection: collection.map(|collection| collection.id),
+            name: (!yields(DraftPart::Name)).then(|| draft.name.clone()),
+            draft: counts,
+        })
+    }
+
+    /// The technical name of the type that an asset has.
+    pub(crate) async fn type_of(&self, asset: &wire::Asset) -> Result<Option<String>> {
+        let catalogue = self.catalogue().await?;
+        let sheet = asset.type_id.and_then(|id| catalogue.type_by_id(id));
+        Ok(sheet.map(|sheet| sheet.name.clone()))
+    }
+
+    /// Whether one of an asset's collections asks for a type and for required fields.
+    async fn is_strict(&self, asset: &wire::Asset) -> Result<bool> {
+        for path in &asset.parent_paths {
+            let reached = self.tree.find(&self.api, &self.path(path)).await?;
+            if matches!(reached, Reached::Whole(known) if known.strict) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The text field that carries marks and stamps, where the asset type has it.
+    async fn mark_field(
+        &self,
+        draft: &Draft,
+        asset_type: Option<&str>,
+    ) -> Result<Option<wire::Field>> {
+        let (Some(name), Some(asset_type)) = (&self.profile.correlation_field, asset_type) else {
             return Ok(None);
         };
         let catalogue = self.catalogue().await?;
@@ -161,9 +225,10 @@ impl Shared {
     pub(crate) async fn mark(
         &self,
         draft: &Draft,
+        asset_type: Option<&str>,
         correlation: &Correlation,
     ) -> Result<Option<wire::FieldEntry>> {
-        let field = self.mark_field(draft).await?;
+        let field = self.mark_field(draft, asset_type).await?;
         Ok(field.map(|field| text_of(&field, correlation.as_str())))
     }
 
@@ -171,10 +236,11 @@ impl Shared {
     pub(crate) async fn stamp(
         &self,
         draft: &Draft,
+        asset_type: Option<&str>,
         correlation: &Correlation,
         digests: &Digests,
     ) -> Result<Option<wire::FieldEntry>> {
-        let Some(field) = self.mark_field(draft).await? else {
+        let Some(field) = self.mark_field(draft, asset_type).await? else {
             return Ok(None);
         };
         let texts = Stamp::new(correlation, digests, draft)?.texts();
@@ -195,8 +261,13 @@ impl Shared {
     }
 
     /// What an asset gets that becomes something else: the same stamp with that, if it has one.
-    async fn restamp(&self, now: &wire::Asset, draft: &Draft) -> Result<Option<wire::FieldEntry>> {
-        let Some(field) = self.mark_field(draft).await? else {
+    async fn restamp(
+        &self,
+        now: &wire::Asset,
+        draft: &Draft,
+        asset_type: Option<&str>,
+    ) -> Result<Option<wire::FieldEntry>> {
+        let Some(field) = self.mark_field(draft, asset_type).await? else {
             return Ok(None);
         };
         let Some(stamp) = stamp_of(now, field.id) else {
@@ -228,8 +299,8 @@ impl Shared {
         }
     }
 
-    /// Makes an asset, which is `now` so, what a draft says: one concern a call, and only where it
-    /// differs. `made_of` says whose bytes it has now, where they are new.
+    /// Makes an asset, which is `now` so, what a draft says, but for what yields to it: one concern a call, and only where
+    /// it differs. `made_of` says whose bytes it has now, where they are new.
     pub(crate) async fn set_metadata(
         &self,
         now: wire::Asset,
@@ -237,12 +308,13 @@ impl Shared {
         made_of: Option<(&Correlation, &Digests)>,
     ) -> Result<()> {
         let asset = now.id;
-        let collection = self.collection(&draft.collection).await?;
+        let asked = self.asked_of(&now, draft).await?;
         let Checked { type_id, values } = self
-            .resolve_whole(draft, collection.strict, Some(&now))
+            .resolve_whole(&asked.draft, asked.strict, Some(&now))
             .await?;
-        if now.name != draft.name {
-            let body = json!({ "name": draft.name });
+        let asset_type = asked.draft.asset_type.as_deref();
+        if let Some(name) = asked.name.filter(|name| now.name != *name) {
+            let body = json!({ "name": name });
             self.patch(asset, &body, "renaming the asset").await?;
         }
         if let Some(type_id) = type_id.filter(|id| now.type_id != Some(*id)) {
@@ -252,7 +324,7 @@ impl Shared {
         }
         let stamp = match made_of {
             Some(_) => None,
-            None => self.restamp(&now, draft).await?,
+            None => self.restamp(&now, draft, asset_type).await?,
         };
         let values: Vec<_> = values.into_iter().chain(stamp).collect();
         let changed = changes(&values, |id| now.value(id).cloned());
@@ -261,13 +333,14 @@ impl Shared {
             self.patch(asset, &body, "changing the asset's fields")
                 .await?;
         }
-        if !now.parent_ids.contains(&collection.id) {
+        if let Some(collection) = asked.collection.filter(|id| !now.parent_ids.contains(id)) {
             // Only added: where else people put the asset is theirs to say.
-            let body = json!({ "parentIds": { "op": "MODIFY", "add": [collection.id] } });
+            let body = json!({ "parentIds": { "op": "MODIFY", "add": [collection] } });
             self.patch(asset, &body, "adding the asset to its collection")
                 .await?;
         }
-        if let Some(wanted) = draft.availability.as_ref().map(wire::Availability::from) {
+        let availability = asked.draft.availability.as_ref();
+        if let Some(wanted) = availability.map(wire::Availability::from) {
             let body = json!({ "availability": wanted });
             if now.availability != Some(StatedAvailability::Known(wanted)) {
                 self.patch(asset, &body, "setting its availability").await?;
@@ -275,7 +348,7 @@ impl Shared {
         }
         // Last: a stamp must not say of bytes that they are here which are taken back because something else was refused.
         if let Some((correlation, digests)) = made_of
-            && let Some(stamp) = self.stamp(draft, correlation, digests).await?
+            && let Some(stamp) = self.stamp(draft, asset_type, correlation, digests).await?
         {
             self.mark_as(&now, &stamp).await?;
         }

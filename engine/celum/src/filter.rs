@@ -39,6 +39,24 @@ pub(crate) enum Filter {
         /// The first id.
         from: i64,
     },
+    /// Assets that were made at a moment or later.
+    #[serde(rename = "ASSET_CREATION_DATE_RANGE")]
+    Created {
+        /// The moment.
+        from: Timestamp,
+    },
+    /// Assets that were edited last at a moment or later.
+    #[serde(rename = "ASSET_MODIFICATION_DATE_RANGE")]
+    Modified {
+        /// The moment.
+        from: Timestamp,
+    },
+    /// Assets whose current version was made at a moment or later.
+    #[serde(rename = "ASSET_VERSIONED_DATE_RANGE")]
+    Versioned {
+        /// The moment.
+        from: Timestamp,
+    },
     /// Assets whose current version has one of these checksums.
     #[serde(rename = "ASSET_CHECKSUM")]
     Checksum {

@@ -14,13 +14,14 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 use windlass_core::digest::ContentHasher;
 use windlass_core::{
-    AssetPath, ContentHash, Correlation, Destination, Error, Evidence, Expected, Kind, Placed,
-    Result,
+    AssetPath, ContentHash, Correlation, Destination, DraftPart, Error, Evidence, Expected, Kind,
+    Placed, Result,
 };
 
 use crate::attempts::Attempt;
 use crate::endpoint::Shared;
 use crate::filter::{Filter, Matcher, Operator, Order, SearchType};
+use crate::lock::Holder;
 use crate::sink::{id_of, placed};
 use crate::tree::Reached;
 use crate::wire;
@@ -100,7 +101,7 @@ impl Shared {
             destination,
             correlation,
             expected,
-            mark: self.mark(destination.draft(), correlation).await?,
+            mark: self.mark_of(destination, correlation).await?,
             me: self.me().await?,
             attempt: known.unwrap_or_default(),
             refuted: Vec::new(),
@@ -124,10 +125,47 @@ impl Shared {
             };
             let now = Instant::now();
             if found.is_some() || now >= deadline {
+                self.unlock_left(destination).await?;
                 return Ok(found);
             }
             tokio::time::sleep(pause.min(deadline - now)).await;
             pause *= 2;
+        }
+    }
+
+    /// The mark that our asset carries, where it can carry one.
+    async fn mark_of(
+        &self,
+        destination: &Destination,
+        correlation: &Correlation,
+    ) -> Result<Option<wire::FieldEntry>> {
+        let draft = destination.draft();
+        let mut asset_type = draft.asset_type.clone();
+        if let Destination::Version { asset, .. } = destination
+            && draft.yields.contains(&DraftPart::AssetType)
+            && let Some(asset) = self.api.asset(id_of(asset)?).await?
+        {
+            asset_type = self.type_of(&asset).await?;
+        }
+        self.mark(draft, asset_type.as_deref(), correlation).await
+    }
+
+    /// Lifts the lock that a version of ours which was broken off may have left.
+    async fn unlock_left(&self, destination: &Destination) -> Result<()> {
+        let Destination::Version {
+            asset,
+            replaces: Some(_),
+            ..
+        } = destination
+        else {
+            return Ok(());
+        };
+        let Some(asset) = self.api.asset(id_of(asset)?).await? else {
+            return Ok(());
+        };
+        match self.holder(&asset).await? {
+            Holder::Ours => self.unlock(asset.id).await,
+            Holder::Nobody | Holder::Other(_) => Ok(()),
         }
     }
 

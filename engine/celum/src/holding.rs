@@ -84,7 +84,7 @@ impl Shared {
             locked: asset.lock.as_ref().and_then(locked),
             is_released: asset.release_status.as_deref() == Some("RELEASED"),
             has_file: !asset.current_version.is_placeholder(),
-            changed: None,
+            changed: asset.changed(),
         }
     }
 }
@@ -99,7 +99,7 @@ fn usable(stated: Option<&StatedAvailability>) -> Usable {
 }
 
 /// Why somebody has locked an asset; `None` where nobody has.
-fn locked(lock: &Json) -> Option<String> {
+pub(crate) fn locked(lock: &Json) -> Option<String> {
     if *lock == Json::Bool(false) {
         return None;
     }

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use serde_json::json;
 use windlass_core::{
-    Asset, AssetId, AssetPath, Cursor, Holding, HoldingsPage, Library, Query, Related, Rendition,
-    Result, Retirement, Usage,
+    Asset, AssetId, AssetPath, ChangedPage, Cursor, Holding, HoldingsPage, Library, Query, Related,
+    Rendition, Result, Retirement, Usage,
 };
 
 use crate::endpoint::{CelumEndpoint, Shared};
@@ -20,7 +21,20 @@ const READS: usize = 4;
 #[async_trait]
 impl Library for CelumEndpoint {
     async fn holdings(&self, query: &Query, cursor: Option<&Cursor>) -> Result<HoldingsPage> {
-        self.shared.holdings(query, cursor).await
+        let page = self.shared.holdings(query, None, cursor).await?;
+        Ok(HoldingsPage {
+            holdings: page.holdings,
+            next: page.next,
+        })
+    }
+
+    async fn changed(
+        &self,
+        query: &Query,
+        since: Timestamp,
+        cursor: Option<&Cursor>,
+    ) -> Result<ChangedPage> {
+        self.shared.holdings(query, Some(since), cursor).await
     }
 
     async fn check_fields(&self, asset_types: &[String], fields: &[String]) -> Result<()> {
@@ -62,10 +76,16 @@ impl Library for CelumEndpoint {
 }
 
 impl Shared {
-    /// One page of a walk by ascending id, as [`windlass_core::Source::changes`] walks.
-    async fn holdings(&self, query: &Query, cursor: Option<&Cursor>) -> Result<HoldingsPage> {
+    /// One page of a walk by ascending id, as [`windlass_core::Source::changes`] walks: always a first page, because page
+    /// numbers shift while people work. With `since` only what changed then or later.
+    async fn holdings(
+        &self,
+        query: &Query,
+        since: Option<Timestamp>,
+        cursor: Option<&Cursor>,
+    ) -> Result<ChangedPage> {
         let last = walked_to(cursor)?;
-        let filter = self.filter_of(query, last).await?;
+        let filter = self.filter_of(query, last, since).await?;
         let all = json!({ "type": "ALL_ASSET_INFORMATION_FIELDS" });
         let page = self
             .api
@@ -74,7 +94,7 @@ impl Shared {
         let assets = unlisted(&page, last)?;
         // A page that brought nothing new is the end, whatever it says of further ones.
         let next = assets.last().filter(|_| page.has_next);
-        Ok(HoldingsPage {
+        Ok(ChangedPage {
             next: next.map(|asset| Cursor::new(asset.id.to_string())),
             holdings: self.holdings_of(&assets, &query.collection).await?,
         })

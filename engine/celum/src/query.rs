@@ -20,11 +20,17 @@ use crate::vocabulary::Entry;
 use crate::wire::{Field, FieldKind};
 
 impl Shared {
-    /// The filter of a query, from an id on.
+    /// The filter of a query, from an id on; with `since` only for what was made, got another version or was edited then or
+    /// later.
     ///
     /// Errors: `NotFound` where the collection is not there, `InvalidInput` where a type, a field or an option is not.
-    pub(crate) async fn filter_of(&self, query: &Query, from: i64) -> Result<Filter> {
-        let refused = match self.filter_known(query, from).await {
+    pub(crate) async fn filter_of(
+        &self,
+        query: &Query,
+        from: i64,
+        since: Option<Timestamp>,
+    ) -> Result<Filter> {
+        let refused = match self.filter_known(query, from, since).await {
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::InvalidInput) => error,
             other => return other,
         };
@@ -33,15 +39,21 @@ impl Shared {
             return Err(refused);
         }
         self.refresh().await;
-        self.filter_known(query, from).await
+        self.filter_known(query, from, since).await
     }
 
-    async fn filter_known(&self, query: &Query, from: i64) -> Result<Filter> {
+    async fn filter_known(
+        &self,
+        query: &Query,
+        from: i64,
+        since: Option<Timestamp>,
+    ) -> Result<Filter> {
         let catalogue = self.catalogue().await?;
         let sheets = sheets(&catalogue, &query.asset_types)?;
         let mut filters = Vec::new();
         filters.extend(self.below(&query.collection).await?);
         filters.push(Filter::IdRange { from });
+        filters.extend(since.map(changed_since));
         if !query.asset_types.is_empty() {
             filters.push(Filter::Type {
                 values: sheets.iter().map(|sheet| sheet.id).collect(),
@@ -214,6 +226,16 @@ fn unknown(message: String, hint: Option<String>) -> Error {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
+}
+
+/// The filter for whatever may have changed: tenants do not say which kind of change moves which date.
+fn changed_since(from: Timestamp) -> Filter {
+    let dates = vec![
+        Filter::Modified { from },
+        Filter::Versioned { from },
+        Filter::Created { from },
+    ];
+    combined(Operator::Or, dates)
 }
 
 /// All of them as one, as far as each can be tested; none where none can.

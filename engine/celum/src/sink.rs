@@ -55,7 +55,8 @@ impl Sink for CelumEndpoint {
             } => (Some(id_of(asset)?), replaces.clone()),
         };
         if let (Some(asset), Some(replaces)) = (onto, &replaces) {
-            self.shared.unchanged(asset, replaces).await?;
+            let now = self.shared.unchanged(asset, replaces).await?;
+            self.shared.must_be_free(&now).await?;
         }
         let commit = Commit {
             draft: destination.draft().clone(),
@@ -93,7 +94,13 @@ impl Sink for CelumEndpoint {
 
     async fn set_metadata(&self, asset: &AssetId, draft: &Draft) -> Result<()> {
         let now = self.shared.reread(id_of(asset)?).await?;
-        self.shared.set_metadata(now, draft, None).await
+        let is_left = self.shared.must_be_free(&now).await?;
+        let asset = now.id;
+        self.shared.set_metadata(now, draft, None).await?;
+        match is_left {
+            true => self.shared.unlock(asset).await,
+            false => Ok(()),
+        }
     }
 
     async fn remove(&self, placed: &Placed) -> Result<()> {
@@ -193,13 +200,23 @@ enum Undo {
 }
 
 impl Commit {
-    /// Makes it visible, compares what the tenant reports, and only then completes it.
+    /// Makes it visible, and nothing but it where it replaces one version and no other.
     pub(crate) async fn make(
         &self,
         shared: &Shared,
         sent: Sent,
         digests: &Digests,
     ) -> Result<Placed> {
+        let (Some(asset), Some(replaces)) = (self.onto, &self.replaces) else {
+            return self.place(shared, sent, digests).await;
+        };
+        shared.lock(asset, replaces, &self.correlation).await?;
+        let outcome = self.place(shared, sent, digests).await;
+        shared.unlock_after(asset, outcome).await
+    }
+
+    /// Makes it visible, compares what the tenant reports, and only then completes it.
+    async fn place(&self, shared: &Shared, sent: Sent, digests: &Digests) -> Result<Placed> {
         let made = match self.onto {
             None => self.create(shared, &sent, digests).await?,
             Some(asset) => self.add_version(shared, asset, &sent).await?,
@@ -226,7 +243,10 @@ impl Commit {
         let collection = shared.collection(&draft.collection).await?;
         let Checked { type_id, values } =
             shared.resolve_whole(draft, collection.strict, None).await?;
-        let stamp = shared.stamp(draft, &self.correlation, digests).await?;
+        let asset_type = draft.asset_type.as_deref();
+        let stamp = shared
+            .stamp(draft, asset_type, &self.correlation, digests)
+            .await?;
         let values: Vec<_> = values.into_iter().chain(stamp).collect();
         let body = CreateAsset {
             name: &draft.name,
@@ -261,12 +281,12 @@ impl Commit {
 
     async fn add_version(&self, shared: &Shared, asset: i64, sent: &Sent) -> Result<Made> {
         let old = shared.reread(asset).await?;
-        let collection = shared.collection(&self.draft.collection).await?;
+        let asked = shared.asked_of(&old, &self.draft).await?;
         // What would be refused afterwards is found before anything is visible.
         shared
-            .resolve_whole(&self.draft, collection.strict, Some(&old))
+            .resolve_whole(&asked.draft, asked.strict, Some(&old))
             .await?;
-        // The upload took its time, and so may what was looked up just now.
+        // The upload took its time, and so may what was looked up just now. From here on the lock holds others off.
         let old = match &self.replaces {
             Some(replaces) => shared.unchanged(asset, replaces).await?,
             None => old,

@@ -3,6 +3,7 @@
 mod account;
 mod budget;
 mod collections;
+mod conditional;
 mod drafts;
 mod emulated;
 mod find;

@@ -53,6 +53,9 @@ pub(crate) struct Asset {
     pub(crate) name: String,
     #[serde(default, deserialize_with = "absent_or_null")]
     pub(crate) creation: Trail,
+    /// Absent on what was never edited.
+    #[serde(default, deserialize_with = "absent_or_null")]
+    pub(crate) modification: Trail,
     pub(crate) type_id: Option<i64>,
     pub(crate) current_version: Version,
     pub(crate) availability: Option<StatedAvailability>,
@@ -69,6 +72,16 @@ pub(crate) struct Asset {
 }
 
 impl Asset {
+    /// When it was made, got its current version or was edited last, whichever is the latest that the tenant tells.
+    pub(crate) fn changed(&self) -> Option<Timestamp> {
+        let trails = [
+            &self.creation,
+            &self.modification,
+            &self.current_version.creation,
+        ];
+        trails.into_iter().filter_map(|trail| trail.date).max()
+    }
+
     /// The value of a field as it is on the wire.
     pub(crate) fn value(&self, field: i64) -> Option<&serde_json::Value> {
         self.information_field_value_sets

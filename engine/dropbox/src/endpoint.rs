@@ -8,8 +8,8 @@ use tokio::sync::OnceCell;
 use unicode_normalization::UnicodeNormalization;
 use windlass_core::digest::BLOCK_BYTES;
 use windlass_core::{
-    Asset, AssetId, AssetPath, Capabilities, CheckItem, Clock, Cursor, Endpoint, Error, HeldBack,
-    Kind, Readable, Result, Reuse, Revision, Scope, Together, UploadOrder,
+    Asset, AssetId, AssetPath, Capabilities, CheckItem, Clock, Endpoint, Error, HeldBack, Kind,
+    Readable, Result, Reuse, Revision, Together, UploadOrder,
 };
 use windlass_http::{CountedTransport, Transport};
 
@@ -87,15 +87,6 @@ pub struct DropboxEndpoint {
     pub(crate) stamps: Stamps,
     /// How small contents are packed.
     pub(crate) packing: express::Rules,
-}
-
-/// What a wait for changes came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waited {
-    /// Something may have changed: ask for changes. It may also turn out that nothing did.
-    pub changed: bool,
-    /// How long Dropbox wants no further wait to begin.
-    pub stay_away: Option<Duration>,
 }
 
 impl DropboxEndpoint {
@@ -195,31 +186,6 @@ impl DropboxEndpoint {
             namespaces.push(key);
             namespaces.sort_by_key(|key| std::cmp::Reverse(key.len()));
         }
-    }
-
-    /// Where a listing of the scope stands now, without listing it: for those who only want to know
-    /// what changes from here on.
-    pub async fn latest_cursor(&self, scope: &Scope) -> Result<Cursor> {
-        let path = wire_path(&scope.root);
-        let latest = self.api.latest_cursor(&path).await.map_err(Error::from);
-        latest
-            .map(|latest| Cursor::new(latest.cursor))
-            .map_err(|error| error.with_context("path", &scope.root))
-    }
-
-    /// Waits until something below the cursor may have changed, for `timeout` (30 s to 480 s; others
-    /// are brought into that range) plus up to 90 s that Dropbox adds.
-    ///
-    /// Errors: `CursorReset` when the cursor is no longer valid. Cancel by dropping the future.
-    pub async fn wait_for_changes(&self, cursor: &Cursor, timeout: Duration) -> Result<Waited> {
-        let timeout = timeout.clamp(Duration::from_secs(30), Duration::from_secs(480));
-        let waited = self.api.longpoll(cursor.as_str(), timeout).await;
-        waited
-            .map(|answer| Waited {
-                changed: answer.changes,
-                stay_away: answer.backoff.map(Duration::from_secs),
-            })
-            .map_err(Error::from)
     }
 
     /// Creates a folder with its parents. One that is there is fine.
@@ -420,7 +386,7 @@ fn capabilities(concurrent: bool, express: bool) -> Capabilities {
         }),
         digests_in_place: false,
         reuse: Some(Reuse::Copy),
-        rings: false,
+        rings: true,
     }
 }
 

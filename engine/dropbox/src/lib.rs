@@ -37,11 +37,12 @@ mod source;
 mod stamps;
 mod target;
 mod union;
+pub mod webhook;
 mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use endpoint::{DropboxEndpoint, Waited};
+pub use endpoint::DropboxEndpoint;
 pub use options::{Credential, DropboxOptions, PathRoot};
 
 /// A panic while it was held leaves values that are still in order: they are changed in single steps.

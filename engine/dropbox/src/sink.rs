@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use windlass_core::{
-    AssetId, AssetPath, Calls, Correlation, Destination, Digests, Draft, Endpoint, Error, Evidence,
-    Expected, Fault, Kind, Load, Placed, Result, Revision, Sink, Status, UploadSession, fold_key,
-    preflight_name,
+    AssetId, AssetPath, Calls, Correlation, Destination, Digests, Draft, DraftPart, Endpoint,
+    Error, Evidence, Expected, Fault, Kind, Load, Placed, Result, Revision, Sink, Status,
+    UploadSession, fold_key, preflight_name,
 };
 
 use crate::checkpoint::Checkpoint;
@@ -139,16 +139,16 @@ impl Sink for DropboxEndpoint {
     }
 
     async fn set_metadata(&self, asset: &AssetId, draft: &Draft) -> Result<()> {
-        if let Some(fault) = faults(draft).into_iter().next() {
+        if let Some(fault) = faults(&standing(draft, None)).into_iter().next() {
             let error = Error::new(Kind::InvalidInput, fault.to_string());
             return Err(match fault.hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,
             });
         }
-        let wanted = wire_path(&target(draft));
         let current = self.current(asset).await?;
         let at = current.path_display.or(current.path_lower);
+        let wanted = wire_path(&target(&standing(draft, at.as_deref())));
         // Dropbox does not move a file to another spelling of its own name.
         if at.is_some_and(|at| fold_key(&at) == fold_key(&wanted)) {
             return Ok(());
@@ -353,6 +353,22 @@ fn must_be(current: &FileMetadata, wanted: Option<&Revision>) -> Result<()> {
     .with_context("asset", &current.id)
     .with_context("revision", &current.rev)
     .with_hint("keep or move that file; Windlass does not overwrite what people changed"))
+}
+
+/// What of a draft counts for a file that is at this place: a name or a folder that yields stays what it is.
+fn standing(draft: &Draft, at: Option<&str>) -> Draft {
+    let mut counts = draft.standing();
+    counts.collection = draft.collection.clone();
+    let Some(at) = at.map(AssetPath::new) else {
+        return counts;
+    };
+    if draft.yields.contains(&DraftPart::Collection) {
+        counts.collection = at.parent();
+    }
+    if draft.yields.contains(&DraftPart::Name) {
+        counts.file_name = at.name().to_owned();
+    }
+    counts
 }
 
 fn target(draft: &Draft) -> AssetPath {

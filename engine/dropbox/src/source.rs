@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::CONTENT_RANGE;
 use windlass_core::{
     Asset, AssetId, AssetPath, AssetStream, Calls, Change, ChangePage, Cursor, Error, Folder, Kind,
-    Load, Result, Scope, Source, StampedPage, Status,
+    Load, Result, Scope, Source, StampedPage, Status, Waited,
 };
 use windlass_http::{Response, SendError};
 
@@ -22,6 +22,10 @@ use crate::wire::{FileMetadata, ListFolderResult, Metadata};
 
 /// How many paths one call asks the tags of. The service names no limit; this keeps arguments small.
 const TAG_PATHS: usize = 100;
+
+/// The shortest and the longest wait for changes that Dropbox takes.
+const WAIT_MIN: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(480);
 
 /// How often a range is asked for again without any of it arriving.
 const FRUITLESS_READS: u32 = 5;
@@ -79,6 +83,26 @@ impl Source for DropboxEndpoint {
             collections: BTreeMap::new(),
             touched: BTreeSet::new(),
         })
+    }
+
+    async fn latest(&self, scope: &Scope) -> Result<Cursor> {
+        let path = wire_path(&scope.root);
+        let latest = self.api.latest_cursor(&path).await.map_err(Error::from);
+        latest
+            .map(|latest| Cursor::new(latest.cursor))
+            .map_err(|error| error.with_context("scope", &scope.root))
+    }
+
+    /// Dropbox waits from 30 s to 480 s, and up to 90 s more so that not all ask again at once.
+    async fn wait(&self, scope: &Scope, cursor: &Cursor, longest: Duration) -> Result<Waited> {
+        let longest = longest.clamp(WAIT_MIN, WAIT_MAX);
+        let waited = self.api.longpoll(cursor.as_str(), longest).await;
+        waited
+            .map(|answer| Waited {
+                changed: answer.changes,
+                stay_away: answer.backoff.map(Duration::from_secs),
+            })
+            .map_err(|failure| Error::from(failure).with_context("scope", &scope.root))
     }
 
     async fn stat(&self, id: &AssetId) -> Result<Option<Asset>> {

@@ -17,6 +17,7 @@ mod sessions;
 mod stamps;
 mod unions;
 mod versions;
+mod webhook;
 mod wire;
 mod writing;
 

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use windlass_core::{
-    AssetId, AssetPath, Correlation, Destination, Draft, Error, Evidence, Expected, Fault, Kind,
-    Placed, Ranges, Result, Sink, Status, UploadSession, preflight_name,
+    AssetId, AssetPath, Correlation, Destination, Draft, DraftPart, Error, Evidence, Expected,
+    Fault, Kind, Placed, Ranges, Result, Sink, Status, UploadSession, preflight_name,
 };
 
 use crate::content::hash_file;
@@ -70,7 +70,8 @@ impl Sink for LocalEndpoint {
     }
 
     async fn set_metadata(&self, asset: &AssetId, draft: &Draft) -> Result<()> {
-        let (from, to) = (AssetPath::new(asset.as_str()), place_of(draft));
+        let from = AssetPath::new(asset.as_str());
+        let to = place_among(draft, &from);
         check(&from)?;
         check(&to)?;
         if from == to {
@@ -225,6 +226,18 @@ fn target(destination: &Destination) -> (AssetPath, Replaced) {
             };
             (AssetPath::new(asset.as_str()), replaced)
         }
+    }
+}
+
+/// Where a file that is at this place has to be: a name or a folder that yields stays what it is.
+fn place_among(draft: &Draft, at: &AssetPath) -> AssetPath {
+    let collection = match draft.yields.contains(&DraftPart::Collection) {
+        true => at.parent(),
+        false => draft.collection.clone(),
+    };
+    match draft.yields.contains(&DraftPart::Name) {
+        true => collection.join(at.name()),
+        false => collection.join(&draft.file_name),
     }
 }
 

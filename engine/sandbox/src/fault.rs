@@ -77,7 +77,26 @@ pub enum FaultKind {
     UnknownMember,
     /// Left to the service, which must know the name.
     Service(Arc<str>),
+    /// A notice to whoever registered for changes never leaves.
+    Lost,
+    /// It is sent twice.
+    Twice,
+    /// It is sent so much later, and those after it overtake it.
+    Late(Duration),
 }
+
+impl FaultKind {
+    /// Whether it happens to notices, and to nothing else.
+    fn is_of_notices(&self) -> bool {
+        matches!(
+            self,
+            FaultKind::Lost | FaultKind::Twice | FaultKind::Late(_)
+        )
+    }
+}
+
+/// What rules call the notices that the services send.
+const NOTICES: [&str; 2] = ["webhook", "event"];
 
 /// How a 429 looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +131,8 @@ pub struct FaultRule {
 /// connection and `path` in bytes a second of all connections together. Faults: `500` … `599`, the same
 /// with `-html` or `-after`, `429:SECONDS`, `429-text:SECONDS`, `401`, `reset-before`, `reset-after`,
 /// `truncate`, `truncate:BYTES`, `corrupt`, `stall:MS`, `wrong-range`, `unknown-member`, and `service:NAME`
-/// for what only one service knows.
+/// for what only one service knows. What the services send themselves has the routes `webhook` and `event`,
+/// and faults of its own: `lost`, `twice` and `late:MS`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FaultProfile {
     /// Added to every call, in milliseconds.
@@ -377,6 +397,9 @@ impl Faults {
 
 impl FaultRule {
     fn matches(&self, route: &str) -> bool {
+        if self.kind.is_of_notices() != NOTICES.contains(&route) {
+            return false;
+        }
         match self.route.as_deref() {
             None => true,
             Some(pattern) => match pattern.strip_suffix('*') {

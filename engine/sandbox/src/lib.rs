@@ -6,6 +6,7 @@
 //! or a test moves.
 
 pub mod agency;
+pub mod bell;
 pub mod blob;
 pub mod celum;
 pub mod dropbox;

@@ -10,8 +10,8 @@ use http_body_util::Full;
 use serde_json::json;
 use windlass_core::{
     Asset, AssetId, AssetPath, AssetStream, Availability, Chunk, Destination, Draft, Holding, Kind,
-    Library, Query, Related, Result, Retirement, Revision, Secret, Sink, Source, Usable, Usage,
-    Value,
+    Library, Query, Related, Result, Retirement, Revision, Secret, Sink, Source, UploadSession,
+    Usable, Usage, Value,
 };
 use windlass_http::{Body, Request, Response, SendError, Transport};
 use windlass_sandbox::celum::{Availability as Seeded, Celum, Profile};
@@ -58,18 +58,18 @@ impl Transport for Line {
 }
 
 /// An emulated tenant and the client of it.
-struct Bed {
+pub(super) struct Bed {
     sandbox: Sandbox,
-    endpoint: Arc<CelumEndpoint>,
+    pub(super) endpoint: Arc<CelumEndpoint>,
 }
 
 impl Bed {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Bed::with(Profile::default(), profile()).await
     }
 
     /// With another tenant, whose lists show everything at once and whose renditions never fail by chance.
-    async fn with(tenant: Profile, profile: CelumProfile) -> Self {
+    pub(super) async fn with(tenant: Profile, profile: CelumProfile) -> Self {
         let sandbox = Sandbox::in_process(SandboxOptions {
             celum_profile: Profile {
                 index_lag: 0,
@@ -88,11 +88,15 @@ impl Bed {
         Bed { sandbox, endpoint }
     }
 
-    fn celum(&self) -> &Celum {
+    pub(super) fn celum(&self) -> &Celum {
         self.sandbox.celum()
     }
 
-    async fn upload(&self, destination: &Destination, content: &'static [u8]) -> Result<AssetId> {
+    pub(super) async fn upload(
+        &self,
+        destination: &Destination,
+        content: &'static [u8],
+    ) -> Result<AssetId> {
         let size = content.len() as u64;
         let session = self.endpoint.begin(destination, size, &mark()).await?;
         let chunk = Chunk::new(0, Bytes::from_static(content));
@@ -100,15 +104,36 @@ impl Bed {
         Ok(session.commit(&digests(content)).await?.asset)
     }
 
+    /// An upload with all its bytes that only has to be committed.
+    pub(super) async fn begin(
+        &self,
+        destination: &Destination,
+        content: &'static [u8],
+    ) -> Box<dyn UploadSession> {
+        let size = content.len() as u64;
+        let session = self.endpoint.begin(destination, size, &mark()).await;
+        let session = session.unwrap();
+        let chunk = Chunk::new(0, Bytes::from_static(content));
+        session.append(chunk).await.unwrap();
+        session
+    }
+
+    /// A change by our own user that no upload makes.
+    pub(super) async fn patch(&self, id: &AssetId, body: &serde_json::Value) {
+        let asset = number(id).try_into().unwrap();
+        let shared = &self.endpoint.shared;
+        shared.patch(asset, body, "arranging").await.unwrap();
+    }
+
     /// A new campaign asset in the inbox.
-    async fn put(&self, file_name: &str, content: &'static [u8]) -> AssetId {
+    pub(super) async fn put(&self, file_name: &str, content: &'static [u8]) -> AssetId {
         let destination = Destination::New {
             draft: draft(file_name),
         };
         self.upload(&destination, content).await.unwrap()
     }
 
-    async fn holding(&self, id: &AssetId) -> Holding {
+    pub(super) async fn holding(&self, id: &AssetId) -> Holding {
         let found = self.endpoint.consult(std::slice::from_ref(id)).await;
         found.unwrap().remove(0).unwrap()
     }
@@ -133,7 +158,7 @@ impl Bed {
     }
 }
 
-fn draft(file_name: &str) -> Draft {
+pub(super) fn draft(file_name: &str) -> Draft {
     Draft {
         name: file_name.to_owned(),
         file_name: file_name.to_owned(),
@@ -146,7 +171,7 @@ fn draft(file_name: &str) -> Draft {
     }
 }
 
-fn number(id: &AssetId) -> u64 {
+pub(super) fn number(id: &AssetId) -> u64 {
     id.as_str().parse().unwrap()
 }
 
@@ -157,7 +182,7 @@ fn asked(field: &str, wanted: Value) -> Query {
     }
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 

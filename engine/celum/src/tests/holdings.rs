@@ -146,6 +146,54 @@ async fn holdings_go_on_after_the_last_id() {
 }
 
 #[tokio::test]
+async fn what_changed_is_searched_by_all_dates_and_walked_by_id() {
+    let tenant = Tenant::new();
+    let mut edited = asset(4, 2, "b.tif", b"b");
+    edited["modification"] = json!({"date": "2026-03-02T08:00:00Z", "userId": 2});
+    edited["currentVersion"]["creation"] = json!({"date": "2026-03-01T09:00:00Z"});
+    let mut versioned = asset(9, 2, "c.tif", b"c");
+    versioned["modification"] = json!(null);
+    versioned["currentVersion"]["creation"] = json!({"date": "2026-03-03T09:00:00Z"});
+    tenant.on(
+        "POST assets/search",
+        [ok(more(page(vec![edited]))), ok(page(vec![versioned]))],
+    );
+    let endpoint = connect(&tenant, profile()).await;
+    let query = Query {
+        collection: AssetPath::new("/Brand"),
+        ..Query::default()
+    };
+    let since = "2026-03-01T08:00:00Z".parse().unwrap();
+    let first = endpoint.changed(&query, since, None).await.unwrap();
+    let second = endpoint
+        .changed(&query, since, first.next.as_ref())
+        .await
+        .unwrap();
+    assert_eq!(second.next, None);
+    let dates = [&first, &second].map(|page| page.holdings[0].changed.unwrap().to_string());
+    assert_eq!(dates, ["2026-03-02T08:00:00Z", "2026-03-03T09:00:00Z"]);
+    let from = "2026-03-01T08:00:00Z";
+    let changed = json!({"type": "ASSET_LOGICAL", "operator": "OR", "filters": [
+        {"type": "ASSET_MODIFICATION_DATE_RANGE", "from": from},
+        {"type": "ASSET_VERSIONED_DATE_RANGE", "from": from},
+        {"type": "ASSET_CREATION_DATE_RANGE", "from": from},
+    ]});
+    for (seen, id) in tenant.sent("POST assets/search").iter().zip([0, 4]) {
+        let asked = seen.json();
+        assert_eq!(asked["sorting"], json!([{"field": "id", "order": "ASC"}]));
+        assert_eq!(asked["pagination"]["page"], 1);
+        let below = json!({"type": "ASSET_PARENT_ID", "values": [4711], "recursive": true,
+            "matcher": "ANY"});
+        let after = json!({"type": "ASSET_ID_RANGE", "from": id});
+        assert_eq!(
+            asked["filter"],
+            json!({"type": "ASSET_LOGICAL", "operator": "AND",
+                "filters": [below, after, changed]})
+        );
+    }
+}
+
+#[tokio::test]
 async fn names_that_the_tenant_left_out_are_asked_for_once() {
     let tenant = Tenant::new();
     let entries =

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::endpoint::MemoryEndpoint;
 use crate::asset::{Asset, AssetId, AssetPath, ChangePage, Cursor, Revision};
@@ -22,6 +23,9 @@ use crate::stated::{Origin, Statement};
 /// How many holdings a page has: few, so that paging happens.
 const PAGE: usize = 50;
 
+/// When the library's clock starts, in seconds since 1970. It goes on by a second with every change.
+const START_S: i64 = 1_790_000_000;
+
 /// What is governed about one asset.
 #[derive(Clone, Debug)]
 struct Card {
@@ -32,6 +36,9 @@ struct Card {
     is_hidden: bool,
     unlinked: BTreeSet<AssetPath>,
     older: Vec<Asset>,
+    /// What the file was when somebody looked last: another one has changed since.
+    seen: Option<(Revision, AssetPath)>,
+    changed: Option<Timestamp>,
 }
 
 impl Default for Card {
@@ -44,6 +51,8 @@ impl Default for Card {
             is_hidden: false,
             unlinked: BTreeSet::new(),
             older: Vec::new(),
+            seen: None,
+            changed: None,
         }
     }
 }
@@ -58,6 +67,21 @@ struct Shelf {
     unknown_fields: BTreeSet<String>,
     /// What lists say while they lag behind.
     stale: Option<Vec<Holding>>,
+    /// How many changes there were.
+    ticks: i64,
+}
+
+impl Shelf {
+    /// The moment of the latest change.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(START_S + self.ticks).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The moment of a change: a second after the one before.
+    fn tick(&mut self) -> Timestamp {
+        self.ticks += 1;
+        self.now()
+    }
 }
 
 /// A [`Library`] in memory. Clones share it. An asset may be used unless a test says otherwise.
@@ -142,6 +166,11 @@ impl MemoryLibrary {
         self.lock().unknown_fields.insert(field.to_owned());
     }
 
+    /// The moment of the latest change that this library knows of.
+    pub fn now(&self) -> Timestamp {
+        self.lock().now()
+    }
+
     /// Where copies of an asset are, by instance.
     pub fn usages(&self, asset: &AssetId) -> BTreeMap<String, String> {
         let shelf = self.lock();
@@ -162,7 +191,11 @@ impl MemoryLibrary {
     }
 
     fn with<T>(&self, asset: &AssetId, change: impl FnOnce(&mut Card) -> T) -> T {
-        change(self.lock().cards.entry(asset.clone()).or_default())
+        let mut shelf = self.lock();
+        let now = shelf.tick();
+        let card = shelf.cards.entry(asset.clone()).or_default();
+        card.changed = Some(now);
+        change(card)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelf> {
@@ -173,8 +206,18 @@ impl MemoryLibrary {
         self.lock().cards.get(asset).cloned().unwrap_or_default()
     }
 
+    /// The card of an asset as it is now. Another revision or another place than the last time is a change.
+    fn dated(&self, asset: &Asset) -> Card {
+        let is = (asset.revision.clone(), asset.path.clone());
+        let known = self.card(&asset.id).seen;
+        if known.as_ref() != Some(&is) {
+            self.with(&asset.id, |card| card.seen = Some(is));
+        }
+        self.card(&asset.id)
+    }
+
     fn holding(&self, asset: Asset) -> Option<Holding> {
-        let card = self.card(&asset.id);
+        let card = self.dated(&asset);
         if card.is_hidden {
             return None;
         }
@@ -198,7 +241,7 @@ impl MemoryLibrary {
             is_released: true,
             has_file: true,
             asset,
-            changed: None,
+            changed: card.changed,
         })
     }
 

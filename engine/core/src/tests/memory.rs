@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::memory::{Disturbance, MemoryEndpoint, Operation};
+use crate::memory::{Disturbance, MemoryEndpoint, MemoryLibrary, Operation};
 use crate::*;
 
 /// Runs a future that never waits: nothing in memory does.
@@ -421,4 +421,27 @@ fn apply(mirror: &mut std::collections::BTreeMap<String, Option<Asset>>, changes
             }
         }
     }
+}
+
+#[test]
+fn a_library_in_memory_says_when_an_asset_changed_and_what_did_since() {
+    let library = MemoryLibrary::new(MemoryEndpoint::new("dam"));
+    let one = library.put("/Brand/one.tif", "1").unwrap();
+    let two = library.put("/Brand/two.tif", "1").unwrap();
+    let query = Query::default();
+    let page = now(library.holdings(&query, None)).unwrap();
+    assert!(page.holdings.iter().all(|held| held.changed.is_some()));
+    let since = library.now() + jiff::SignedDuration::from_secs(1);
+    let changed = || {
+        let page = now(library.changed(&query, since, None)).unwrap();
+        let held = page.holdings.into_iter();
+        held.map(|held| held.asset.id).collect::<Vec<_>>()
+    };
+    assert!(changed().is_empty());
+    library.set_field(&two, "sku", Value::Number(1));
+    assert_eq!(changed(), std::slice::from_ref(&two));
+    // Whatever its files are changed by.
+    let endpoint = library.endpoint();
+    endpoint.rename("/Brand/one.tif", "/Brand/uno.tif").unwrap();
+    assert_eq!(changed(), [one, two]);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use windlass_core::{
-    Asset, AssetId, AssetPath, Change, ContentHash, Cursor, Kind, Readable, Revision, Scope,
-    Source, Status,
+    Asset, AssetId, AssetPath, Change, ContentHash, Cursor, Endpoint, Kind, Readable, Revision,
+    Scope, Source, Status,
 };
 
 use super::{Act, ID, REV, Script, conflict, connect, file, json_ok, tagged_file};
@@ -154,11 +154,7 @@ async fn the_latest_cursor_needs_no_listing() {
         "/2/files/list_folder/get_latest_cursor",
         json_ok(json!({"cursor":"now"})),
     )]);
-    let cursor = connect(&script)
-        .await
-        .latest_cursor(&scope("/a"))
-        .await
-        .unwrap();
+    let cursor = connect(&script).await.latest(&scope("/a")).await.unwrap();
     assert_eq!(cursor, Cursor::new("now"));
 }
 
@@ -171,16 +167,14 @@ async fn a_long_poll_carries_no_credentials() {
         (POLL, conflict(json!({".tag":"reset"}))),
     ]);
     let dropbox = connect(&script).await;
-    let cursor = Cursor::new("c1");
+    assert!(dropbox.capabilities().rings);
+    let (all, cursor) = (scope(""), Cursor::new("c1"));
     let minute = Duration::from_secs(60);
-    let waited = dropbox.wait_for_changes(&cursor, minute).await.unwrap();
+    let waited = dropbox.wait(&all, &cursor, minute).await.unwrap();
     assert_eq!((waited.changed, waited.stay_away), (false, Some(minute)));
-    let waited = dropbox
-        .wait_for_changes(&cursor, Duration::ZERO)
-        .await
-        .unwrap();
+    let waited = dropbox.wait(&all, &cursor, Duration::ZERO).await.unwrap();
     assert_eq!((waited.changed, waited.stay_away), (true, None));
-    let error = dropbox.wait_for_changes(&cursor, minute).await.unwrap_err();
+    let error = dropbox.wait(&all, &cursor, minute).await.unwrap_err();
     assert_eq!(error.kind(), Kind::CursorReset);
     let seen = script.seen(0);
     assert!(!seen.headers.contains_key("authorization"));

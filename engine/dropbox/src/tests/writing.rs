@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use windlass_core::digest::BLOCK_BYTES;
 use windlass_core::{
     AssetId, AssetPath, Assigned, Availability, Blake3, Chunk, ContentHash, Correlation,
-    Destination, Digests, Draft, Endpoint, Evidence, Expected, Kind, Placed, Revision, Sink,
-    Status, UploadOrder, UploadSession, Value as FieldValue,
+    Destination, Digests, Draft, DraftPart, Endpoint, Evidence, Expected, Kind, Placed, Revision,
+    Sink, Status, UploadOrder, UploadSession, Value as FieldValue,
 };
 
 use super::{Act, ID, REV, Script, conflict, connect, file, json_ok, options, shared, tagged_file};
@@ -649,6 +649,35 @@ async fn a_draft_that_names_another_place_moves_the_file() {
         .set_metadata(&id, &draft("/Out", "a.tif"))
         .await
         .unwrap();
+    script.done();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_whose_name_or_folder_yields_keeps_it() {
+    let moved = || {
+        let metadata = tagged_file("/Out/a.tif", REV, b"1");
+        (MOVE, json_ok(json!({ "metadata": metadata })))
+    };
+    let there = || {
+        let metadata = tagged_file("/Theirs/kept.tif", REV, b"1");
+        (METADATA, json_ok(metadata))
+    };
+    let script = Script::new([there(), moved(), there(), moved(), there()]);
+    let dropbox = connect(&script).await;
+    for yields in [
+        vec![DraftPart::Name],
+        vec![DraftPart::Collection],
+        vec![DraftPart::Name, DraftPart::Collection],
+    ] {
+        let mut draft = draft("/Out", "a.tif");
+        draft.yields = yields.into_iter().collect();
+        dropbox
+            .set_metadata(&AssetId::new(ID), &draft)
+            .await
+            .unwrap();
+    }
+    assert_eq!(script.seen(1).arg()["to_path"], "/Out/kept.tif");
+    assert_eq!(script.seen(3).arg()["to_path"], "/Theirs/a.tif");
     script.done();
 }
 

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rustix::io::Errno;
 use windlass_core::{
-    AssetId, Chunk, Correlation, Destination, Endpoint, Evidence, Expected, Kind, Placed, Sink,
+    AssetId, Chunk, Correlation, Destination, DraftPart, Endpoint, Evidence, Expected, Kind,
+    Placed, Sink,
 };
 
 use super::{Folder, append, digests, folder, mark, new, noise, open};
@@ -388,6 +389,18 @@ async fn a_move_takes_no_name_that_is_taken() {
         .unwrap();
     assert_eq!(fs::read(folder.at("made/c")).unwrap(), b"ours");
     assert!(folder.names("in").is_empty());
+    let mut yields = to("/out/b");
+    yields.yields = [DraftPart::Name, DraftPart::Collection].into();
+    let made = AssetId::new("/made/c");
+    folder.endpoint.set_metadata(&made, &yields).await.unwrap();
+    yields.yields = [DraftPart::Name].into();
+    folder.endpoint.set_metadata(&made, &yields).await.unwrap();
+    assert_eq!(fs::read(folder.at("out/c")).unwrap(), b"ours");
+    yields.yields = [DraftPart::Collection].into();
+    yields.file_name = "d".to_owned();
+    let out = AssetId::new("/out/c");
+    folder.endpoint.set_metadata(&out, &yields).await.unwrap();
+    assert_eq!(fs::read(folder.at("out/d")).unwrap(), b"ours");
 }
 
 #[test]

@@ -101,6 +101,17 @@ impl Celum {
         self.leaked_credentials.load(Ordering::Relaxed)
     }
 
+    /// The comments of all locks that were set on an asset since the tenant was opened, in that order.
+    pub fn lock_comments(&self, asset: u64) -> Vec<String> {
+        lock(&self.locks).get(&asset).cloned().unwrap_or_default()
+    }
+
+    /// The version of an asset that is current, and where it is not there none.
+    pub fn current_version(&self, asset: u64) -> Option<u64> {
+        let state = self.state();
+        state.assets.get(&asset).map(|asset| asset.current)
+    }
+
     /// Where the transfer router is served, once that is known.
     pub fn transfer_base(&self) -> Option<Url> {
         lock(&self.transfer_base).clone()

@@ -97,27 +97,11 @@ pub(super) fn version(celum: &Celum, call: &Call) -> Result<Reply> {
     let wish: AddVersion = body(&call.body)?;
     check_filename("filename", &wish.filename)?;
     let mut state = celum.state();
-    let id = call.id(0)?;
-    let mut asset = Asset::clone(celum.unlocked(&state, id, &call.user)?);
+    celum.unlocked(&state, call.id(0)?, &call.user)?;
     let content = celum.arrived(&state, "uploadHandle", &wish.upload_handle)?;
-    let number = asset.next_version;
-    let trail = celum.trail(call);
-    let version = celum.version(id, number, &wish.filename, Some(content), trail);
-    asset.versions.push(Version {
-        filename: wish.filename,
-        ..version
-    });
-    asset.next_version += 1;
-    if celum.profile.auto_activate {
-        asset.current = number;
-    }
-    celum.bump(&mut asset, trail, false);
-    let event = Event::Asset {
-        asset: Box::new(asset),
-        used: vec![wish.upload_handle],
-    };
-    celum.commit(&mut state, event)?;
-    let asset = celum.asset_of(&state, id)?;
+    let content = content.clone();
+    let number = celum.add_version_of(&mut state, call, &wish.filename, &content)?;
+    let asset = celum.asset_of(&state, call.id(0)?)?;
     let version = asset.version(number).unwrap_or_else(|| asset.current());
     Reply::created(render(celum, &state, call).version(asset, version))
 }
@@ -234,6 +218,36 @@ impl Celum {
             return Err(refuse("nothing was uploaded for this handle"));
         }
         Ok(handle)
+    }
+
+    /// Makes a version of the asset that a call names, and answers its number.
+    pub(super) fn add_version_of(
+        &self,
+        state: &mut State,
+        call: &Call,
+        filename: &str,
+        content: &Handle,
+    ) -> Result<u64> {
+        let id = call.id(0)?;
+        let mut asset = Asset::clone(self.unlocked(state, id, &call.user)?);
+        let number = asset.next_version;
+        let trail = self.trail(call);
+        let version = self.version(id, number, filename, Some(content), trail);
+        asset.versions.push(Version {
+            filename: filename.to_owned(),
+            ..version
+        });
+        asset.next_version += 1;
+        if self.profile.auto_activate {
+            asset.current = number;
+        }
+        self.bump(&mut asset, trail, false);
+        let event = Event::Asset {
+            asset: Box::new(asset),
+            used: vec![content.handle.clone()],
+        };
+        self.commit(state, event)?;
+        Ok(number)
     }
 
     /// A version from an upload, or the placeholder of an asset without one.

@@ -28,6 +28,7 @@ mod auth;
 mod collections;
 mod create;
 mod error;
+mod events;
 mod filters;
 mod links;
 mod model;
@@ -142,6 +143,10 @@ pub struct Celum {
     counters: Mutex<BTreeMap<&'static str, RouteCount>>,
     /// Requests to the transfer origin that carried API credentials nobody asked for.
     leaked_credentials: AtomicU64,
+    /// Those who are told of changes.
+    listeners: Mutex<Vec<events::Listener>>,
+    /// The comments of all locks that were set, by asset.
+    locks: Mutex<BTreeMap<u64, Vec<String>>>,
 }
 
 impl Celum {
@@ -183,6 +188,8 @@ impl Celum {
             receiving: Mutex::default(),
             counters: Mutex::default(),
             leaked_credentials: AtomicU64::new(0),
+            listeners: Mutex::default(),
+            locks: Mutex::default(),
         }))
     }
 
@@ -231,6 +238,8 @@ impl Celum {
         if let Some(journal) = &self.journal {
             journal.append(&event)?;
         }
+        self.tell(state, &event);
+        self.note_lock(state, &event);
         let lag = Duration::from_secs(self.profile.index_lag);
         let due = (!lag.is_zero()).then(|| later(self.now(), lag));
         state.apply(event, due);
@@ -251,6 +260,20 @@ impl Celum {
         let count = counters.entry(route).or_default();
         count.calls += 1;
         count.refused += u64::from(refused);
+    }
+
+    fn note_lock(&self, state: &State, event: &Event) {
+        let Event::Asset { asset, .. } = event else {
+            return;
+        };
+        let before = state.assets.get(&asset.id);
+        let before = before.and_then(|before| before.lock.as_ref());
+        if let Some(set) = &asset.lock
+            && before.is_none_or(|before| before.comment != set.comment)
+        {
+            let mut locks = lock(&self.locks);
+            locks.entry(asset.id).or_default().push(set.comment.clone());
+        }
     }
 
     fn note_leak(&self) {

@@ -3,6 +3,7 @@
 //!
 //! The rules are the API's own. Errors: `NotFound` for what is not there, `InvalidInput` for what the API would refuse.
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 use windlass_core::{Error, Kind, Result};
@@ -10,7 +11,8 @@ use windlass_core::{Error, Kind, Result};
 use super::Celum;
 use super::api::{Call, Reply};
 use super::error;
-use super::model::{Availability, User};
+use super::model::{Availability, Handle, Received, User};
+use super::profile::Hasher;
 use super::state::State;
 use super::{assets, patch, relations};
 
@@ -72,6 +74,72 @@ impl Celum {
     /// Locks an asset; others are refused then.
     pub fn lock_asset(&self, asset: u64, comment: &str) -> Result<()> {
         self.edit(asset, &json!({"lock": {"op": "SET", "comment": comment}}))
+    }
+
+    /// Lifts the lock that [`Celum::lock_asset`] set.
+    pub fn unlock_asset(&self, asset: u64) -> Result<()> {
+        self.edit(asset, &json!({"lock": {"op": "CLEAR"}}))
+    }
+
+    /// Gives an asset another name; its file keeps its own.
+    pub fn rename_asset(&self, asset: u64, name: &str) -> Result<()> {
+        self.edit(asset, &json!({ "name": name }))
+    }
+
+    /// Takes an asset out of one collection and puts it into another one, which is made below its parents if it is missing.
+    /// Both are paths of names in the system's locale.
+    pub fn move_asset(&self, asset: u64, from: &str, to: &str) -> Result<()> {
+        let Some(from) = self.collection_id(from) else {
+            let message = format!("the sandbox has no collection {from:?}");
+            return Err(Error::new(Kind::NotFound, message));
+        };
+        let to = self.ensure_collection(to)?;
+        let parents = json!({"op": "MODIFY", "add": [to], "remove": [from]});
+        self.edit(asset, &json!({ "parentIds": parents }))
+    }
+
+    /// Adds a version to an asset, which becomes current where the profile says that versions do. Answers its number.
+    pub fn add_version(&self, asset: u64, filename: &str, bytes: Bytes) -> Result<u64> {
+        let mut state = self.state();
+        let call = Call::inside(editor(&state)?, asset, &Value::Null);
+        let content = self.brought(filename, bytes)?;
+        let added = self.add_version_of(&mut state, &call, filename, &content);
+        drop(state);
+        if added.is_err() {
+            self.discard(content.received.map(|received| received.blob));
+        }
+        added.map_err(|error| error.told())
+    }
+
+    /// Makes another version of an asset current, an older one for example.
+    pub fn activate_version(&self, asset: u64, version: u64) -> Result<()> {
+        self.edit(asset, &json!({ "currentVersion": version }))
+    }
+
+    /// Content as it is after an upload that nobody announced.
+    fn brought(&self, filename: &str, bytes: Bytes) -> Result<Handle> {
+        let size = bytes.len() as u64;
+        let mut hasher = Hasher::new(self.profile.checksum);
+        hasher.update(&bytes);
+        let summed = hasher.finish();
+        let blob = self.blobs.put(bytes).map_err(|error| {
+            let message = "the CELUM sandbox's store cannot be written";
+            Error::new(Kind::Capacity, message).with_source(error)
+        })?;
+        Ok(Handle {
+            number: 0,
+            handle: String::new(),
+            token: String::new(),
+            filename: filename.to_owned(),
+            filesize: size,
+            expires: self.now(),
+            received: Some(Received {
+                blob,
+                size,
+                digest: summed.text,
+                digest_published: summed.published,
+            }),
+        })
     }
 
     /// Deletes an asset.

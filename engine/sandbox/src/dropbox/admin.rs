@@ -18,7 +18,7 @@ use super::state::Event;
 use super::tree::Body;
 use super::wire::whole_seconds;
 use super::write::{Commit, CommitError, Mode};
-use super::{Dropbox, HOME, tags};
+use super::{Dropbox, HOME, paths, tags};
 use crate::blob::{BlobId, BlobStore, lock};
 
 /// Why seeding was refused.
@@ -145,6 +145,51 @@ impl Dropbox {
     pub fn rename(&self, from: &str, to: &str) -> Result<(), AdminError> {
         let result = self.relocate_item(HOME, (&parse(from)?, &parse(to)?), false, false);
         result.map(drop).map_err(|error| item(from, error))
+    }
+
+    /// Gives an item's name another casing, as people do on a computer: what API calls cannot do, and what no cursor
+    /// tells of. What is below a folder goes on being shown with its old casing.
+    pub fn recase(&self, path: &str, name: &str) -> Result<(), AdminError> {
+        let arg = parse(path)?;
+        let mut state = lock(&self.state);
+        let spot = self.locate(&state, HOME, &arg);
+        let spot = spot.map_err(|error| refused(path, &summary(&error)))?;
+        let node = state.node(spot.ns, &spot.key());
+        let node = node.ok_or_else(|| refused(path, "not_found/"))?;
+        let folder = node
+            .display
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        let shown = format!("{folder}/{name}");
+        if paths::fold(&shown) != spot.key() {
+            return Err(refused(path, "this is another name, not another casing"));
+        }
+        let event = Event::Recased {
+            ns: spot.ns,
+            path: shown,
+        };
+        Ok(self.commit(&mut state, vec![event])?)
+    }
+
+    /// The revisions that a path has had, the newest first, also where nothing is there any more.
+    pub fn revisions(&self, path: &str) -> Result<Vec<String>, AdminError> {
+        let arg = parse(path)?;
+        let state = lock(&self.state);
+        let spot = self.locate(&state, HOME, &arg);
+        let spot = spot.map_err(|error| refused(path, &summary(&error)))?;
+        let known = state.histories.get(&(spot.ns, spot.key()));
+        let known = known.into_iter().flatten().rev();
+        Ok(known.map(|rev| state.ids.rev(*rev)).collect())
+    }
+
+    /// Makes an earlier revision of a path current again, also where nothing is there any more; its new revision.
+    pub fn restore_file(&self, path: &str, rev: &str) -> Result<String, AdminError> {
+        let mut state = lock(&self.state);
+        let restored = self.restore_revision(&mut state, HOME, &parse(path)?, rev);
+        match restored {
+            Ok(file) => Ok(file["rev"].as_str().unwrap_or_default().to_owned()),
+            Err(error) => Err(item(path, error)),
+        }
     }
 
     /// Adds a tag of 1 to 32 word characters.

@@ -31,6 +31,7 @@ mod state;
 mod tags;
 mod tree;
 mod users;
+mod webhook;
 mod wire;
 mod write;
 
@@ -43,6 +44,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use windlass_core::{Clock, SystemClock};
 
 pub use admin::{AdminError, CallCount, FileEntry, TreeEntry};
@@ -209,6 +211,8 @@ pub struct Dropbox {
     sharing: sharing::Sharing,
     /// The number of the latest change, for those who wait for one.
     changed: watch::Sender<u64>,
+    /// Those who send notices to the addresses that are registered.
+    webhooks: Mutex<Vec<AbortOnDropHandle<()>>>,
     limits: Limits,
     counters: Arc<Counters>,
 }
@@ -256,6 +260,7 @@ impl Dropbox {
             blobs,
             journal,
             changed: watch::Sender::new(state.seq),
+            webhooks: Mutex::default(),
             state: Mutex::new(state),
             uploads: Mutex::default(),
             jobs: Mutex::default(),

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use super::Dropbox;
 use super::call::Call;
 use super::error::ApiError;
+use super::folders::ItemError;
 use super::meta::{Spot, Target};
-use super::paths::Alias;
-use super::state::{Event, State};
+use super::paths::{Alias, PathArg};
+use super::state::{Event, Ns, State};
 use super::tree::Body;
 use super::wire::{Union, tag, tagged, whole_seconds};
 use crate::blob::lock;
@@ -83,16 +84,26 @@ impl Dropbox {
         let busy = tagged("path_write", tag("too_many_write_operations"));
         let _held = self.hold_for(call, &path, &busy).await?;
         let mut state = lock(&self.state);
-        let refuse = |error| ApiError::Endpoint(tagged("path_write", error));
-        let spot = self
-            .locate_write(&state, call.root, &path)
-            .map_err(refuse)?;
+        let restored = self.restore_revision(&mut state, call.root, &path, &arg.rev);
+        Ok(restored?)
+    }
+
+    /// Makes an earlier revision current again. The error is a `RestoreError`.
+    pub(super) fn restore_revision(
+        &self,
+        state: &mut State,
+        root: Ns,
+        path: &PathArg,
+        rev: &str,
+    ) -> Result<Value, ItemError> {
+        let refuse = |error| ItemError::Endpoint(tagged("path_write", error));
+        let spot = self.locate_write(state, root, path).map_err(refuse)?;
         let key = spot.key();
         let known = state.histories.get(&(spot.ns, key.clone()));
-        let number = state.ids.rev_number(&arg.rev);
+        let number = state.ids.rev_number(rev);
         let old = number.filter(|rev| known.is_some_and(|known| known.contains(rev)));
         let old = old.and_then(|rev| state.revisions.get(&rev)).cloned();
-        let mut revision = old.ok_or_else(|| ApiError::Endpoint(tag("invalid_revision")))?;
+        let mut revision = old.ok_or_else(|| ItemError::Endpoint(tag("invalid_revision")))?;
         let (mut events, display) = state.place(spot.ns, &spot.parts).map_err(refuse)?;
         match state.node(spot.ns, &key).map(|node| &node.body) {
             Some(Body::Folder { .. }) => {
@@ -113,11 +124,9 @@ impl Dropbox {
             revision,
             groups: Vec::new(),
         });
-        self.commit(&mut state, events)?;
+        self.commit(state, events)?;
         let node = state.node(spot.ns, &key);
-        Ok(state
-            .file_metadata(call.root, spot.ns, rev, node, &None)
-            .into())
+        Ok(state.file_metadata(root, spot.ns, rev, node, &None).into())
     }
 }
 

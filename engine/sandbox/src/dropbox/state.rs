@@ -46,6 +46,8 @@ pub(super) enum Event {
         to_ns: Ns,
         to: String,
     },
+    /// An item's name has another casing. No cursor is told.
+    Recased { ns: Ns, path: String },
     /// An item's tags are now these.
     Tagged {
         ns: Ns,
@@ -255,6 +257,10 @@ impl State {
                 to_ns,
                 to,
             } => self.moved(ns, &paths::fold(&from), to_ns, &to),
+            Event::Recased { ns, path } => {
+                let shown = path.clone();
+                self.annotate(ns, &path, false, |node| node.display = shown);
+            }
             Event::Tagged {
                 ns,
                 path,

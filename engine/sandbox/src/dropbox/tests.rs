@@ -11,6 +11,7 @@ mod session;
 mod sharing;
 mod store;
 mod tags;
+mod webhook;
 mod wire;
 mod write;
 

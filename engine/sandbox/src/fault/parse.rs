@@ -128,6 +128,12 @@ fn kind(text: &str) -> Result<FaultKind, String> {
             let ms = value.ok_or("stall needs milliseconds, as in stall:500")?;
             Ok(FaultKind::Stall(Duration::from_millis(number(name, ms)?)))
         }
+        "lost" => plain(FaultKind::Lost),
+        "twice" => plain(FaultKind::Twice),
+        "late" => {
+            let ms = value.ok_or("late needs milliseconds, as in late:500")?;
+            Ok(FaultKind::Late(Duration::from_millis(number(name, ms)?)))
+        }
         "service" => match value {
             Some(name) if !name.is_empty() => Ok(FaultKind::Service(name.into())),
             _ => Err("service needs a name, as in service:cursor-reset".into()),

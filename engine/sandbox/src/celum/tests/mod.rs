@@ -19,6 +19,7 @@ mod assets;
 mod calls;
 mod collections;
 mod disk;
+mod events;
 mod people;
 mod profile;
 mod relations;

@@ -82,3 +82,42 @@ async fn a_file_that_says_so_cannot_be_rendered() {
     let total = format!("bytes 1-3/{}", whole.bytes.len());
     assert_eq!(part.headers["content-range"], total.as_str());
 }
+
+#[tokio::test]
+async fn people_add_versions_go_back_to_older_ones_and_move_assets_at_the_tenants_time() {
+    let bed = Bed::new();
+    let id = bed.asset("a.txt", b"1").await;
+    let celum = &bed.celum;
+    bed.clock.advance(60);
+    assert_eq!(celum.add_version(id, "b.txt", "22".into()).unwrap(), 2);
+    assert_eq!(celum.current_version(id), Some(2));
+    let asset = bed.get(&format!("/assets/{id}")).await.ok();
+    let version = &asset["currentVersion"];
+    assert_eq!(version["filename"], "b.txt");
+    assert_eq!(version["creation"]["date"], "2026-03-01T10:01:00Z");
+    let bytes = celum.read_content(id, 0..2).unwrap();
+    assert_eq!(&bytes[..], b"22");
+    let later = json!({"type": "ASSET_VERSIONED_DATE_RANGE", "from": "2026-03-01T10:00:30Z"});
+    // Searches lag behind.
+    bed.clock.advance(60);
+    assert_eq!(bed.find(later.clone()).await, [id]);
+    // An older version is current again, and no search by dates of versions finds it.
+    celum.activate_version(id, 1).unwrap();
+    assert_eq!(celum.current_version(id), Some(1));
+    bed.clock.advance(60);
+    assert!(bed.find(later).await.is_empty());
+    let done = "Brand Library/Inbox/Done";
+    celum.move_asset(id, "Brand Library/Inbox", done).unwrap();
+    assert_eq!(celum.assets()[0].parents, [done]);
+    celum.rename_asset(id, "other").unwrap();
+    celum.lock_asset(id, "why").unwrap();
+    celum.unlock_asset(id).unwrap();
+    assert_eq!(celum.lock_comments(id), ["why"]);
+    assert!(!celum.assets()[0].locked);
+    let error = celum.activate_version(id, 9).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    let error = celum.move_asset(id, "Nowhere", done).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    let error = celum.add_version(99, "b.txt", "22".into()).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+}

@@ -277,3 +277,56 @@ async fn a_longpoll_waits_for_a_change_and_takes_no_token() {
     rig.dropbox.reset_cursors().unwrap();
     assert_eq!(longpoll(&rig, cursor).await.refused(), "reset/");
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_casing_is_shown_by_a_fresh_listing_and_told_by_no_cursor() {
+    let rig = Rig::new();
+    rig.dropbox
+        .put_file("/Shoot/hero.tif", "x".into(), None)
+        .unwrap();
+    let all = json!({"path": "", "recursive": true});
+    let (_, cursor) = list(&rig, all.clone()).await;
+    rig.dropbox.recase("/shoot/hero.tif", "HERO.tif").unwrap();
+    rig.dropbox.recase("/shoot", "SHOOT").unwrap();
+    assert_eq!(
+        longpoll(&rig, &cursor).await.ok(),
+        json!({"changes": false})
+    );
+    let (changes, cursor) = next(&rig, &cursor).await;
+    assert!(changes.is_empty(), "{changes:?}");
+    // Only the last component is sure to be as it is.
+    let (fresh, _) = list(&rig, all).await;
+    assert_eq!(names(&fresh), ["folder /SHOOT", "file /Shoot/HERO.tif"]);
+    // By a call nobody can do it, and other names are no casings.
+    let to = json!({"from_path": "/shoot/hero.tif", "to_path": "/shoot/Hero.tif"});
+    let answer = rig.rpc("files/move_v2", to).await;
+    assert_eq!(answer.refused(), "to/conflict/file/");
+    let error = rig.dropbox.recase("/shoot", "shot").unwrap_err();
+    assert!(error.to_string().contains("another name"), "{error}");
+    // The next change of the file tells its casing along.
+    rig.dropbox
+        .put_file("/shoot/hero.tif", "xy".into(), None)
+        .unwrap();
+    let (changes, _) = next(&rig, &cursor).await;
+    assert_eq!(changes, ["file /Shoot/HERO.tif"]);
+}
+
+#[tokio::test]
+async fn people_bring_back_what_was_there() {
+    let rig = Rig::new();
+    let first = rig.dropbox.put_file("/a", "1".into(), None).unwrap();
+    let second = rig.dropbox.put_file("/a", "22".into(), None).unwrap();
+    let (_, cursor) = list(&rig, json!({"path": ""})).await;
+    assert_eq!(
+        rig.dropbox.revisions("/a").unwrap(),
+        [second, first.clone()]
+    );
+    rig.dropbox.remove("/a").unwrap();
+    let back = rig.dropbox.restore_file("/a", &first).unwrap();
+    assert_ne!(back, first);
+    let file = rig.dropbox.tree()[0].file.clone().unwrap();
+    assert_eq!((file.size, file.rev), (1, back));
+    assert_eq!(next(&rig, &cursor).await.0, ["file /a"]);
+    let error = rig.dropbox.restore_file("/a", "0123456789").unwrap_err();
+    assert!(error.to_string().contains("invalid_revision"), "{error}");
+}
