@@ -158,6 +158,7 @@ fn ingest(ledger: &Arc<SqlLedger>, assets: u64) -> Ingest {
             set: BTreeMap::new(),
             availability: None,
             choices: windlass_core::Choices::default(),
+            ready: windlass_flow::Readiness::default(),
             duplicates: None,
             retry_held: false,
         },
@@ -166,6 +167,7 @@ fn ingest(ledger: &Arc<SqlLedger>, assets: u64) -> Ingest {
         hooks: None,
         informant: None,
         ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
+        arrivals: windlass_flow::Arrivals::default(),
         observer: Arc::new(Silent),
     }
 }

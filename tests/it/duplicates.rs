@@ -50,6 +50,7 @@ impl Flow {
             sink_reader: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             engine: Engine::new(engine).unwrap(),
+            arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::new(Silent),
             options: RunOptions {
                 tries: 10,
@@ -139,6 +140,7 @@ pub(crate) fn everything(collection: &str) -> IngestOptions {
         set: BTreeMap::new(),
         availability: None,
         choices: windlass_core::Choices::default(),
+        ready: windlass_flow::Readiness::default(),
         duplicates: None,
         retry_held: false,
     }

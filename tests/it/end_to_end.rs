@@ -83,6 +83,7 @@ impl Flow {
             hooks: None,
             informant: None,
             ledger: Arc::clone(&ledger),
+            arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::clone(&observer),
         };
         let engine = Engine::new(EngineOptions {
@@ -160,6 +161,7 @@ fn ingest_options() -> IngestOptions {
         ]),
         availability: None,
         choices: windlass_core::Choices::default(),
+        ready: windlass_flow::Readiness::default(),
         duplicates: None,
         retry_held: false,
     }

@@ -145,6 +145,7 @@ async fn links_cost_the_calls_that_their_plan_says() {
         write(folder.path(), &format!("{}/{n}.tif", n % 7), &bytes);
     }
     let options = IngestOptions {
+        ready: windlass_flow::Readiness::default(),
         duplicates: Some(Duplicates::Reuse),
         ..to_celum()
     };

@@ -66,6 +66,7 @@ fn into_celum(duplicates: Option<Duplicates>) -> IngestOptions {
             ("campaignId".to_owned(), Value::Text("CMP-2041".to_owned())),
             ("approval".to_owned(), Value::Text("Approved".to_owned())),
         ]),
+        ready: windlass_flow::Readiness::default(),
         duplicates,
         ..everything("/Brand Library/Inbox/Harvest")
     }

@@ -369,6 +369,7 @@ impl Flow {
                 },
                 availability: None,
                 choices: windlass_core::Choices::default(),
+                ready: windlass_flow::Readiness::default(),
                 duplicates: (to_celum && story.links).then_some(Duplicates::Reuse),
                 // What a fault made a hold of is for a person to settle; here the person says go on.
                 retry_held: true,
@@ -378,6 +379,7 @@ impl Flow {
             hooks: None,
             informant: None,
             ledger: Arc::clone(&ledger),
+            arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::clone(&observer),
         };
         let engine = Engine::new(EngineOptions {

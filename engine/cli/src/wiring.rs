@@ -15,7 +15,9 @@ use windlass_core::{
     Origin, Outlet, Result, Sink, Source, SystemClock,
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
-use windlass_flow::{Flow, Ingest, IngestOptions, Observer, RunOptions, Runner};
+use windlass_flow::{
+    Arrivals, Flow, Ingest, IngestOptions, Observer, Readiness, RunOptions, Runner,
+};
 use windlass_http::{
     CallBudget, Governor, GovernorOptions, MonthlyBudget, Proxy, ReqwestTransport, Transport,
     TransportOptions,
@@ -202,6 +204,7 @@ impl<'a> Wiring<'a> {
             hooks,
             informant,
             ledger: sides.ledger,
+            arrivals: Arrivals::default(),
             observer: sides.observer,
         })
     }
@@ -283,6 +286,7 @@ impl<'a> Wiring<'a> {
             set,
             availability: flow.availability.as_ref().map(Into::into),
             choices: self.choices(flow)?,
+            ready: Readiness::default(),
             duplicates: flow.duplicates.map(Into::into),
             retry_held: false,
         })

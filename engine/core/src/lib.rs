@@ -20,6 +20,7 @@ pub mod memory;
 mod metadata;
 mod names;
 mod outlet;
+mod package;
 mod plan;
 mod ports;
 mod proof;
@@ -61,6 +62,7 @@ pub use metadata::{
 };
 pub use names::{NameProblem, Noise, classify_noise, fold_key, preflight_name};
 pub use outlet::{Handing, LinkTerms, Member, Outlet, SharedFolder, SharedLink, Taken};
+pub use package::{Named, PackageReader};
 pub use plan::Action;
 pub use ports::{
     AssetStream, Calls, Capabilities, CheckItem, Chunk, Endpoint, Evidence, Expected, HeldBack,

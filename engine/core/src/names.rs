@@ -19,7 +19,7 @@ pub enum Noise {
     SystemFile,
     /// `._name`: the resource fork of another file.
     ResourceFork,
-    /// `~$name`, `.~lock.name#`: an office program holds the real file open.
+    /// `~$name`, `.~lock.name#`, `.#name`, `.idlk`: a program holds the real file open.
     LockFile,
     /// `.tmp`, `.part`, `.crdownload` and the like: a file that is still being written.
     Temporary,
@@ -47,6 +47,7 @@ pub fn classify_noise(name: &str) -> Option<Noise> {
         ".partial",
         ".crdownload",
         ".download",
+        ".filepart",
         ".swp",
     ];
     match lower.as_str() {
@@ -54,6 +55,7 @@ pub fn classify_noise(name: &str) -> Option<Noise> {
         | ".dropbox" | ".dropbox.attr" | ".dropbox.cache" => Some(Noise::SystemFile),
         _ if lower.starts_with("._") => Some(Noise::ResourceFork),
         _ if lower.starts_with("~$") || lower.starts_with(".~lock.") => Some(Noise::LockFile),
+        _ if lower.starts_with(".#") || lower.ends_with(".idlk") => Some(Noise::LockFile),
         _ if lower.starts_with(".~") => Some(Noise::Temporary),
         _ if temporary.iter().any(|suffix| lower.ends_with(suffix)) => Some(Noise::Temporary),
         _ => None,

@@ -22,6 +22,7 @@ mod observe;
 mod pace;
 mod plan;
 mod planfile;
+mod ready;
 mod rebuild;
 mod report;
 mod rights;
@@ -56,6 +57,7 @@ pub use plan::{
     Cause, MissingValue, Plan, PlanSummary, PlanWriter, PlannedStep, Sample, Unchanged, Work,
 };
 pub use planfile::{Forecast, PLAN_DOCUMENT, PlanFileReader, PlanFileWriter, PlanHeader, ReadPlan};
+pub use ready::{Arrivals, Readiness, Waiting};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use report::{
     AssetLine, ReasonLine, Report, Saved, TallyLine, Withdrawn, WithdrawnLine, each_asset,

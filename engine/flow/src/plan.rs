@@ -13,6 +13,7 @@ use windlass_core::{
 
 use crate::coverage::CoverageMap;
 use crate::delivery::{Clearance, asset_of};
+use crate::ready::Waiting;
 
 /// Why an asset is skipped that is [`Unchanged`].
 pub(crate) const UNCHANGED: &str = "already placed and unchanged";
@@ -76,6 +77,10 @@ pub struct PlanSummary {
     pub coverage: Option<CoverageMap>,
     /// When it has to be looked at again at the latest, because what somebody allowed or forbade ends then.
     pub due: Option<Timestamp>,
+    /// Assets that are still arriving.
+    pub waiting: Waiting,
+    /// The earliest moment at which one of them could be ready if nothing more happens to it.
+    pub ready_at: Option<Timestamp>,
     /// Assets that are placed and held: not what the rules make of them.
     pub(crate) held_placed: u64,
     /// A digest of the XMP files that the listing showed, in any order.
@@ -400,6 +405,8 @@ impl PlanSummary {
             more_missing: 0,
             coverage: None,
             due: None,
+            waiting: Waiting::default(),
+            ready_at: None,
             held_placed: 0,
             sidecars: 0,
             steps: BTreeMap::new(),
@@ -448,6 +455,15 @@ impl PlanSummary {
     /// Counts an asset that is held, if it is placed.
     pub(crate) fn hold(&mut self, placement: Option<&Placement>) {
         self.held_placed += u64::from(placement.is_some());
+    }
+
+    /// Counts an asset that is still arriving, and when that could be over.
+    pub(crate) fn wait(&mut self, asset: &Asset, until: Option<Timestamp>) {
+        self.waiting.count(asset);
+        self.ready_at = match (self.ready_at, until) {
+            (Some(known), Some(until)) => Some(known.min(until)),
+            (known, until) => known.or(until),
+        };
     }
 
     /// Counts the values that a sink's vocabulary does not have.

@@ -132,7 +132,7 @@ impl Rebuild<'_> {
             rebuilt,
         };
         matcher.sort(listed).await?;
-        let plan = self.ingest.decide(&mut matcher).await?;
+        let plan = self.ingest.decide_arrived(&mut matcher).await?;
         matcher.rebuilt.known += plan.unchanged.assets;
         matcher.match_rest().await?;
         let Matcher {

@@ -97,6 +97,9 @@ impl Selector {
         if let Some(noise) = classify_noise(asset.path.name()) {
             return Pick::Out(noise.reason().to_owned());
         }
+        if is_in_cache(asset) {
+            return Pick::Out("kept by the Dropbox client for itself, not content".to_owned());
+        }
         if let Some(reason) = self.outside(asset) {
             return Pick::Out(reason);
         }
@@ -193,7 +196,13 @@ impl Selector {
     }
 }
 
-fn compile(key: &'static str, globs: &[String]) -> Result<GlobSet> {
+/// Whether it is below a folder in which the Dropbox client keeps what it has not finished.
+fn is_in_cache(asset: &Asset) -> bool {
+    let is_cache = |name: &str| name.eq_ignore_ascii_case(".dropbox.cache");
+    asset.path.segments().any(is_cache)
+}
+
+pub(crate) fn compile(key: &'static str, globs: &[String]) -> Result<GlobSet> {
     let refuse = |glob: &str, error: globset::Error| {
         Error::new(Kind::Config, format!("{key}: {glob:?} is not a glob"))
             .with_source(error)

@@ -4,6 +4,7 @@ mod custody;
 mod duplicates;
 mod passes;
 mod planfiles;
+mod ready;
 mod release;
 mod running;
 mod verifying;
@@ -23,8 +24,8 @@ use windlass_core::{
 use windlass_transfer::{Engine, EngineOptions};
 
 use crate::{
-    Approval, Duplicates, Ingest, IngestOptions, Plan, Report, RunOptions, RunOutcome, Runner,
-    Selection, Silent, next_run_to_resume,
+    Approval, Arrivals, Duplicates, Ingest, IngestOptions, Plan, Readiness, Report, RunOptions,
+    RunOutcome, Runner, Selection, Silent, next_run_to_resume,
 };
 
 /// Maps the third folder of a path to a field, and holds what is in none.
@@ -95,6 +96,8 @@ struct World {
     transfers: usize,
     retry_held: bool,
     duplicates: Option<Duplicates>,
+    ready: Readiness,
+    arrivals: Arrivals,
 }
 
 impl World {
@@ -109,6 +112,8 @@ impl World {
             transfers: 4,
             duplicates: None,
             retry_held: false,
+            ready: Readiness::default(),
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -134,6 +139,7 @@ impl World {
                 set: self.set.clone(),
                 availability: None,
                 choices: windlass_core::Choices::default(),
+                ready: self.ready.clone(),
                 duplicates: self.duplicates,
                 retry_held: self.retry_held,
             },
@@ -142,6 +148,7 @@ impl World {
             hooks: Some(Arc::clone(&self.hooks)),
             informant: self.informant.clone(),
             ledger: Arc::clone(&self.ledger) as Arc<dyn Ledger>,
+            arrivals: self.arrivals.clone(),
             observer: Arc::new(Silent),
         }
     }

@@ -57,7 +57,7 @@ impl Verify<'_> {
             telling: Telling::new(writer, self.ingest.observer.as_ref()),
             matched: 0,
         };
-        let plan = self.ingest.decide(&mut auditor).await?;
+        let plan = self.ingest.decide_arrived(&mut auditor).await?;
         let planned: u64 = plan.totals().values().map(|(assets, _)| assets).sum();
         let gone = auditor.whose_source_is_gone().await?;
         auditor.only_at_sink().await?;

@@ -19,10 +19,11 @@ use crate::discover::{Kept, Listing, Sorted, is_sidecar};
 use crate::duplicates::{Duplicates, Hashing, Twin};
 use crate::observe::{Event, Observer};
 use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep, Work};
+use crate::ready::{Arrivals, Lookout, Readiness};
 use crate::select::{Pick, Selection, Selector};
 
 /// How many assets a hook, a ledger or a sink is asked about at once.
-pub(super) const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// How many assets are decided before their steps are handed over.
 pub(super) const DECIDED_AT_ONCE: usize = 2_048;
@@ -53,6 +54,8 @@ pub struct IngestOptions {
     pub availability: Option<Availability>,
     /// What people decided about values that the sink's vocabularies do not have.
     pub choices: Choices,
+    /// When a file may be taken. It decides when and not what, so it is no part of the rules' digest.
+    pub ready: Readiness,
     /// What becomes of files whose bytes the sink has already; `None` leaves it to [`Duplicates::of_sink`].
     pub duplicates: Option<Duplicates>,
     /// Tries again what an earlier run held, although nothing about it changed.
@@ -74,6 +77,8 @@ pub struct Ingest {
     pub informant: Option<Arc<dyn Informant>>,
     /// What was placed before.
     pub ledger: Arc<dyn Ledger>,
+    /// By what it is known what is still arriving.
+    pub arrivals: Arrivals,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
 }
@@ -89,8 +94,10 @@ struct Candidate {
 }
 
 /// What a planning knows of the whole, while it decides page by page.
-pub(super) struct Whole {
-    summary: PlanSummary,
+pub(crate) struct Whole {
+    pub(crate) summary: PlanSummary,
+    /// What is still arriving; `None` where nobody waits for it.
+    pub(crate) lookout: Option<Lookout>,
     placed_names: PlacedNames,
     /// Where files are hashed before they move.
     hashing: Option<Hashing>,
@@ -100,6 +107,7 @@ impl Whole {
     pub(super) fn new(ingest: &Ingest, summary: PlanSummary, hashing: Option<Hashing>) -> Self {
         Whole {
             summary,
+            lookout: None,
             placed_names: PlacedNames::new(ingest.source.capabilities()),
             hashing,
         }
@@ -118,8 +126,17 @@ impl Ingest {
     }
 
     /// Decides what a run would do and hands each step to `writer`, in the order of folded paths. Writes nothing
-    /// anywhere itself.
+    /// anywhere itself, but that the ledger learns what it saw arriving.
     pub async fn decide(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
+        self.decide_by(writer, true).await
+    }
+
+    /// The same as if everything had arrived, for those who ask what stands where and take nothing.
+    pub(crate) async fn decide_arrived(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
+        self.decide_by(writer, false).await
+    }
+
+    async fn decide_by(&self, writer: &mut dyn PlanWriter, waits: bool) -> Result<PlanSummary> {
         let selector = Selector::new(&self.options.selection)?;
         let summary = PlanSummary::new(self.options.flow.clone(), self.origin()?);
         let hashing = self.hashes_in_place().then(Hashing::new);
@@ -128,6 +145,9 @@ impl Ingest {
         // Whoever asks about what was held asks about everything.
         let asks_anew = wants_unchanged || self.options.retry_held;
         let is_settled = !asks_anew && self.is_settled(&whole.summary.origin.rules).await?;
+        if waits {
+            whole.lookout = Some(self.lookout().await?);
+        }
         let mut undecided = self.list(is_settled, &mut whole).await?;
         if is_settled && self.wants_sidecars() && !self.knows_sidecars(&whole.summary).await? {
             // Assets that were left out because nothing about them changed may be beside one that did.
@@ -136,8 +156,12 @@ impl Ingest {
                 PlanSummary::new(self.options.flow.clone(), whole.summary.origin),
                 whole.hashing.map(|_| Hashing::new()),
             );
+            if waits {
+                whole.lookout = Some(self.lookout().await?);
+            }
             undecided = self.list(false, &mut whole).await?;
         }
+        self.watch(&mut undecided, &mut whole).await?;
         if let Some(hashing) = &mut whole.hashing {
             self.fingerprint(&mut undecided, hashing).await?;
         }
@@ -149,6 +173,9 @@ impl Ingest {
             if page.is_empty() {
                 if let Some(informant) = &self.informant {
                     whole.summary.find(&informant.leftovers());
+                }
+                if let Some(lookout) = whole.lookout {
+                    self.remember(lookout).await?;
                 }
                 return Ok(whole.summary);
             }
@@ -197,6 +224,9 @@ impl Ingest {
             let mut same = same.into_iter();
             kept.apply(before, |asset| {
                 let is_same = same.next().unwrap_or(false);
+                if let Some(lookout) = &mut whole.lookout {
+                    lookout.notice(asset);
+                }
                 if let Some(hashing) = &mut whole.hashing {
                     hashing.sizes.add(asset.size);
                 }
@@ -235,6 +265,7 @@ impl Ingest {
         let mut steps = Vec::with_capacity(page.len());
         let page = self.without_sidecars(page, self.wants_sidecars(), &mut steps);
         let picked = self.select(selector, page, &mut steps).await?;
+        let picked = self.hold_back(picked, whole, &mut steps).await?;
         let picked = self.preflight(picked, &spelled_alike, &whole.placed_names, &mut steps);
         let mut picked = picked.into_iter();
         loop {
@@ -721,7 +752,7 @@ impl Ingest {
     }
 }
 
-pub(super) fn no_work(action: Action, reason: String, asset: Asset) -> PlannedStep {
+pub(crate) fn no_work(action: Action, reason: String, asset: Asset) -> PlannedStep {
     PlannedStep {
         action,
         reason,
@@ -806,7 +837,7 @@ fn name_hash(path: &AssetPath) -> u64 {
     eight_bytes(path.key().as_bytes())
 }
 
-pub(super) fn eight_bytes(text: &[u8]) -> u64 {
+pub(crate) fn eight_bytes(text: &[u8]) -> u64 {
     let digest = Blake3::of(text);
     let (first, _) = digest.as_bytes().split_at(8);
     first

@@ -14,6 +14,8 @@ pub(crate) mod restore;
 pub(crate) mod shadow;
 mod stated;
 
+pub(crate) use ingest::{eight_bytes, no_work};
+
 /// A configured flow with everything it speaks to.
 #[derive(Debug)]
 pub enum Flow {

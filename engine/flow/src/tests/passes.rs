@@ -46,7 +46,7 @@ async fn settled_world(files: usize) -> (World, Arc<Counted>) {
     (world, counted)
 }
 
-pub(super) async fn run_and_settle(world: &World) -> Report {
+pub(in crate::tests) async fn run_and_settle(world: &World) -> Report {
     let ingest = world.ingest();
     let plan = ingest.plan().await.unwrap();
     let runner = world.runner();
