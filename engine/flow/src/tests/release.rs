@@ -5,6 +5,7 @@ mod auditing;
 mod localizing;
 mod publishing;
 mod schedules;
+mod undoing;
 mod withdrawing;
 
 use std::sync::{Arc, Mutex};

@@ -17,6 +17,7 @@ mod seal;
 mod standing;
 mod steps;
 pub(crate) mod template;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use crate::delivery::{Clearance, Delivery, asset_of, delivered_revision};
 use crate::flows::ingest::no_work;
 use crate::plan::{PlanSummary, PlannedStep, Work};
 use crate::rights::{Asked, Passage, Use, earlier};
+use crate::undo;
 
 /// What the reasons of withdrawals begin with that rights ask for: no cap keeps them.
 const BY_RIGHTS: &str = "rights do not allow it any more";
@@ -377,7 +378,12 @@ impl ReleaseFlow {
                 let until = passage.until().filter(|until| *until > scene.now);
                 summary.due = earlier(summary.due, until);
             }
-            match self.leftover(scene, decided, id, passage) {
+            let why = self.leftover(scene, decided, id, passage);
+            let why = match why {
+                Some(why) if self.stays_although(scene, placement, &why)? => None,
+                why => why,
+            };
+            match why {
                 Some(why) => {
                     let asset = last_known(placement);
                     going.insert(id.clone(), self.withdraw(scene, placement, asset, &why));
@@ -395,7 +401,7 @@ impl ReleaseFlow {
     }
 
     /// What something was placed for, as far as its folder tells: of a flow whose markets have folders, those of its market.
-    fn uses_of(&self, placement: &Placement) -> Vec<Use> {
+    pub(super) fn uses_of(&self, placement: &Placement) -> Vec<Use> {
         let ReleaseKind::Localize(options) = &self.options.kind else {
             return any_use();
         };
@@ -445,6 +451,17 @@ impl ReleaseFlow {
         }
         // Who looks only at what is there does not know who else would be better for a place.
         (!self.options.sweep).then(|| "the flow does not place it there any more".to_owned())
+    }
+
+    /// Whether somebody brought it back although there is just this reason; rights are no reason that anybody overrules.
+    fn stays_although(&self, scene: &Scene, placement: &Placement, why: &str) -> Result<bool> {
+        if self.options.retry_held || is_by_rights(why) {
+            return Ok(false);
+        }
+        match scene.standing.path_of(&placement.placed.asset) {
+            Some(at) => undo::stays_although(placement, at, why),
+            None => Ok(false),
+        }
     }
 
     /// Holds what would be taken back beyond the cap. What rights forbid goes in any case.
@@ -611,7 +628,7 @@ fn not_ours(asset: Asset, path: &AssetPath, reason: &str) -> PlannedStep {
 }
 
 /// An asset that may be gone, as it was when it was placed.
-fn last_known(placement: &Placement) -> Asset {
+pub(super) fn last_known(placement: &Placement) -> Asset {
     Asset {
         id: placement.source_asset.clone(),
         path: placement.source_path.clone(),
