@@ -4,6 +4,7 @@
 mod archives;
 mod bad_input;
 mod budget;
+mod conflicts;
 mod demo;
 mod duplicates;
 mod help;

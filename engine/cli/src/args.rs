@@ -59,6 +59,15 @@ pub(crate) enum Command {
     /// Asks about every file that the flow has placed whether it may still be there. Withdraws what may not, and proves
     /// that it is gone. With --every it goes on until it is stopped, and also looks when a right was said to end.
     Sweep(SweepArgs),
+    /// Puts back what a run took away, as far as rights allow and it is kept
+    ///
+    /// What a release flow took away and keeps in its quarantine goes back to where it was, if nobody changed it and the
+    /// place is free. It belongs to the flow again; the reason for which it was taken away does not count again, and any
+    /// other does. What rights took away stays away. What was deleted or replaced is named with what may help.
+    Undo(UndoArgs),
+    /// Lists what two sides disagree about, shows both versions, and notes what is chosen
+    #[command(subcommand)]
+    Conflicts(ConflictsCommand),
     /// Lists the newest runs and how they stand
     Status(StatusArgs),
     /// Shows what a run did
@@ -109,7 +118,10 @@ pub(crate) enum Command {
 /// Commands by subject, for the help. A test holds this list to [`Command`].
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "sandbox"]),
-    ("Move assets", &["duplicates", "plan", "run", "sweep"]),
+    (
+        "Move assets",
+        &["duplicates", "plan", "run", "sweep", "conflicts", "undo"],
+    ),
     (
         "See what happened",
         &["status", "report", "explain", "verify", "ledger"],
@@ -252,6 +264,69 @@ pub(crate) struct SweepArgs {
     /// Withdraws more than flow.NAME.max_removals for other reasons than rights
     #[arg(long)]
     pub(crate) over_cap: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UndoArgs {
+    /// The run's id
+    pub(crate) run: String,
+    /// Shows what would be put back, and why the rest would not; changes nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ConflictsCommand {
+    /// Lists what waits for a choice, or for the pass that carries it out
+    List(ConflictsListArgs),
+    /// Shows both sides of one, and what each choice does
+    Show(SubjectArgs),
+    /// Notes a choice about just these two revisions; the next pass carries it out
+    Resolve(ConflictsResolveArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConflictsListArgs {
+    /// Only those of this flow
+    pub(crate) flow: Option<String>,
+    /// Ends with exit status 1 while one is undecided, or was met by more than 10 passes and is still there
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// One conflict.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SubjectArgs {
+    /// The flow, as the configuration names it
+    pub(crate) flow: String,
+    /// The subject as `conflicts list` shows it, or the path of the file
+    pub(crate) subject: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConflictsResolveArgs {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Choice {
+    /// The file is what the asset becomes
+    #[arg(long)]
+    pub(crate) take_file: bool,
+    /// The asset is what the file becomes
+    #[arg(long)]
+    pub(crate) take_asset: bool,
+    /// Both stay as they are until either changes again
+    #[arg(long)]
+    pub(crate) keep_both: bool,
+    /// Takes an earlier choice back
+    #[arg(long)]
+    pub(crate) undecided: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -9,9 +9,11 @@ use windlass_flow::{
 };
 
 mod archive;
+mod conflicts;
 mod explain;
 
 pub(crate) use archive::archive;
+pub(crate) use conflicts::{conflict, undo};
 pub(crate) use explain::explanation;
 
 /// Reasons beyond this many are only counted.
@@ -584,6 +586,15 @@ pub(crate) fn report(report: &Report, elapsed: Option<std::time::Duration>) -> S
         }
     }
     joined(&parts)
+}
+
+/// How many conflicts of a flow wait, in a line.
+pub(crate) fn waiting(flow: &str, conflicts: u64) -> String {
+    let wait = match conflicts {
+        1 => "1 conflict waits".to_owned(),
+        count => format!("{count} conflicts wait"),
+    };
+    format!("{wait}: `windlass conflicts list {flow}` lists what is to be chosen")
 }
 
 /// The word of an enum as JSON spells it.

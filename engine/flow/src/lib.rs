@@ -28,6 +28,7 @@ mod report;
 mod rights;
 mod run;
 mod select;
+mod undo;
 mod verify;
 
 pub use audit::{Audit, AuditWriter, AuditedFile, Standing, Sum};
@@ -65,6 +66,9 @@ pub use report::{
 pub use rights::{Passage, RightsGate, RightsOptions, Use};
 pub use run::{Desk, Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};
+pub use undo::{
+    GivesBack, GivesNothing, TakenAway, Undo, UndoItem, UndoState, Verdict, give_up_undoing,
+};
 pub use verify::Verify;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod localizing;
 mod refusals;
 mod rights;
+mod undoing;
 
 use std::fs;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
 use windlass_flow::{AssetLine, Report, each_asset};
 
-use super::Ended;
+use super::{Ended, conflicts};
 use crate::args::{ExplainArgs, ReportArgs, ReportFormat, StatusArgs};
 use crate::config::Layered;
 use crate::out::Out;
@@ -132,6 +132,10 @@ async fn show(
                 .finished
                 .and_then(|finished| finished.duration_since(report.started).try_into().ok());
             out.data(&text::report(&report, elapsed))?;
+            let conflicts = conflicts::waiting(ledger, &report.flow).await?;
+            if conflicts > 0 {
+                out.data(&format!("\n{}", text::waiting(&report.flow, conflicts)))?;
+            }
         }
     }
     Ok(report)

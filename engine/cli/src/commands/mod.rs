@@ -2,6 +2,7 @@
 
 mod archive;
 mod config;
+mod conflicts;
 mod custody;
 mod demo;
 mod doctor;
@@ -16,6 +17,7 @@ mod run;
 mod sandbox;
 mod seal;
 mod sweep;
+mod undo;
 mod verify;
 mod vocabulary;
 
@@ -49,6 +51,8 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         },
         Command::Run(args) => run::run(&args, &read(global)?, out).await,
         Command::Sweep(args) => sweep::run(&args, &read(global)?, out).await,
+        Command::Undo(args) => undo::run(&args, &read(global)?, out).await,
+        Command::Conflicts(command) => conflicts::run(&command, &read(global)?, out).await,
         Command::Status(args) => history::status(&args, &read(global)?, out).await,
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,

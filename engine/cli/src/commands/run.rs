@@ -14,7 +14,7 @@ use windlass_flow::{
     next_run_to_resume,
 };
 
-use super::{Ended, reviewed};
+use super::{Ended, conflicts, reviewed};
 use crate::args::RunArgs;
 use crate::config::Layered;
 use crate::out::Out;
@@ -406,6 +406,9 @@ struct Timed<'a> {
     #[serde(flatten)]
     report: &'a Report,
     seconds: f64,
+    /// How many conflicts of the flow wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflicts: Option<u64>,
 }
 
 /// Prints a run's report; true when steps failed.
@@ -415,14 +418,19 @@ async fn show(ledger: &dyn Ledger, run: RunId, began: Instant, out: Out) -> Resu
         each_asset(ledger, run, |line| out.line(&line)).await?;
     }
     let elapsed = began.elapsed();
+    let conflicts = conflicts::waiting(ledger, &report.flow).await?;
     if out.json {
         let timed = Timed {
             report: &report,
             seconds: elapsed.as_secs_f64(),
+            conflicts: Some(conflicts).filter(|count| *count > 0),
         };
         out.record("run", &timed)?;
     } else {
         out.data(&text::report(&report, Some(elapsed)))?;
+        if conflicts > 0 {
+            out.data(&format!("\n{}", text::waiting(&report.flow, conflicts)))?;
+        }
     }
     Ok(report.total(StepState::Failed).steps > 0)
 }

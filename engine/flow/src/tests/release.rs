@@ -6,6 +6,7 @@ mod kinds;
 mod localizing;
 mod publishing;
 mod schedules;
+mod undoing;
 mod withdrawing;
 
 use std::sync::{Arc, Mutex};

@@ -19,6 +19,7 @@ mod seal;
 pub(crate) mod standing;
 mod steps;
 pub(crate) mod template;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use crate::delivery::{Clearance, Delivery, asset_of, delivered_revision};
 use crate::flows::ingest::no_work;
 use crate::plan::{Cause, PlanSummary, PlannedStep, Work};
 use crate::rights::{Asked, Passage, earlier};
+use crate::undo;
 
 /// What the reasons begin with of what may not leave.
 pub(super) const BLOCKED: &str = "blocked by rights: ";
@@ -400,7 +401,12 @@ impl ReleaseFlow {
                 let until = passage.until().filter(|until| *until > scene.now);
                 summary.due = earlier(summary.due, until);
             }
-            match self.leftover(scene, decided, id, passage) {
+            let leaving = self.leftover(scene, decided, id, passage);
+            let leaving = match leaving {
+                Some(leaving) if self.stays_although(scene, placement, &leaving)? => None,
+                leaving => leaving,
+            };
+            match leaving {
                 Some(leaving) => {
                     let asset = last_known(placement);
                     going.insert(id.clone(), self.withdraw(scene, placement, asset, leaving));
@@ -445,6 +451,22 @@ impl ReleaseFlow {
         // Who looks only at what is there does not know who else would be better for a place.
         let why = "the flow does not place it there any more";
         (!self.options.sweep).then(|| Leaving::unwanted(why.to_owned()))
+    }
+
+    /// Whether somebody brought it back although there is just this reason; rights are no reason that anybody overrules.
+    fn stays_although(
+        &self,
+        scene: &Scene,
+        placement: &Placement,
+        leaving: &Leaving,
+    ) -> Result<bool> {
+        if self.options.retry_held || leaving.cause != Cause::Unwanted {
+            return Ok(false);
+        }
+        match scene.standing.path_of(&placement.placed.asset) {
+            Some(at) => undo::stays_although(placement, at, &leaving.why),
+            None => Ok(false),
+        }
     }
 
     /// Holds what would be taken back of so many placed assets beyond the cap. What rights forbid goes in any case.
@@ -604,7 +626,7 @@ fn not_ours(asset: Asset, path: &AssetPath, reason: &str) -> PlannedStep {
 }
 
 /// An asset that may be gone, as it was when it was placed.
-fn last_known(placement: &Placement) -> Asset {
+pub(super) fn last_known(placement: &Placement) -> Asset {
     Asset {
         id: placement.source_asset.clone(),
         path: placement.source_path.clone(),
