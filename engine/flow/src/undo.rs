@@ -350,7 +350,7 @@ pub(crate) fn brought_back(at: &AssetPath, reason: &str, receipt: bool) -> Draft
         asset_type: None,
         fields: Vec::new(),
         availability: None,
-        handing: receipt.then(|| Handing {
+        handing: receipt.then_some(Handing {
             link: None,
             receipt: true,
         }),

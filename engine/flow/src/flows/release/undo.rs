@@ -157,7 +157,7 @@ impl ReleaseFlow {
     fn history(&self, withdrawal: &Withdrawal, at: &AssetPath) -> String {
         let placed = &withdrawal.placement.placed;
         format!(
-            "{} may keep deleted files for a while: restore {at} there, revision {}; as Dropbox does for 30 days or more",
+            "{} may keep deleted files for some weeks: restore {at} there, revision {}",
             self.outlet.name(),
             placed.revision
         )
