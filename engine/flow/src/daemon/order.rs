@@ -44,7 +44,8 @@ pub enum PassOutcome {
 pub struct PassEnded {
     /// How.
     pub outcome: PassOutcome,
-    /// When the flow has to be looked at again at the latest: a right ends then, or something becomes ready.
+    /// When the flow has to be looked at again at the latest: a right ends then, or something becomes ready. Of a pass that
+    /// did not come to its end it is not asked, and what was said before holds.
     pub due: Option<Timestamp>,
     /// A random number from 0 to 1, by which waits after failures differ.
     pub jitter: f64,

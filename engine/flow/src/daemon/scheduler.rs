@@ -64,6 +64,10 @@ struct Flow {
     failures: u32,
     not_before: Option<Timestamp>,
     last: Option<LastPass>,
+    /// Whether a pass came to its end since the daemon began.
+    has_passed: bool,
+    /// Whether somebody rings for it, so that nobody has to look.
+    is_rung_for: bool,
     complete_as_of: Option<Timestamp>,
     /// From when on intervals count: the end of the last full pass, so that long ones do not follow each other.
     full_from: Timestamp,
@@ -111,16 +115,10 @@ impl Scheduler {
         }
     }
 
-    /// Says what is known of a flow from before: until when it was complete, and when it must be looked at.
-    pub fn recall(
-        &mut self,
-        flow: &str,
-        complete_as_of: Option<Timestamp>,
-        due: Option<Timestamp>,
-    ) {
+    /// Says until when a flow was complete, as it is known from before; what is known now stays.
+    pub fn recall(&mut self, flow: &str, complete_as_of: Option<Timestamp>) {
         if let Some(flow) = self.flows.get_mut(flow) {
-            flow.complete_as_of = complete_as_of;
-            flow.due = due;
+            flow.complete_as_of = flow.complete_as_of.or(complete_as_of);
         }
     }
 
@@ -130,6 +128,13 @@ impl Scheduler {
             && let Some(pass) = flow.rules.on_ring
         {
             flow.want(pass, now, Trigger::Ring);
+        }
+    }
+
+    /// Whether somebody rings for this flow from now on. While nobody does, somebody looks every so often.
+    pub fn is_rung_for(&mut self, flow: &str, is_rung_for: bool) {
+        if let Some(flow) = self.flows.get_mut(flow) {
+            flow.is_rung_for = is_rung_for;
         }
     }
 
@@ -271,6 +276,8 @@ impl Flow {
             failures: 0,
             not_before: None,
             last: None,
+            has_passed: false,
+            is_rung_for: false,
             complete_as_of: None,
             full_from: now,
             sweep_from: now,
@@ -280,9 +287,7 @@ impl Flow {
             rules,
         };
         flow.look_up_schedule(now);
-        if let Some(pass) = flow.rules.at_start {
-            flow.want(pass, now, Trigger::Start);
-        }
+        flow.want_at_start(now);
         flow
     }
 
@@ -291,8 +296,16 @@ impl Flow {
         self.look_up_schedule(now);
         // Whatever made passes fail may be mended.
         self.not_before = None;
-        if let Some(pass) = self.rules.at_start {
-            self.want(pass, now, Trigger::Start);
+        self.want_at_start(now);
+    }
+
+    fn want_at_start(&mut self, now: Timestamp) {
+        let Some(pass) = self.rules.at_start else {
+            return;
+        };
+        self.want(pass, now, Trigger::Start);
+        if self.rules.sweep_every.is_some() && !self.bulk_is_open(now) {
+            self.want(Pass::Sweep, now, Trigger::Start);
         }
     }
 
@@ -334,7 +347,7 @@ impl Flow {
         }
         if self.running.is_none()
             && let Some(pass) = self.rules.on_ring
-            && is_over(self.poll_from, self.rules.poll, now)
+            && is_over(self.poll_from, self.polls_every(), now)
         {
             self.poll_from = now;
             self.want(pass, now, Trigger::Poll);
@@ -357,6 +370,17 @@ impl Flow {
         };
         running.stopping = true;
         Some(why.to_owned())
+    }
+
+    fn polls_every(&self) -> Option<Duration> {
+        self.rules.poll.filter(|_| !self.is_rung_for)
+    }
+
+    /// Whether it has done what it does at the beginning, or waits for nothing but its time.
+    fn is_settled(&self, now: Timestamp) -> bool {
+        let waits_for_window =
+            self.running.is_none() && self.sweep.is_none() && !self.bulk_is_open(now);
+        self.has_passed || self.rules.at_start.is_none() || waits_for_window
     }
 
     fn runs_in_full(&self) -> bool {
@@ -415,11 +439,12 @@ impl Flow {
             now,
             &ended.outcome,
         ));
-        self.due = ended.due.map(|due| due.max(later(now, DUE_MIN)));
         match ended.outcome {
             PassOutcome::Done { .. } => {
                 self.failures = 0;
                 self.not_before = None;
+                self.has_passed = true;
+                self.due = ended.due.map(|due| due.max(later(now, DUE_MIN)));
                 if running.pass == Pass::Full {
                     self.complete_as_of = Some(running.began);
                 }
@@ -440,7 +465,7 @@ impl Flow {
         let runs_in_full = self.runs_in_full();
         let window = (self.full.is_some() || runs_in_full).then(|| rules.windows.at(now).until);
         let full_every = rules.full_every.filter(|_| !runs_in_full);
-        let poll = rules.poll.filter(|_| self.running.is_none());
+        let poll = self.polls_every().filter(|_| self.running.is_none());
         let moments = [
             self.scheduled,
             self.due,
@@ -471,6 +496,7 @@ impl Flow {
             },
             next,
             failures: self.failures,
+            settled: self.is_settled(now),
             last: self.last.clone(),
             complete_as_of: self.complete_as_of,
         }
@@ -525,7 +551,7 @@ impl Flow {
     }
 
     fn idle(&self) -> String {
-        match (self.rules.on_ring, self.rules.poll) {
+        match (self.rules.on_ring, self.polls_every()) {
             (Some(_), None) => "waits for changes".to_owned(),
             (Some(_), Some(_)) => "looks for changes now and then".to_owned(),
             (None, _) => "waits for its time".to_owned(),

@@ -76,17 +76,12 @@ pub struct Standing {
     pub next: Option<Timestamp>,
     /// How many passes in a row failed as a whole.
     pub failures: u32,
+    /// Since the daemon began it has come to the end of a pass, or it waits for nothing but its time.
+    pub settled: bool,
     /// The last pass that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<LastPass>,
     /// Everything that was there at this moment has been looked at: when the last full pass that came to its end began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete_as_of: Option<Timestamp>,
-}
-
-impl Standing {
-    /// Whether the flow has done since the daemon began what it does at the beginning.
-    pub fn has_passed(&self) -> bool {
-        self.last.as_ref().is_some_and(|last| last.done)
-    }
 }

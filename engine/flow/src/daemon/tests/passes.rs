@@ -24,7 +24,7 @@ fn a_flow_passes_at_once_when_the_daemon_begins_and_then_waits() {
     assert_eq!(standing.doing, Doing::Idle);
     assert_eq!(standing.why, "waits for changes");
     assert_eq!(standing.complete_as_of, Some(at(0)));
-    assert!(standing.has_passed());
+    assert!(standing.settled);
     assert_eq!(standing.next, Some(at(910)));
 }
 
@@ -70,6 +70,46 @@ fn where_nobody_rings_somebody_looks() {
     scheduler.ended("a", at(100), done());
     assert_eq!(orders(&mut scheduler, 114), nothing());
     assert_eq!(orders(&mut scheduler, 115), ["a Full Poll"]);
+}
+
+#[test]
+fn where_somebody_rings_nobody_looks_until_they_are_gone() {
+    let mut scheduler = settled(FlowRules {
+        poll: Some(Duration::from_secs(15)),
+        ..inward("a")
+    });
+    scheduler.is_rung_for("a", true);
+    assert_eq!(orders(&mut scheduler, 500), nothing());
+    scheduler.is_rung_for("a", false);
+    assert_eq!(orders(&mut scheduler, 501), ["a Full Poll"]);
+}
+
+#[test]
+fn a_flow_is_settled_once_it_has_passed_or_waits_for_nothing_but_its_time() {
+    let settled_at = |scheduler: &Scheduler, seconds| scheduler.standings(at(seconds))[0].settled;
+    let mut scheduler = with(inward("a"));
+    assert!(!settled_at(&scheduler, 0));
+    scheduler.advance(at(0));
+    scheduler.ended("a", at(1), failed());
+    assert!(!settled_at(&scheduler, 1));
+    scheduler.advance(at(6));
+    scheduler.ended("a", at(7), done());
+    scheduler.ring("a", at(8));
+    scheduler.advance(at(8));
+    scheduler.ended("a", at(9), failed());
+    assert!(settled_at(&scheduler, 9), "it has passed once");
+    let closed = windows(&["12:00-13:00 off"]);
+    let mut scheduler = with(FlowRules {
+        windows: closed.clone(),
+        ..outward("a")
+    });
+    assert!(!settled_at(&scheduler, 0), "it has not swept yet");
+    assert_eq!(orders(&mut scheduler, 0), ["a Sweep Start"]);
+    let scheduler = with(FlowRules {
+        windows: closed,
+        ..inward("a")
+    });
+    assert!(settled_at(&scheduler, 0));
 }
 
 #[test]
@@ -247,7 +287,11 @@ fn draining_ends_what_runs_and_begins_nothing() {
 #[test]
 fn what_a_ledger_remembers_is_recalled() {
     let mut scheduler = with(outward("a"));
-    scheduler.recall("a", Some(at(-500)), Some(at(30)));
-    assert_eq!(scheduler.standings(at(0))[0].complete_as_of, Some(at(-500)));
-    assert_eq!(wakes(&scheduler, 0), Some(30));
+    let complete = |scheduler: &Scheduler| scheduler.standings(at(0))[0].complete_as_of;
+    scheduler.recall("a", Some(at(-500)));
+    assert_eq!(complete(&scheduler), Some(at(-500)));
+    scheduler.advance(at(0));
+    scheduler.ended("a", at(5), done());
+    scheduler.recall("a", Some(at(-500)));
+    assert_eq!(complete(&scheduler), Some(at(0)), "what is newer stays");
 }
