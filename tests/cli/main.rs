@@ -17,3 +17,4 @@ mod readme;
 mod release;
 mod servers;
 mod verifying;
+mod watching;

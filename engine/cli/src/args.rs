@@ -59,6 +59,13 @@ pub(crate) enum Command {
     /// Asks about every file that the flow has placed whether it may still be there. Withdraws what may not, and proves
     /// that it is gone. With --every it goes on until it is stopped, and also looks when a right was said to end.
     Sweep(SweepArgs),
+    /// Keeps flows going until it is stopped: at once when something changes, and at their times
+    ///
+    /// Listens for changes where a service rings, and looks every so often where none does. Every flow is also looked at
+    /// as a whole now and then, so that a change of which nobody told is not lost. SIGTERM and Ctrl-C end it in order: no pass
+    /// begins any more, and what is in flight may end; once more ends it at once. SIGHUP reads the configuration again; one
+    /// that is not in order changes nothing.
+    Watch(WatchArgs),
     /// Lists the newest runs and how they stand
     Status(StatusArgs),
     /// Shows what a run did
@@ -109,7 +116,10 @@ pub(crate) enum Command {
 /// Commands by subject, for the help. A test holds this list to [`Command`].
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "sandbox"]),
-    ("Move assets", &["duplicates", "plan", "run", "sweep"]),
+    (
+        "Move assets",
+        &["duplicates", "plan", "run", "sweep", "watch"],
+    ),
     (
         "See what happened",
         &["status", "report", "explain", "verify", "ledger"],
@@ -252,6 +262,13 @@ pub(crate) struct SweepArgs {
     /// Withdraws more than flow.NAME.max_removals for other reasons than rights
     #[arg(long)]
     pub(crate) over_cap: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The flows; when not given all that need no signatures
+    #[arg(value_name = "FLOW")]
+    pub(crate) flows: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]

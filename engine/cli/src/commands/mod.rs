@@ -18,6 +18,7 @@ mod seal;
 mod sweep;
 mod verify;
 mod vocabulary;
+mod watch;
 
 pub(crate) use seal::read_key;
 use windlass_core::Result;
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         },
         Command::Run(args) => run::run(&args, &read(global)?, out).await,
         Command::Sweep(args) => sweep::run(&args, &read(global)?, out).await,
+        Command::Watch(args) => watch::run(&args, global, out).await,
         Command::Status(args) => history::status(&args, &read(global)?, out).await,
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
