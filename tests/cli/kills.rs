@@ -89,7 +89,14 @@ pub(crate) fn services(seed: u64) -> (tokio::runtime::Runtime, Sandbox) {
     (runtime, sandbox)
 }
 
-pub(crate) fn write_config(dir: &Path, sandbox: &Sandbox, from: &str, to: &str, root: &str, collection: &str) {
+pub(crate) fn write_config(
+    dir: &Path,
+    sandbox: &Sandbox,
+    from: &str,
+    to: &str,
+    root: &str,
+    collection: &str,
+) {
     let at = sandbox.endpoints();
     std::fs::write(dir.join("profile.toml"), "indexLag = 0\nrange = true\n").unwrap();
     std::fs::write(dir.join("refresh"), &at.dropbox_refresh_token).unwrap();

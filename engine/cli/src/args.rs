@@ -59,7 +59,7 @@ pub(crate) enum Command {
     /// Asks about every file that the flow has placed whether it may still be there. Withdraws what may not, and proves
     /// that it is gone. With --every it goes on until it is stopped, and also looks when a right was said to end.
     Sweep(SweepArgs),
-    /// Keeps flows going until it is stopped: at once when something changes, and at their times
+    /// Keeps flows going: when something changes, and at their times
     ///
     /// Listens for changes where a service rings, and looks every so often where none does. Every flow is also looked at
     /// as a whole now and then, so that a change of which nobody told is not lost. SIGTERM and Ctrl-C end it in order: no pass

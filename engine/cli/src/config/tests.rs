@@ -240,7 +240,10 @@ poll = 2
     let noon = "2026-07-01T10:00:00Z".parse().unwrap();
     let allowance = watch.windows_of("approved").unwrap().at(noon);
     assert_eq!(allowance.rate, windlass_flow::daemon::Rate::Off);
-    assert_eq!(allowance.until, Some("2026-07-01T18:00:00Z".parse().unwrap()));
+    assert_eq!(
+        allowance.until,
+        Some("2026-07-01T18:00:00Z".parse().unwrap())
+    );
 }
 
 #[test]
@@ -262,8 +265,14 @@ fn what_watch_cannot_be_told_is_refused_with_the_key() {
             "[watch]\ntime_zone = \"Europe/Wien\"",
             "watch.time_zone: there is no time zone \"Europe/Wien\"",
         ),
-        ("[watch]\ndrain = 90", "watch.drain is 90; it must be from 1 to 60"),
-        ("[watch]\nat_once = 0", "watch.at_once is 0; it must be from 1 to 64"),
+        (
+            "[watch]\ndrain = 90",
+            "watch.drain is 90; it must be from 1 to 60",
+        ),
+        (
+            "[watch]\nat_once = 0",
+            "watch.at_once is 0; it must be from 1 to 64",
+        ),
         (
             "[watch.flow.approved]\npoll = 0",
             "watch.flow.approved.poll is 0",
@@ -277,7 +286,10 @@ fn what_watch_cannot_be_told_is_refused_with_the_key() {
             "a secret is never written here",
         ),
         ("[watch]\nlisten = \"8787\"", "watch.listen"),
-        ("[watch.flow.approved]\nprio = \"high\"", "unknown key \"prio\""),
+        (
+            "[watch.flow.approved]\nprio = \"high\"",
+            "unknown key \"prio\"",
+        ),
     ] {
         let said = refused(&format!("{GOOD}\n{text}")).replace(" | ", "; ");
         assert!(said.contains(expected), "{text}: {said}");

@@ -28,7 +28,8 @@ pub(crate) struct WatchConfig {
     pub(crate) listen: Option<SocketAddr>,
     /// How many flows may make a full pass at once. One sweep runs beside them.
     pub(crate) at_once: usize,
-    /// Seconds after which a source is looked at again that does not ring by itself.
+    /// Seconds after which a source is looked at again that does not ring by itself, or whose files are approved by a tag:
+    /// nobody rings for tags.
     pub(crate) poll: u64,
     /// Minutes after which every flow makes a pass, whoever rings.
     pub(crate) sweep: u64,
@@ -220,6 +221,17 @@ impl FlowConfig {
         match self {
             FlowConfig::Ingest(config) => Some(&config.root),
             FlowConfig::Publish(_) | FlowConfig::Localize(_) | FlowConfig::Archive(_) => None,
+        }
+    }
+
+    /// Whether everything that it waits for changes what a listing says of a file.
+    pub(crate) fn is_rung_for_all(&self) -> bool {
+        match self {
+            FlowConfig::Ingest(config) => {
+                let approval = config.select.approval.as_ref();
+                approval.is_none_or(|approval| approval.tag.is_none())
+            }
+            FlowConfig::Publish(_) | FlowConfig::Localize(_) | FlowConfig::Archive(_) => true,
         }
     }
 }

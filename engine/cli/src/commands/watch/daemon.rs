@@ -25,7 +25,7 @@ use super::pass::{Did, Kept, Passed, Setup};
 use super::{bells, ears, notes, pass, rules};
 use crate::args::{Global, WatchArgs};
 use crate::commands::{Ended, read};
-use crate::config::Layered;
+use crate::config::{FlowConfig, Layered};
 use crate::interrupt::{Signal, Signals};
 use crate::out::Out;
 use crate::wiring::{Access, Shared, Wiring};
@@ -224,7 +224,11 @@ impl Daemon<'_> {
     fn hear(&mut self, event: Event, now: Timestamp) {
         match event {
             Event::Ring(flow) => self.scheduler.ring(&flow, now),
-            Event::Heard(flow) => self.scheduler.is_rung_for(&flow, true),
+            Event::Heard(flow) => {
+                let config = self.layered.config.flow.get(&flow);
+                let is_all = config.is_some_and(FlowConfig::is_rung_for_all);
+                self.scheduler.is_rung_for(&flow, is_all);
+            }
             Event::Deaf(flow) => self.scheduler.is_rung_for(&flow, false),
             Event::Planned(flow) => self.scheduler.planned(&flow),
             Event::Rung(endpoint) => {
