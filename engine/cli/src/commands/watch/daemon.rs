@@ -65,6 +65,8 @@ struct Daemon<'a> {
     shared: Arc<Shared>,
     ledger: Arc<dyn Ledger>,
     scheduler: Scheduler,
+    /// Of flows without windows of their own.
+    throttle: Arc<Throttle>,
     throttles: BTreeMap<String, Arc<Throttle>>,
     passes: JoinSet<Passed>,
     /// By which each running pass is asked to end.
@@ -103,6 +105,7 @@ pub(super) async fn run(
         flows: Vec::new(),
         shared: Arc::new(Shared::with_ledger(opened)),
         ledger: Arc::clone(&ledger),
+        throttle: Arc::default(),
         throttles: BTreeMap::new(),
         passes: JoinSet::new(),
         running: BTreeMap::new(),
@@ -149,7 +152,7 @@ impl Daemon<'_> {
         let ears = ears::ears(&flows, config)?;
         let rules = flows.iter().map(|name| rules::rules(name, config));
         let rules = rules.collect::<Result<Vec<_>>>()?;
-        self.throttles = rules::throttles(&flows, config);
+        self.throttles = rules::throttles(&flows, config, &self.throttle, &self.throttles);
         self.shared.set_throttles(self.throttles.clone());
         self.scheduler.set_at_once(config.watch.at_once);
         let now = Timestamp::now();
@@ -277,9 +280,13 @@ impl Daemon<'_> {
             flow: flow.clone(),
         };
         let telling = tell_when(planned, Event::Planned(flow.clone()), self.sender.clone());
+        let told = flow.clone();
         self.passes.spawn(async move {
             let _telling = AbortOnDropHandle::new(tokio::spawn(telling));
-            Box::pin(pass::make(setup)).await
+            let making = AbortOnDropHandle::new(tokio::spawn(pass::make(setup)));
+            // A pass that breaks is one that failed, and no reason to end all others.
+            let broken = |error| Passed::broken(told, pass, error);
+            making.await.unwrap_or_else(broken)
         });
         self.running.insert(flow, cancel);
     }
@@ -307,8 +314,11 @@ impl Daemon<'_> {
         self.scheduler.ended(&flow, Timestamp::now(), ended);
         let standings = self.scheduler.standings(Timestamp::now());
         let standing = standings.iter().find(|standing| standing.flow == flow);
-        if let Some(as_of) = standing.and_then(|standing| standing.complete_as_of) {
-            notes::complete(self.ledger.as_ref(), &flow, as_of).await?;
+        if let Some(as_of) = standing.and_then(|standing| standing.complete_as_of)
+            && let Err(error) = notes::complete(self.ledger.as_ref(), &flow, as_of).await
+        {
+            // The next pass writes a later one, and will say what is wrong with the ledger.
+            tracing::warn!(flow, error = %error.chain(), "it cannot be kept how complete a flow is");
         }
         Ok(())
     }

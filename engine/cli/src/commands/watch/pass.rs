@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
-use windlass_core::{Action, ByteSize, Error, Result, StepState};
+use windlass_core::{Action, ByteSize, Error, Kind, Result, StepState};
 use windlass_flow::daemon::{Pass, PassOutcome};
 use windlass_flow::{Flow, Tolerance};
 
@@ -59,6 +60,22 @@ pub(super) struct Passed {
     pub(super) did: Did,
     pub(super) error: Option<Error>,
     pub(super) kept: Option<Kept>,
+}
+
+impl Passed {
+    /// What is told of a pass whose task broke.
+    pub(super) fn broken(flow: String, pass: Pass, error: JoinError) -> Self {
+        let error = Error::new(Kind::Unexpected, "the pass ended abnormally").with_source(error);
+        Passed {
+            flow,
+            pass,
+            outcome: PassOutcome::Failed(error.chain()),
+            due: None,
+            did: Did::default(),
+            error: Some(error),
+            kept: None,
+        }
+    }
 }
 
 /// What a pass did, added up.

@@ -49,12 +49,22 @@ pub(super) fn rules(name: &str, config: &Config) -> Result<FlowRules> {
     })
 }
 
-/// The throttle of each flow: its own where its windows are its own, else one for all.
-pub(super) fn throttles(flows: &[String], config: &Config) -> BTreeMap<String, Arc<Throttle>> {
-    let shared = Arc::new(Throttle::default());
+/// The throttle of each flow: its own where its windows are its own, else the one for all. Those of `before` stay, because
+/// passes that run are held by them.
+pub(super) fn throttles(
+    flows: &[String],
+    config: &Config,
+    for_all: &Arc<Throttle>,
+    before: &BTreeMap<String, Arc<Throttle>>,
+) -> BTreeMap<String, Arc<Throttle>> {
     let throttle = |name: &String| match config.watch.own_windows(name) {
-        Some(_) => Arc::new(Throttle::default()),
-        None => Arc::clone(&shared),
+        Some(_) => {
+            let own = before
+                .get(name)
+                .filter(|known| !Arc::ptr_eq(known, for_all));
+            own.cloned().unwrap_or_default()
+        }
+        None => Arc::clone(for_all),
     };
     let flows = flows.iter();
     flows.map(|name| (name.clone(), throttle(name))).collect()
