@@ -94,7 +94,7 @@ impl Ear {
         loop {
             let began = tokio::time::Instant::now();
             let Err(error) = self.attend(&room).await;
-            self.tell(&room, |flow| Event::Deaf(flow)).await;
+            self.tell(&room, Event::Deaf).await;
             if error.kind() == Kind::Unsupported {
                 // Nobody rings there, and looking every so often is all there is.
                 return;
@@ -133,7 +133,7 @@ impl Ear {
             Some(cursor) => cursor,
             None => self.catch_up(room, scope, source).await?,
         };
-        self.tell(room, |flow| Event::Heard(flow)).await;
+        self.tell(room, Event::Heard).await;
         loop {
             let stay_away = match source.wait(scope, &cursor, LONGEST).await {
                 Ok(waited) => {
@@ -158,7 +158,7 @@ impl Ear {
     async fn catch_up(&self, room: &Room, scope: &Scope, source: &dyn Source) -> Result<Cursor> {
         let cursor = source.latest(scope).await?;
         notes::hear(room.ledger.as_ref(), &self.endpoint, scope, &cursor).await?;
-        self.tell(room, |flow| Event::Ring(flow)).await;
+        self.tell(room, Event::Ring).await;
         Ok(cursor)
     }
 
@@ -172,12 +172,12 @@ impl Ear {
     ) -> Result<Infallible> {
         let mut since = Timestamp::now() - OVERLAP;
         let mut known = changed(library, query, since).await?;
-        self.tell(room, |flow| Event::Heard(flow)).await;
+        self.tell(room, Event::Heard).await;
         loop {
             tokio::time::sleep(every).await;
             let now = changed(library, query, since).await?;
             if now != known {
-                self.tell(room, |flow| Event::Ring(flow)).await;
+                self.tell(room, Event::Ring).await;
             }
             let newest = now.values().filter_map(|(changed, _)| *changed).max();
             since = newest.map_or(since, |newest| since.max(newest - OVERLAP));
