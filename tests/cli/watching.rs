@@ -179,13 +179,13 @@ fn what_appears_is_placed_within_seconds_also_what_appeared_while_nobody_watched
     watching.wait_for("readiness", || watching.ask("/readyz").0 == 200);
     assert_eq!(watching.stop().0, Some(0));
     let placed = sandbox.celum().assets();
-    let ours = placed
-        .iter()
-        .filter(|asset| asset.filename.ends_with(".tif"));
-    assert_eq!(ours.count(), 3, "each once");
+    for name in ["first.tif", "second.tif", "third.tif", "fourth.tif"] {
+        let named = placed.iter().filter(|asset| asset.filename == name);
+        assert_eq!(named.count(), 1, "{name}");
+    }
     // What found nothing to do left no run behind.
     let runs = run(dir.path(), &["--json", "status"]).expect(0);
-    assert!(runs.records("run").len() == 4, "{}", runs.stdout);
+    assert_eq!(runs.records("run").len(), 4, "{}", runs.stdout);
 }
 
 #[test]
