@@ -67,7 +67,7 @@ fn contents(draw: &mut Draw, mut put: impl FnMut(&str, Vec<u8>)) -> Contents {
 }
 
 /// Both services, slow enough that kills fall into the middle of things.
-fn services(seed: u64) -> (tokio::runtime::Runtime, Sandbox) {
+pub(crate) fn services(seed: u64) -> (tokio::runtime::Runtime, Sandbox) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -89,7 +89,14 @@ fn services(seed: u64) -> (tokio::runtime::Runtime, Sandbox) {
     (runtime, sandbox)
 }
 
-fn write_config(dir: &Path, sandbox: &Sandbox, from: &str, to: &str, root: &str, collection: &str) {
+pub(crate) fn write_config(
+    dir: &Path,
+    sandbox: &Sandbox,
+    from: &str,
+    to: &str,
+    root: &str,
+    collection: &str,
+) {
     let at = sandbox.endpoints();
     std::fs::write(dir.join("profile.toml"), "indexLag = 0\nrange = true\n").unwrap();
     std::fs::write(dir.join("refresh"), &at.dropbox_refresh_token).unwrap();

@@ -18,3 +18,4 @@ mod readme;
 mod release;
 mod servers;
 mod verifying;
+mod watching;

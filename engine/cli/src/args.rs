@@ -68,6 +68,13 @@ pub(crate) enum Command {
     /// Lists what two sides disagree about, shows both versions, and notes what is chosen
     #[command(subcommand)]
     Conflicts(ConflictsCommand),
+    /// Keeps flows going: when something changes, and at their times
+    ///
+    /// Listens for changes where a service rings, and looks every so often where none does. Every flow is also looked at
+    /// as a whole now and then, so that a change of which nobody told is not lost. SIGTERM and Ctrl-C end it in order: no pass
+    /// begins any more, and what is in flight may end; once more ends it at once. SIGHUP reads the configuration again; one
+    /// that is not in order changes nothing.
+    Watch(WatchArgs),
     /// Lists the newest runs and how they stand
     Status(StatusArgs),
     /// Shows what a run did
@@ -120,7 +127,15 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "sandbox"]),
     (
         "Move assets",
-        &["duplicates", "plan", "run", "sweep", "conflicts", "undo"],
+        &[
+            "duplicates",
+            "plan",
+            "run",
+            "sweep",
+            "watch",
+            "conflicts",
+            "undo",
+        ],
     ),
     (
         "See what happened",
@@ -327,6 +342,13 @@ pub(crate) struct Choice {
     /// Takes an earlier choice back
     #[arg(long)]
     pub(crate) undecided: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The flows; when not given all that need no signatures
+    #[arg(value_name = "FLOW")]
+    pub(crate) flows: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -28,6 +28,42 @@ pub(crate) fn observer(out: Out) -> std::sync::Arc<dyn Observer> {
     }
 }
 
+/// The observer of a flow that a daemon keeps going: it says what went wrong, and with which flow.
+pub(crate) fn teller(flow: &str, out: Out) -> std::sync::Arc<dyn Observer> {
+    std::sync::Arc::new(Teller {
+        flow: flow.to_owned(),
+        out,
+    })
+}
+
+#[derive(Debug)]
+struct Teller {
+    flow: String,
+    out: Out,
+}
+
+impl Observer for Teller {
+    fn observe(&self, event: Event<'_>) {
+        let line = match event {
+            Event::StepEnded {
+                path,
+                state,
+                message,
+                ..
+            } => trouble(path.as_str(), state, message),
+            Event::Stalled { .. } | Event::Found { .. } => remark(event),
+            Event::Waiting { why } => {
+                tracing::info!(flow = self.flow, why, "a pass waits");
+                None
+            }
+            _ => None,
+        };
+        if let Some(line) = line {
+            self.out.say(&format!("{}: {line}", self.flow));
+        }
+    }
+}
+
 /// What both kinds keep count of.
 #[derive(Debug, Default)]
 struct Sums {

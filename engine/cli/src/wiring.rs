@@ -27,7 +27,7 @@ use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_plugin::build::{BuildOptions, build_plugin};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
 use windlass_statements::{JoinBy, Sheet, SheetOptions, Survey};
-use windlass_transfer::{Engine, EngineOptions};
+use windlass_transfer::{Engine, EngineOptions, Throttle};
 
 use crate::calls::{self, CallRecorder, Counted};
 use crate::config::{
@@ -73,18 +73,47 @@ pub(crate) enum Access {
 pub(crate) struct Wiring<'a> {
     layered: &'a Layered,
     out: Out,
+    shared: Arc<Shared>,
+}
+
+/// What all wirings of one process share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
     /// One for each account, whatever its endpoints are called.
     accounts: Mutex<BTreeMap<Blake3, Governor>>,
     counted: Mutex<Vec<Counted>>,
+    /// The ledger, where it is open to write already: no file has two writers.
+    ledger: Option<Arc<SqlLedger>>,
+    /// How fast the bytes of a flow may move, by its name.
+    throttles: Mutex<BTreeMap<String, Arc<Throttle>>>,
+}
+
+impl Shared {
+    /// For flows that share one ledger.
+    pub(crate) fn with_ledger(ledger: Arc<SqlLedger>) -> Self {
+        Shared {
+            ledger: Some(ledger),
+            ..Shared::default()
+        }
+    }
+
+    /// Says by which throttles flows that are wired from now on are held.
+    pub(crate) fn set_throttles(&self, throttles: BTreeMap<String, Arc<Throttle>>) {
+        *lock(&self.throttles) = throttles;
+    }
 }
 
 impl<'a> Wiring<'a> {
     pub(crate) fn new(layered: &'a Layered, out: Out) -> Self {
+        Self::beside(layered, out, Arc::default())
+    }
+
+    /// The same beside other wirings.
+    pub(crate) fn beside(layered: &'a Layered, out: Out, shared: Arc<Shared>) -> Self {
         Wiring {
             layered,
             out,
-            accounts: Mutex::default(),
-            counted: Mutex::default(),
+            shared,
         }
     }
 
@@ -111,8 +140,8 @@ impl<'a> Wiring<'a> {
         let ledger: Arc<dyn Ledger> = self.ledger(Access::ReadWrite).await?;
         let from = self.endpoint(flow.from(), Some(&*ledger)).await?;
         let to = self.endpoint(flow.to(), Some(&*ledger)).await?;
-        let counted = lock(&self.counted).clone();
-        let paced = lock(&self.accounts).clone();
+        let counted = lock(&self.shared.counted).clone();
+        let paced = lock(&self.shared.accounts).clone();
         let calls = CallRecorder::start(counted, paced, Arc::clone(&ledger)).await?;
         let sink_reader = Arc::clone(&to.source);
         let sides = Sides {
@@ -144,6 +173,7 @@ impl<'a> Wiring<'a> {
             window: limits.window,
             stall_after: Duration::from_secs(limits.stall_after),
             saves_calls,
+            throttle: lock(&self.shared.throttles).get(name).cloned(),
             ..EngineOptions::default()
         })?;
         let runner = Runner {
@@ -305,6 +335,9 @@ impl<'a> Wiring<'a> {
     /// Opens the ledger; only one process may have it open to write.
     pub(crate) async fn ledger(&self, access: Access) -> Result<Arc<SqlLedger>> {
         let read_only = access == Access::ReadOnly;
+        if let Some(open) = &self.shared.ledger {
+            return Ok(Arc::clone(open));
+        }
         let options = LedgerOptions {
             read_only,
             ..LedgerOptions::default()
@@ -490,7 +523,7 @@ impl<'a> Wiring<'a> {
         let governor = || {
             let budget = config.monthly_calls.map(|quota| {
                 let budget = Arc::new(MonthlyBudget::new(name, quota, Arc::new(SystemClock)));
-                lock(&self.counted).push(Counted {
+                lock(&self.shared.counted).push(Counted {
                     endpoint: name.to_owned(),
                     budget: Arc::clone(&budget),
                 });
@@ -505,7 +538,7 @@ impl<'a> Wiring<'a> {
                 None => Governor::new(options),
             }
         };
-        let mut accounts = lock(&self.accounts);
+        let mut accounts = lock(&self.shared.accounts);
         Ok(accounts.entry(account).or_insert_with(governor).clone())
     }
 

@@ -10,6 +10,7 @@ mod caps;
 mod compare;
 mod coverage;
 mod custody;
+pub mod daemon;
 mod delivery;
 mod discover;
 mod documents;

@@ -19,10 +19,11 @@ use crate::gauge::Gauge;
 use crate::lane::HashPool;
 use crate::layout::ChunkLayout;
 use crate::pool::Pool;
+use crate::throttle::Throttle;
 use crate::transfer::{Job, TransferRequest, Transferred};
 
 /// The limits of an engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Memory for bytes in flight, of all transfers together, kept buffers included. At least
     /// `window`. Every transfer that is let in owns one chunk of it, so `budget / chunk` is how many
@@ -51,6 +52,8 @@ pub struct EngineOptions {
     /// Threads that compute digests, at most 256; one a core is enough, because hashing never waits.
     /// With 0 every transfer hashes in its own task, for simulations that must run in one thread.
     pub hash_threads: usize,
+    /// How fast bytes may move, shared with whoever else has it; `None` for as fast as they can.
+    pub throttle: Option<Arc<Throttle>>,
 }
 
 /// The largest chunk: the largest power of two below the 150 MiB that a service takes at once.
@@ -72,6 +75,7 @@ impl Default for EngineOptions {
             window: ByteSize::mib(128),
             stall_after: Duration::from_secs(120),
             hash_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            throttle: None,
         }
     }
 }
@@ -193,6 +197,7 @@ pub(crate) struct Shared {
     pub(crate) stall_after: Duration,
     pub(crate) budget: Arc<Budget>,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) hash_pool: Arc<HashPool>,
     pub(crate) transfers: Gauge,
     pub(crate) reads: Gauge,
@@ -224,6 +229,7 @@ impl Engine {
                 stall_after: options.stall_after,
                 budget,
                 pool,
+                throttle: options.throttle,
                 hash_pool: HashPool::new(options.hash_threads)?,
                 transfers: Gauge::default(),
                 reads: Gauge::default(),

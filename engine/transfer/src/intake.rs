@@ -133,7 +133,7 @@ impl<'a> Intake<'a> {
         let bytes = range_bytes(&self.layout, self.next);
         if self.window.has_room(bytes) && self.lane.reaches(self.next) {
             self.window.open(self.next, bytes);
-            self.memory = Some(Box::pin(self.account.grant(bytes)));
+            self.memory = Some(Box::pin(admit(self.job, self.account, bytes)));
         }
         Ok(())
     }
@@ -365,6 +365,15 @@ async fn complete<'a>(
         return Err(faults::explain(job.source, job.asset(), failure).await);
     }
     Err(failure)
+}
+
+/// Lets a chunk in: by the rate first, so that nobody holds memory while it waits for that. What is read is sent, so
+/// this bounds both directions.
+async fn admit<'a>(job: &'a Job<'a>, account: &'a Account, bytes: u64) -> Grant {
+    if let Some(throttle) = &job.engine.throttle {
+        throttle.pass(bytes).await;
+    }
+    account.grant(bytes).await
 }
 
 async fn wait(memory: &mut Option<BoxFuture<'_, Grant>>) -> Grant {

@@ -20,6 +20,7 @@ mod pool;
 mod progress;
 mod resume;
 pub mod ring;
+mod throttle;
 mod transfer;
 mod watch;
 mod window;
@@ -28,6 +29,7 @@ pub use cut::PARTS;
 pub use engine::{Engine, EngineOptions, Gauges};
 pub use layout::{ChunkLayout, LayoutError};
 pub use progress::{Phase, Progress, Snapshot};
+pub use throttle::Throttle;
 pub use transfer::{Gate, TransferRequest, Transferred};
 
 #[cfg(test)]

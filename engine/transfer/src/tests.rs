@@ -12,4 +12,5 @@ mod parts;
 mod resume;
 mod stall;
 mod support;
+mod throttle;
 mod transfer;

@@ -20,6 +20,7 @@ mod sweep;
 mod undo;
 mod verify;
 mod vocabulary;
+mod watch;
 
 pub(crate) use seal::read_key;
 use windlass_core::Result;
@@ -53,6 +54,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Sweep(args) => sweep::run(&args, &read(global)?, out).await,
         Command::Undo(args) => undo::run(&args, &read(global)?, out).await,
         Command::Conflicts(command) => conflicts::run(&command, &read(global)?, out).await,
+        Command::Watch(args) => watch::run(&args, global, out).await,
         Command::Status(args) => history::status(&args, &read(global)?, out).await,
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,

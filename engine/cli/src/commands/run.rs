@@ -7,7 +7,9 @@ use std::time::Instant;
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use windlass_core::{Error, Finding, Kind, Ledger, Result, RunId, RunState, Sink, StepState};
+use windlass_core::{
+    Error, Finding, Kind, Ledger, Result, RunId, RunState, Sink, Source, StepState,
+};
 use windlass_flow::{
     CallForecast, Closed, Comparison, CoverageMap, Flow, Observer, PlanSummary, PlanWriter,
     PlannedStep, ReadPlan, Recorder, RemovalCap, Removals, Report, RunOutcome, each_asset,
@@ -29,6 +31,23 @@ pub(super) struct Asked<'a> {
     /// The plan that it is to carry out, where one was given.
     pub(super) reviewed: Option<(&'a Path, &'a ReadPlan)>,
     pub(super) out: Out,
+    pub(super) manner: Manner,
+}
+
+/// For whom a run is made.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Manner {
+    /// For somebody who asked for it and reads its report.
+    #[default]
+    Asked,
+    /// For the daemon, which makes one after the other: a pass that finds nothing to do leaves no run behind, and what came
+    /// of others is told in a line by the daemon.
+    Daemon {
+        /// Whether an interrupted run goes on first.
+        resumes: bool,
+        /// Cancelled once a complete plan is worked on.
+        planned: CancellationToken,
+    },
 }
 
 /// Plans a flow and does it.
@@ -58,6 +77,7 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
         layered,
         reviewed: args.plan.as_deref().zip(plan.as_ref()),
         out,
+        manner: Manner::Asked,
     };
     let retry_held = args.retry_held || plan.as_ref().is_some_and(|plan| plan.header.retry_held);
     let observer = progress::observer(out);
@@ -117,6 +137,10 @@ pub(super) struct Done {
     pub(super) failures: bool,
     /// Whether it was stopped before its end.
     pub(super) stopped: bool,
+    /// When something must be looked at again at the latest, as the plan knows.
+    pub(super) due: Option<jiff::Timestamp>,
+    /// The runs that were worked on.
+    pub(super) runs: Vec<RunId>,
 }
 
 /// What is told behind a release run.
@@ -135,15 +159,47 @@ struct Told<'a> {
 struct Recorded<'a> {
     calls: CallForecast,
     sink: Arc<dyn Sink>,
-    recorder: Recorder<'a>,
+    ledger: &'a dyn Ledger,
+    flow: &'a str,
+    source: Arc<dyn Source>,
+    /// `None` until there is a step, where a run without any is not wanted.
+    recorder: Option<Recorder<'a>>,
+}
+
+impl<'a> Recorded<'a> {
+    async fn begin(&mut self) -> Result<&mut Recorder<'a>> {
+        if self.recorder.is_none() {
+            let begun = Recorder::begin(self.ledger, self.flow, self.source.name()).await?;
+            self.recorder = Some(begun);
+        }
+        let missing = || Error::new(Kind::Unexpected, "a run that was begun is not there");
+        self.recorder.as_mut().ok_or_else(missing)
+    }
+
+    async fn complete(self, plan: &PlanSummary) -> Result<Option<RunId>> {
+        match self.recorder {
+            Some(recorder) => recorder.complete(plan).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn abandon(self) -> Result<()> {
+        match self.recorder {
+            Some(recorder) => recorder.abandon().await,
+            None => Ok(()),
+        }
+    }
 }
 
 #[async_trait]
 impl PlanWriter for Recorded<'_> {
     async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         let sink = self.sink.as_ref();
         steps.iter().for_each(|step| self.calls.add(step, sink));
-        self.recorder.steps(steps).await
+        self.begin().await?.steps(steps).await
     }
 }
 
@@ -167,7 +223,7 @@ impl Asked<'_> {
             reviewed::check(plan, self.layered, &wired.ledger.id().await?)?;
         }
         let mut done = Done::default();
-        if let Some(run) = next_run_to_resume(wired.ledger.as_ref(), self.flow).await? {
+        if let Some(run) = self.interrupted(wired).await? {
             match self.may_resume(wired, run).await? {
                 Resume::No => {}
                 Resume::First => self.work(wired, run, cancel, &mut done).await?,
@@ -185,12 +241,18 @@ impl Asked<'_> {
         let mut recorded = Recorded {
             calls: CallForecast::new(wired.runner.engine.clone()),
             sink,
-            recorder: Recorder::begin(ledger, self.flow, source.name()).await?,
+            ledger,
+            flow: self.flow,
+            source,
+            recorder: None,
         };
+        if matches!(self.manner, Manner::Asked) {
+            recorded.begin().await?;
+        }
         let decided = tokio::select! {
             decided = Box::pin(self.decide(wired, &mut recorded)) => decided,
             () = cancel.cancelled() => {
-                recorded.recorder.abandon().await?;
+                recorded.abandon().await?;
                 return Ok(Done { stopped: true, ..done });
             }
         };
@@ -204,24 +266,35 @@ impl Asked<'_> {
         let (plan, is_whole) = match decided {
             Ok(decided) => decided,
             Err(error) => {
-                recorded.recorder.abandon().await?;
+                recorded.abandon().await?;
                 return Err(error);
             }
         };
-        let run = recorded.recorder.complete(&plan).await?;
+        let run = recorded.complete(&plan).await?;
+        done.due = plan.due;
         self.open_folders(wired).await?;
-        self.work(wired, run, cancel, &mut done).await?;
+        if let Some(run) = run {
+            self.work(wired, run, cancel, &mut done).await?;
+        }
         if !done.stopped && is_whole {
-            wired.flow.settle(&plan, Some(run)).await?;
+            wired.flow.settle(&plan, run).await?;
         }
         if !done.stopped {
-            let closed = wired.flow.close(&plan, Some(run)).await?;
+            let closed = wired.flow.close(&plan, run).await?;
             done.failures |= !closed.still_there.is_empty();
-            if let Flow::Release(_) = wired.flow {
+            if let (Flow::Release(_), Manner::Asked) = (&wired.flow, &self.manner) {
                 self.show_closed(&plan, &closed)?;
             }
         }
         Ok(done)
+    }
+
+    /// The interrupted run that may go on, where one may.
+    async fn interrupted(&self, wired: &Wired) -> Result<Option<RunId>> {
+        if let Manner::Daemon { resumes: false, .. } = &self.manner {
+            return Ok(None);
+        }
+        next_run_to_resume(wired.ledger.as_ref(), self.flow).await
     }
 
     /// Whether an interrupted run goes on. Beside a reviewed plan only its own run does: what nobody reviewed, or
@@ -259,6 +332,9 @@ impl Asked<'_> {
         cancel: &CancellationToken,
         done: &mut Done,
     ) -> Result<()> {
+        if let Manner::Daemon { planned, .. } = &self.manner {
+            planned.cancel();
+        }
         let record = wired.ledger.run(run).await?;
         if let (Some(origin), Flow::Ingest(ingest)) =
             (record.and_then(|record| record.origin), &wired.flow)
@@ -266,7 +342,12 @@ impl Asked<'_> {
             ingest.unsettle(&origin.rules).await?;
         }
         let began = Instant::now();
+        done.runs.push(run);
         let outcome = wired.runner.work(run, cancel).await;
+        if let Manner::Daemon { .. } = &self.manner {
+            done.stopped = outcome? == RunOutcome::Stopped;
+            return Ok(());
+        }
         done.failures |= show(wired.ledger.as_ref(), run, began, self.out).await?;
         done.stopped = outcome? == RunOutcome::Stopped;
         Ok(())
@@ -377,6 +458,7 @@ impl Asked<'_> {
         let Some((text, fits)) = wired.calls.forecast(&plan.origin.sink, calls) else {
             return Ok(());
         };
+        let is_asked = matches!(self.manner, Manner::Asked);
         if !fits && !self.args.over_budget {
             return Err(Error::new(
                 Kind::Capacity,
@@ -386,7 +468,9 @@ impl Asked<'_> {
                 "`--over-budget` moves as much as fits; the rest follows when the month is over",
             ));
         }
-        self.out.say(&text);
+        if is_asked {
+            self.out.say(&text);
+        }
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use windlass_core::{Error, Kind, Result};
 use windlass_flow::{Flow, Tolerance};
 
 use super::Ended;
-use super::run::{Asked, close};
+use super::run::{Asked, Manner, close};
 use crate::args::{RunArgs, SweepArgs};
 use crate::config::Layered;
 use crate::flows::Way;
@@ -47,6 +47,7 @@ pub(crate) async fn run(args: &SweepArgs, layered: &Layered, out: Out) -> Result
         layered,
         reviewed: None,
         out,
+        manner: Manner::Asked,
     };
     let observer = progress::observer(out);
     let mut wired = Wiring::new(layered, out)

@@ -7,6 +7,7 @@ mod layers;
 mod release;
 mod secrets;
 mod values;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(crate) use release::{
 };
 pub(crate) use secrets::SecretRef;
 pub(crate) use values::{AvailabilityConfig, field_value};
+pub(crate) use watch::WatchConfig;
 
 pub(crate) use crate::flows::FlowConfig;
 use crate::flows::{ReleaseConfig, Way};
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) plugin: BTreeMap<String, PluginConfig>,
     /// What is to be done, by name.
     pub(crate) flow: BTreeMap<String, FlowConfig>,
+    /// When flows run that are kept going, and where that is told.
+    pub(crate) watch: WatchConfig,
     /// Whose signatures count, by role: public keys as `windlass key` prints them.
     #[schemars(with = "BTreeMap<String, String>")]
     pub(crate) signers: BTreeMap<String, PublicKey>,
@@ -492,7 +496,7 @@ impl Config {
         for (name, plugin) in &self.plugin {
             plugin.check(name)?;
         }
-        Ok(())
+        self.watch.check(self)
     }
 
     fn check_flow(&self, name: &str, flow: &FlowConfig) -> Result<()> {

@@ -216,3 +216,83 @@ fn a_missing_secret_says_which_variable_to_set() {
             .contains("export WINDLASS_TEST_NO_SUCH_VARIABLE=")
     );
 }
+
+#[test]
+fn what_watch_is_told_is_understood_flow_by_flow() {
+    let text = r#"
+[watch]
+time_zone = "Europe/Vienna"
+windows = ["20:00-06:00 at most 200 Mbit/s", "06:00-20:00 off"]
+sweep = 5
+[watch.flow.approved]
+schedule = ["0 20 * * 1-5", "0 6 * * 6 America/New_York"]
+priority = "high"
+poll = 2
+"#;
+    let layered = load_text(&format!("{GOOD}{text}"), &[], &[]).unwrap();
+    let watch = &layered.config.watch;
+    assert_eq!(watch.schedule_of("approved").unwrap().len(), 2);
+    assert!(watch.schedule_of("other").unwrap().is_empty());
+    assert_eq!(watch.poll_of("approved").as_secs(), 2);
+    assert_eq!(watch.poll_of("other").as_secs(), 15);
+    assert_eq!(watch.sweep_of("approved").as_secs(), 300);
+    assert!(watch.own_windows("approved").is_none());
+    let noon = "2026-07-01T10:00:00Z".parse().unwrap();
+    let allowance = watch.windows_of("approved").unwrap().at(noon);
+    assert_eq!(allowance.rate, windlass_flow::daemon::Rate::Off);
+    assert_eq!(
+        allowance.until,
+        Some("2026-07-01T18:00:00Z".parse().unwrap())
+    );
+}
+
+#[test]
+fn what_watch_cannot_be_told_is_refused_with_the_key() {
+    for (text, expected) in [
+        (
+            "[watch.flow.aproved]",
+            "watch.flow.aproved: there is no flow named \"aproved\"; did you mean \"approved\"?",
+        ),
+        (
+            "[watch.flow.approved]\nschedule = [\"0 20 * *\"]",
+            "watch.flow.approved.schedule: \"0 20 * *\" is no schedule",
+        ),
+        (
+            "[watch.flow.approved]\nwindows = [\"20:00-6 off\"]",
+            "watch.flow.approved.windows: \"20:00-6 off\" is no window: \"6\" is not a time",
+        ),
+        (
+            "[watch]\ntime_zone = \"Europe/Wien\"",
+            "watch.time_zone: there is no time zone \"Europe/Wien\"",
+        ),
+        (
+            "[watch]\ndrain = 90",
+            "watch.drain is 90; it must be from 1 to 60",
+        ),
+        (
+            "[watch]\nat_once = 0",
+            "watch.at_once is 0; it must be from 1 to 64",
+        ),
+        (
+            "[watch.flow.approved]\npoll = 0",
+            "watch.flow.approved.poll is 0",
+        ),
+        (
+            "[watch]\ndropbox_hooks = { agences = { env = \"S\" } }",
+            "watch.dropbox_hooks.agences: there is no endpoint",
+        ),
+        (
+            "[watch]\ncelum_hooks = { dam = \"geheim\" }",
+            "a secret is never written here",
+        ),
+        ("[watch]\nlisten = \"8787\"", "watch.listen"),
+        (
+            "[watch.flow.approved]\nprio = \"high\"",
+            "unknown key \"prio\"",
+        ),
+    ] {
+        let said = refused(&format!("{GOOD}\n{text}")).replace(" | ", "; ");
+        assert!(said.contains(expected), "{text}: {said}");
+        assert!(!said.contains("geheim"));
+    }
+}

@@ -80,6 +80,7 @@ async fn act(
         layered,
         reviewed: None,
         out,
+        manner: flows::Manner::Asked,
     };
     flows::finish(&asked, wired, observer, cancel, &again).await
 }
