@@ -169,6 +169,7 @@ fn ingest(ledger: &Arc<SqlLedger>, assets: u64) -> Ingest {
         ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
         arrivals: windlass_flow::Arrivals::default(),
         observer: Arc::new(Silent),
+        partners: None,
     }
 }
 

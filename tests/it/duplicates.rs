@@ -67,6 +67,7 @@ impl Flow {
             informant: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             observer: Arc::new(Silent),
+            partners: None,
         };
         Flow {
             ingest,

@@ -85,6 +85,7 @@ impl Flow {
             ledger: Arc::clone(&ledger),
             arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::clone(&observer),
+            partners: None,
         };
         let engine = Engine::new(EngineOptions {
             budget: ByteSize::mib(32),

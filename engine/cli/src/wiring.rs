@@ -54,7 +54,7 @@ impl Wired {
     pub(crate) fn ingest(&self) -> Result<&Ingest> {
         match &self.flow {
             Flow::Ingest(ingest) => Ok(ingest),
-            Flow::Release(release) => Err(not_ingest(&release.options.flow)),
+            Flow::Release(_) | Flow::Sync(_) => Err(not_ingest(self.flow.name())),
         }
     }
 }
@@ -236,6 +236,7 @@ impl<'a> Wiring<'a> {
             ledger: sides.ledger,
             arrivals: Arrivals::default(),
             observer: sides.observer,
+            partners: None,
         })
     }
 

@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use windlass_core::{
-    Asset, AssetId, AssetPath, AssetStream, Calls, Capabilities, ChangePage, CheckItem, Cursor,
-    Draft, Endpoint, HeldBack, Library, Load, Placed, Result, Revision, Scope, Source,
+    Asset, AssetId, AssetPath, AssetStream, Assigned, Calls, Capabilities, ChangePage, CheckItem,
+    Cursor, Draft, DraftPart, Endpoint, HeldBack, Library, Load, Placed, Result, Revision, Scope,
+    Source,
 };
 
 use crate::rights::Use;
@@ -138,7 +139,7 @@ impl Source for Deliveries {
 }
 
 /// A place where an asset is to appear.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Delivery {
     /// The asset.
     pub(crate) asset: AssetId,
@@ -156,6 +157,10 @@ pub(crate) struct Delivery {
     pub(crate) uses: Vec<Use>,
     /// Why it is to be there, in a few words.
     pub(crate) why: String,
+    /// What is written beside it.
+    pub(crate) fields: Vec<Assigned>,
+    /// Where it is later is not this delivery's to say.
+    pub(crate) stays: bool,
 }
 
 impl Delivery {
@@ -174,10 +179,13 @@ impl Delivery {
             file_name: self.file_name.clone(),
             collection: self.folder.clone(),
             asset_type: None,
-            fields: Vec::new(),
+            fields: self.fields.clone(),
             availability: None,
             handing: None,
-            yields: BTreeSet::new(),
+            yields: match self.stays {
+                true => BTreeSet::from([DraftPart::Name, DraftPart::Collection]),
+                false => BTreeSet::new(),
+            },
         }
     }
 }

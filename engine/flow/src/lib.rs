@@ -43,7 +43,7 @@ pub use delivery::Clearance;
 pub use duplicates::Duplicates;
 pub use explain::{Explanation, explain};
 pub use flows::Flow;
-pub use flows::ingest::{Ingest, IngestOptions};
+pub use flows::ingest::{Ingest, IngestOptions, Partners};
 pub use flows::release::{
     ArchiveOptions, Closed, Keys, LocalizeOptions, Needs, PublishOptions, Relations, ReleaseFlow,
     ReleaseKind, ReleaseOptions, RenditionRule, Shared, Stale, TakingBack, VerifyRelease,
@@ -51,6 +51,9 @@ pub use flows::release::{
 };
 pub use flows::restore::{Restore, RestoreOptions, restore_flow};
 pub use flows::shadow::{Changed, Example, Shadow};
+pub use flows::sync::{
+    Authority, BytesAuthority, PlaceAuthority, Queue, Removing, Sync, SyncHalf, SyncOptions, Way,
+};
 pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};
 pub use observe::{Event, Observer, RunStatus, Silent};

@@ -13,6 +13,7 @@ use windlass_core::{
 
 use crate::coverage::CoverageMap;
 use crate::delivery::{Clearance, asset_of};
+use crate::flows::sync::Queue;
 use crate::ready::Waiting;
 
 /// Why an asset is skipped that is [`Unchanged`].
@@ -81,6 +82,8 @@ pub struct PlanSummary {
     pub waiting: Waiting,
     /// The earliest moment at which one of them could be ready if nothing more happens to it.
     pub ready_at: Option<Timestamp>,
+    /// What a two-way flow found for the queue of conflicts.
+    pub(crate) queue: Queue,
     /// Assets that are placed and held: not what the rules make of them.
     pub(crate) held_placed: u64,
     /// A digest of the XMP files that the listing showed, in any order.
@@ -407,6 +410,7 @@ impl PlanSummary {
             due: None,
             waiting: Waiting::default(),
             ready_at: None,
+            queue: Queue::default(),
             held_placed: 0,
             sidecars: 0,
             steps: BTreeMap::new(),

@@ -7,6 +7,7 @@ mod planfiles;
 mod ready;
 mod release;
 mod running;
+mod sync;
 mod verifying;
 
 use std::collections::BTreeMap;
@@ -150,6 +151,7 @@ impl World {
             ledger: Arc::clone(&self.ledger) as Arc<dyn Ledger>,
             arrivals: self.arrivals.clone(),
             observer: Arc::new(Silent),
+            partners: None,
         }
     }
 

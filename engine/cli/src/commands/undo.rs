@@ -6,7 +6,7 @@ use serde::Serialize;
 use windlass_core::{Error, Kind, Ledger, Result, RunId};
 use windlass_flow::{
     Flow, GivesBack, GivesNothing, PlanSummary, PlanWriter, Recorder, RunOutcome, Undo, UndoItem,
-    UndoState, give_up_undoing,
+    UndoState, Way, give_up_undoing,
 };
 
 use super::{Ended, history, run as flow};
@@ -74,7 +74,8 @@ async fn undo(
     let ledger = wired.ledger.as_ref();
     let giver: &dyn GivesBack = match &wired.flow {
         Flow::Release(release) => release.as_ref(),
-        Flow::Ingest(_) => &GivesNothing,
+        Flow::Sync(half) if half.way == Way::Out => &half.sync.release,
+        Flow::Ingest(_) | Flow::Sync(_) => &GivesNothing,
     };
     if !args.dry_run {
         give_up_undoing(ledger, &wired.runner.flow).await?;

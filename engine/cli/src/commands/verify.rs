@@ -33,10 +33,11 @@ pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Resul
     let audited = match &wired.flow {
         Flow::Ingest(ingest) => Box::pin(of_ingest(args, &wired, ingest, &mut shown)).await,
         Flow::Release(release) => Box::pin(of_release(args, &wired, release, &mut shown)).await,
+        Flow::Sync(_) => Err(unknown(&args.flow)),
     };
     let what = match &wired.flow {
         Flow::Ingest(_) => "at the source",
-        Flow::Release(_) => "to be delivered",
+        Flow::Release(_) | Flow::Sync(_) => "to be delivered",
     };
     flow::close(wired, observer).await?;
     let audit = audited?;
@@ -48,6 +49,14 @@ pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Resul
         true => Ended::Done,
         false => Ended::WithFailures,
     })
+}
+
+fn unknown(flow: &str) -> Error {
+    Error::new(
+        Kind::Unsupported,
+        format!("{flow} leads both ways, and audits of such flows are not made yet"),
+    )
+    .with_hint(format!("`windlass plan {flow}` says how each pair stands"))
 }
 
 /// Both sides of a flow that brings something in.

@@ -12,7 +12,7 @@ use super::store::{File, Store, gone};
 use crate::asset::{AssetId, AssetPath, Readable};
 use crate::digest::{Blake3, ContentHash, Digests};
 use crate::error::{Error, Kind, Result};
-use crate::metadata::{Correlation, Destination, Draft, Fault};
+use crate::metadata::{Correlation, Destination, Draft, DraftPart, Fault};
 use crate::names::preflight_name;
 use crate::ports::{
     Capabilities, Chunk, Endpoint, Evidence, Expected, Placed, Reuse, Sink, UploadOrder,
@@ -106,7 +106,8 @@ impl Sink for MemoryEndpoint {
             self.capabilities().name_units_max,
             true,
         ))?;
-        apply(&mut store, asset, draft)
+        let draft = kept(&store, asset, draft)?;
+        apply(&mut store, asset, &draft)
     }
 
     async fn remove(&self, placed: &Placed) -> Result<()> {
@@ -269,12 +270,17 @@ impl UploadSession for MemorySession {
                     }
                 }
                 // First what can be refused, so that a refusal leaves the old version alone.
-                store.move_file(asset, &target(draft))?;
+                let draft = kept(&store, asset, draft)?;
+                store.move_file(asset, &target(&draft))?;
                 store.new_version(asset, bytes)?;
                 asset.clone()
             }
         };
-        apply(&mut store, &id, draft)?;
+        let draft = match &self.destination {
+            Destination::New { draft } => draft.clone(),
+            Destination::Version { draft, .. } => kept(&store, &id, draft)?,
+        };
+        apply(&mut store, &id, &draft)?;
         let file = store.file_mut(&id).ok_or_else(|| gone(&id))?;
         file.correlation = Some(self.correlation.clone());
         let placed = placed(file, sheet);
@@ -369,6 +375,23 @@ fn ranges(chunks: &BTreeMap<u64, Bytes>) -> Ranges {
 
 fn target(draft: &Draft) -> AssetPath {
     draft.collection.join(&draft.file_name)
+}
+
+/// What a draft makes of an asset that is there: what yields is as it is.
+fn kept(store: &Store, asset: &AssetId, draft: &Draft) -> Result<Draft> {
+    let there = &store.file(asset).ok_or_else(|| gone(asset))?.asset.path;
+    let mut draft = draft.clone();
+    let (name, collection) = (draft.file_name.clone(), draft.collection.clone());
+    draft = draft.standing();
+    draft.file_name = match draft.yields.contains(&DraftPart::Name) {
+        true => there.name().to_owned(),
+        false => name,
+    };
+    draft.collection = match draft.yields.contains(&DraftPart::Collection) {
+        true => there.parent(),
+        false => collection,
+    };
+    Ok(draft)
 }
 
 /// What the endpoint refuses of a draft; `late` adds what it would not have told beforehand.

@@ -5,13 +5,14 @@
 //! sink is asked what it would refuse before any byte moves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, Assigned, Availability, Blake3, Capabilities, Change,
-    Choices, Correlation, Cursor, Destination, Draft, Error, Hold, Hooks, Informant, Kind, Ledger,
-    Mapping, Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sharing, Sink, Source,
-    SpoolOrder, StepState, Value, Verdict, preflight_name,
+    Choices, Correlation, Cursor, Destination, Draft, DraftPart, Error, Hold, Hooks, Informant,
+    Kind, Ledger, Mapping, Placement, Readable, Result, Reuse, RunId, RunOrigin, Scope, Sharing,
+    Sink, Source, SpoolOrder, StepState, Value, Verdict, preflight_name,
 };
 
 use super::stated::revision_hash;
@@ -81,6 +82,23 @@ pub struct Ingest {
     pub arrivals: Arrivals,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
+    /// What a two-way flow knows of its files; `None` for flows that lead one way.
+    pub partners: Option<Arc<dyn Partners>>,
+}
+
+/// What a two-way flow knows of its files, instead of what the ledger knows of them.
+pub trait Partners: fmt::Debug + Send + Sync {
+    /// Whether the way in has to look at a file.
+    fn concerns(&self, file: &Asset) -> bool;
+
+    /// What a file was placed as, with the version that other bytes would follow. `None` for one that is new.
+    fn placement(&self, file: &AssetId) -> Option<Placement>;
+
+    /// Whether other bytes wait until somebody chooses.
+    fn proposes(&self, file: &AssetId) -> bool;
+
+    /// What of a file's draft counts only while its asset is new.
+    fn yields(&self, file: &AssetId, draft: &Draft) -> BTreeSet<DraftPart>;
 }
 
 /// An asset on its way to a step.
@@ -227,6 +245,10 @@ impl Ingest {
                 if let Some(lookout) = &mut whole.lookout {
                     lookout.notice(asset);
                 }
+                let is_same = match &self.partners {
+                    None => is_same,
+                    Some(partners) => !partners.concerns(asset),
+                };
                 if let Some(hashing) = &mut whole.hashing {
                     hashing.sizes.add(asset.size);
                 }
@@ -240,6 +262,8 @@ impl Ingest {
                 }
                 if is_same {
                     whole.placed_names.insert(&asset.path);
+                }
+                if is_same && self.partners.is_none() {
                     whole.summary.unchanged.count(asset);
                 }
                 !is_same
@@ -530,7 +554,10 @@ impl Ingest {
     async fn candidates(&self, batch: Vec<(Asset, String)>) -> Result<Vec<Candidate>> {
         let (flow, source) = (self.options.flow.as_str(), self.source.name());
         let ids: Vec<_> = batch.iter().map(|(asset, _)| asset.id.clone()).collect();
-        let placements = self.ledger.placements(flow, source, &ids).await?;
+        let placements = match &self.partners {
+            None => self.ledger.placements(flow, source, &ids).await?,
+            Some(partners) => ids.iter().map(|id| partners.placement(id)).collect(),
+        };
         let holds = match self.options.retry_held {
             true => vec![None; ids.len()],
             false => self.ledger.holds(flow, source, &ids).await?,
@@ -586,7 +613,7 @@ impl Ingest {
             );
         }
         let own_name = || asset.path.name().to_owned();
-        Draft {
+        let mut draft = Draft {
             name: mapping.name.unwrap_or_else(own_name),
             file_name: mapping.file_name.unwrap_or_else(own_name),
             collection: mapping.collection.unwrap_or_else(|| self.collection(asset)),
@@ -600,7 +627,11 @@ impl Ingest {
                 .or_else(|| options.availability.clone()),
             handing: None,
             yields: BTreeSet::new(),
+        };
+        if let Some(partners) = &self.partners {
+            draft.yields = partners.yields(&asset.id, &draft);
         }
+        draft
     }
 
     /// Where an asset goes whose hook does not say.
@@ -633,10 +664,16 @@ impl Ingest {
             // Where the asset stands for other files too, which is known for sure only when the step is taken, it becomes
             // an asset of its own instead.
             let reason = format!("its bytes changed since it became {id}");
+            let partners = self.partners.as_ref();
+            if partners.is_some_and(|partners| partners.proposes(&asset.id)) {
+                let reason = format!("{reason}; somebody has to choose");
+                return no_work(Action::Conflict, reason, asset);
+            }
             let destination = Destination::Version {
                 asset: id,
                 draft,
-                replaces: None,
+                // Of two sides that both write, neither writes over what it has not seen.
+                replaces: partners.map(|_| placement.placed.revision.clone()),
             };
             let work = self.place(&asset, destination, false, None);
             return self.acting(Action::NewVersion, reason, asset, work);

@@ -99,10 +99,10 @@ impl Hooks for Rules {
 
 /// The time of day, moved on by a test where leases are to end.
 #[derive(Debug, Default)]
-struct MovedClock(std::sync::atomic::AtomicI64);
+pub(super) struct MovedClock(std::sync::atomic::AtomicI64);
 
 impl MovedClock {
-    fn advance(&self, seconds: i64) {
+    pub(super) fn advance(&self, seconds: i64) {
         self.0
             .fetch_add(seconds, std::sync::atomic::Ordering::Relaxed);
     }

@@ -18,6 +18,7 @@ use windlass_core::{
 use super::daemon::Event;
 use super::notes;
 use crate::config::{Config, Layered};
+use crate::flows::Way;
 use crate::out::Out;
 use crate::wiring::{Shared, Wiring};
 
@@ -64,11 +65,11 @@ pub(super) fn ears(flows: &[String], config: &Config) -> Result<Vec<Ear>> {
     let mut ears: Vec<Ear> = Vec::new();
     for name in flows {
         let flow = config.flow(name)?;
-        let what = match (flow.listed_root(), flow.release()) {
+        let what = match (flow.listed_root(), flow.way()) {
             (Some(root), _) => What::Scope(Scope {
                 root: AssetPath::new(root),
             }),
-            (None, Some(release)) if super::rules::rules(name, config)?.on_ring.is_some() => {
+            (None, Way::Out(release)) if super::rules::rules(name, config)?.on_ring.is_some() => {
                 let query = release.common().query(name)?;
                 What::Query(Box::new(query), config.watch.poll_of(name))
             }

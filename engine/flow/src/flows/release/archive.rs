@@ -240,6 +240,8 @@ impl ReleaseFlow {
             file_name: path.name().to_owned(),
             uses: any_use(),
             why: "for the archive".to_owned(),
+            stays: false,
+            fields: Vec::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use windlass_core::{AssetId, AssetPath, Error, Finding, Kind, Placement, Result};
 
 use super::{Closed, ReleaseFlow, RenditionRule, Routed, Scene, any_use};
-use crate::plan::PlanSummary;
+use crate::plan::{PlanSummary, PlannedStep};
 use crate::rights::Use;
 
 /// A kind of flow out of a library.
@@ -36,6 +36,16 @@ pub trait ReleaseKind: fmt::Debug + Send + Sync {
     /// The folders at the sink in which deliveries may be, of a flow with this root.
     fn folders(&self, root: &AssetPath) -> BTreeSet<AssetPath> {
         BTreeSet::from([root.clone()])
+    }
+
+    /// What counts as placed, of what the ledger says is: for a kind that knows better.
+    fn placed(&self, noted: BTreeMap<AssetId, Placement>) -> BTreeMap<AssetId, Placement> {
+        noted
+    }
+
+    /// Leaves out, or changes, what is not due although a release would do it.
+    fn amend(&self, steps: &mut Vec<PlannedStep>) {
+        let _: &mut Vec<PlannedStep> = steps;
     }
 
     /// What something was placed for, as far as its folder tells.

@@ -247,6 +247,8 @@ fn by_id_entry<'a>(
         file_name: appearance.file_name.clone(),
         uses: Vec::new(),
         why: format!("for {} {}", appearance.market, appearance.language),
+        stays: false,
+        fields: Vec::new(),
     });
     let one = Use {
         market: Some(appearance.market.clone()),

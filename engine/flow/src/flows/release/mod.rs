@@ -239,6 +239,7 @@ impl ReleaseFlow {
             // What is newer, elsewhere or missing waits for a run.
             steps.retain(|step| matches!(step.action, Action::Withdraw | Action::Conflict));
         }
+        self.options.kind.amend(&mut steps);
         self.apply_cap(scene.placed.len() as u64, &mut steps);
         // Who looks only at what is there cannot say what is missing.
         let coverage = coverage.filter(|_| !self.options.sweep);
@@ -382,7 +383,7 @@ impl ReleaseFlow {
                 .placements_after(flow, source, after.as_ref(), BATCH as u32)
                 .await?;
             let Some(last) = page.last() else {
-                return Ok(placed);
+                return Ok(self.options.kind.placed(placed));
             };
             after = Some(last.source_asset.clone());
             placed.extend(page.into_iter().map(|one| (one.source_asset.clone(), one)));

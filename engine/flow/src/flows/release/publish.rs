@@ -87,6 +87,8 @@ impl ReleaseKind for PublishOptions {
                     uses: vec![Use::default()],
                     folder,
                     file_name,
+                    stays: false,
+                    fields: Vec::new(),
                 }),
             }
         }

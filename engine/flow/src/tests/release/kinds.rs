@@ -31,6 +31,8 @@ impl ReleaseKind for OneFolder {
             file_name: held.asset.path.name().into(),
             uses: any_use(),
             why: "for all".into(),
+            stays: false,
+            fields: Vec::new(),
         });
         Ok(Routed {
             deliveries: deliveries.collect(),

@@ -1,0 +1,374 @@
+//! A pair: one file and the one asset that it is, with what both were when they agreed last.
+//!
+//! Either half of a two-way flow writes a placement when it has brought something over: the way in knows which revision
+//! of the file became which version of the asset, the way out which version became which revision. Each is a point at
+//! which both agreed. A file's revisions never come back, so the point that names the revision which is there now is the
+//! newest one; where neither does, people changed the file.
+
+use std::collections::BTreeSet;
+
+use windlass_core::{
+    Asset, AssetId, AssetPath, Blake3, ContentHash, Digests, Evidence, Holding, Placed, Placement,
+    Revision,
+};
+
+use crate::delivery::{asset_of, delivery_id};
+
+/// What tells the delivery to its file from an asset's other deliveries.
+pub(super) const SLOT: &str = "pair";
+
+/// What the ledger knows of a pair.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pair {
+    /// The file became the asset.
+    pub(super) inward: Option<Placement>,
+    /// The asset became the file.
+    pub(super) outward: Option<Placement>,
+}
+
+/// Where both agreed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Point {
+    revision: Revision,
+    content_hash: Option<ContentHash>,
+    size: u64,
+    version: Revision,
+}
+
+/// What has changed since both agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// The file has other bytes.
+    pub(super) file: bool,
+    /// The asset has another version.
+    pub(super) asset: bool,
+}
+
+impl Pair {
+    /// The file's id.
+    pub(super) fn file(&self) -> Option<&AssetId> {
+        let inward = self.inward.as_ref().map(|inward| &inward.source_asset);
+        inward.or_else(|| self.outward.as_ref().map(|outward| &outward.placed.asset))
+    }
+
+    /// The asset's id.
+    pub(super) fn asset(&self) -> Option<AssetId> {
+        let inward = self.inward.as_ref().map(|one| one.placed.asset.clone());
+        inward.or_else(|| self.outward.as_ref().map(|one| asset_of(&one.source_asset)))
+    }
+
+    fn points(&self) -> Vec<Point> {
+        let inward = self.inward.as_ref().map(|one| Point {
+            revision: one.source_revision.clone(),
+            content_hash: one.digests.content_hash,
+            size: one.digests.size,
+            version: one.placed.revision.clone(),
+        });
+        let outward = self.outward.as_ref().map(|one| Point {
+            revision: one.placed.revision.clone(),
+            content_hash: one.placed.content_hash.or(one.digests.content_hash),
+            size: one.digests.size,
+            version: one.source_revision.clone(),
+        });
+        inward.into_iter().chain(outward).collect()
+    }
+
+    /// What of both is not as it was when they agreed last.
+    pub(super) fn changed(&self, file: &Asset, version: &Revision) -> Changed {
+        let points = self.points();
+        let is_known = |point: &&Point| is_revision(point, file);
+        if points
+            .iter()
+            .filter(is_known)
+            .any(|point| point.version == *version)
+        {
+            return Changed::default();
+        }
+        let file_is_known = points.iter().any(|point| is_known(&point));
+        // A version may come back, because somebody made an older one the current one again: only beside the file's own
+        // point is it what both agreed on.
+        let asset_is_known = !file_is_known && points.iter().any(|one| one.version == *version);
+        Changed {
+            file: !file_is_known,
+            asset: !asset_is_known,
+        }
+    }
+
+    /// Whether the asset has another version than at any point: for files that are gone.
+    pub(super) fn is_new_version(&self, version: &Revision) -> bool {
+        self.points().iter().all(|point| point.version != *version)
+    }
+
+    /// Whether the file has other bytes than at any point: for assets that are gone.
+    pub(super) fn is_edited(&self, file: &Asset) -> bool {
+        !self.points().iter().any(|point| is_revision(point, file))
+    }
+
+    /// Whether what the file is now was put there by the flow.
+    pub(super) fn is_ours(&self, file: &Asset) -> bool {
+        let outward = self.outward.as_ref();
+        outward.is_some_and(|outward| outward.placed.revision == file.revision)
+    }
+
+    /// Where the file was when both were in one place. `is_one` says of a folder of files and the path of an asset whether
+    /// they are: what was brought over while they were not is no agreement about places.
+    pub(super) fn file_places(
+        &self,
+        is_one: impl Fn(&AssetPath, &AssetPath) -> bool,
+    ) -> Vec<AssetPath> {
+        let inward = self.inward.as_ref().map(|one| one.source_path.clone());
+        let outward = self.outward.as_ref();
+        let outward = outward.filter(|one| is_one(&one.collection, &one.source_path));
+        let outward = outward.map(|one| one.collection.join(one.source_path.name()));
+        inward.into_iter().chain(outward).collect()
+    }
+
+    /// The version that the file's bytes are of; no version's name where people changed them.
+    fn version_of(&self, file: &Asset) -> Revision {
+        let points = self.points();
+        let point = points.iter().find(|point| is_revision(point, file));
+        point.map_or_else(|| Revision::new(""), |point| point.version.clone())
+    }
+
+    /// The pair as the way in sees it: a file that was placed as the asset. `replaces` is the version that a changed file
+    /// would follow.
+    pub(super) fn as_inward(
+        &self,
+        flow: &Seen<'_>,
+        file: &Asset,
+        replaces: &Revision,
+    ) -> Option<Placement> {
+        let mut placement = match (&self.inward, &self.outward) {
+            (Some(inward), _) => inward.clone(),
+            (None, Some(outward)) => Placement {
+                flow: flow.way_in.to_owned(),
+                source: flow.files.to_owned(),
+                source_asset: outward.placed.asset.clone(),
+                source_revision: outward.placed.revision.clone(),
+                source_path: file.path.clone(),
+                sink: flow.library.to_owned(),
+                placed: Placed {
+                    asset: asset_of(&outward.source_asset),
+                    revision: outward.source_revision.clone(),
+                    size: outward.digests.size,
+                    content_hash: None,
+                    evidence: outward.placed.evidence,
+                },
+                digests: outward.digests,
+                draft_digest: Blake3::of(b""),
+                collection: AssetPath::new(""),
+                linked: false,
+            },
+            (None, None) => return None,
+        };
+        let points = self.points();
+        if let Some(point) = points.iter().find(|point| is_revision(point, file)) {
+            // The bytes that are there are known, by whichever way they came.
+            placement.source_revision = file.revision.clone();
+            placement.digests.size = point.size;
+            placement.digests.content_hash = point.content_hash;
+        }
+        placement.placed.revision = replaces.clone();
+        placement.linked = false;
+        Some(placement)
+    }
+
+    /// The pair as the way out sees it: an asset that was placed as the file. What the file is now counts as what was
+    /// placed, because whoever asks has decided that already.
+    pub(super) fn as_outward(
+        &self,
+        flow: &Seen<'_>,
+        file: &Asset,
+        held: Option<&Holding>,
+    ) -> Option<Placement> {
+        let asset = self.asset()?;
+        let known = self.outward.as_ref();
+        let digests = known
+            .map(|one| one.digests)
+            .or(self.inward.as_ref().map(|one| one.digests));
+        let source_path = held.map(|held| held.asset.path.clone());
+        Some(Placement {
+            flow: flow.way_out.to_owned(),
+            source: flow.library.to_owned(),
+            source_asset: delivery_id(&asset, SLOT),
+            source_revision: self.version_of(file),
+            source_path: source_path
+                .or_else(|| known.map(|one| one.source_path.clone()))
+                .unwrap_or_else(|| file.path.clone()),
+            sink: flow.files.to_owned(),
+            placed: Placed {
+                asset: file.id.clone(),
+                revision: file.revision.clone(),
+                size: file.size,
+                content_hash: file.content_hash,
+                evidence: known.map_or(Evidence::E0, |one| one.placed.evidence),
+            },
+            digests: digests.unwrap_or(Digests {
+                blake3: Blake3::of(b""),
+                content_hash: file.content_hash,
+                size: file.size,
+            }),
+            draft_digest: known.map_or(Blake3::of(b""), |one| one.draft_digest),
+            collection: file.path.parent(),
+            linked: false,
+        })
+    }
+}
+
+/// The names under which a flow keeps what it knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    /// The way in.
+    pub(super) way_in: &'a str,
+    /// The way out.
+    pub(super) way_out: &'a str,
+    /// Where the files are.
+    pub(super) files: &'a str,
+    /// Where the assets are.
+    pub(super) library: &'a str,
+}
+
+/// Whether the file has the bytes that it had then.
+fn is_revision(point: &Point, file: &Asset) -> bool {
+    let same_hash = point.content_hash.is_some() && point.content_hash == file.content_hash;
+    point.revision == file.revision || (same_hash && point.size == file.size)
+}
+
+/// The pairs that placements of both ways make, by file.
+pub(super) fn pairs_of(inward: Vec<Placement>, outward: Vec<Placement>) -> Vec<Pair> {
+    let mut pairs: Vec<Pair> = Vec::with_capacity(inward.len());
+    let mut by_file = std::collections::BTreeMap::new();
+    for placement in inward {
+        by_file.insert(placement.source_asset.clone(), pairs.len());
+        pairs.push(Pair {
+            inward: Some(placement),
+            outward: None,
+        });
+    }
+    for placement in outward {
+        let of_file = by_file.get(&placement.placed.asset);
+        let same = of_file
+            .and_then(|index| pairs.get_mut(*index))
+            .filter(|pair| pair.asset().as_ref() == Some(&asset_of(&placement.source_asset)));
+        match same {
+            Some(pair) => pair.outward = Some(placement),
+            None => pairs.push(Pair {
+                inward: None,
+                outward: Some(placement),
+            }),
+        }
+    }
+    // An asset stands for one file: the one that it was placed as last.
+    let taken: BTreeSet<AssetId> = pairs
+        .iter()
+        .filter(|pair| pair.outward.is_some())
+        .filter_map(Pair::asset)
+        .collect();
+    pairs.retain(|pair| {
+        pair.outward.is_some() || pair.asset().is_some_and(|asset| !taken.contains(&asset))
+    });
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_core::Readable;
+
+    use super::*;
+
+    fn file(revision: &str) -> Asset {
+        Asset {
+            id: AssetId::new("id:1"),
+            path: AssetPath::new("/Work/hero.jpg"),
+            revision: Revision::new(revision),
+            size: 3,
+            modified: None,
+            content_hash: None,
+            tags: Vec::new(),
+            readable: Readable::Yes,
+        }
+    }
+
+    fn placement(source: (&str, &str), placed: (&str, &str)) -> Placement {
+        Placement {
+            flow: "pair".into(),
+            source: "from".into(),
+            source_asset: AssetId::new(source.0),
+            source_revision: Revision::new(source.1),
+            source_path: AssetPath::new("/Work/hero.jpg"),
+            sink: "to".into(),
+            placed: Placed {
+                asset: AssetId::new(placed.0),
+                revision: Revision::new(placed.1),
+                size: 3,
+                content_hash: None,
+                evidence: Evidence::E2,
+            },
+            digests: Digests {
+                blake3: Blake3::of(b"abc"),
+                content_hash: None,
+                size: 3,
+            },
+            draft_digest: Blake3::of(b""),
+            collection: AssetPath::new("/Work"),
+            linked: false,
+        }
+    }
+
+    /// The file went in as `r1` and version 1, and version 2 came out as `r2`.
+    fn pair() -> Pair {
+        Pair {
+            inward: Some(placement(("id:1", "r1"), ("7", "1"))),
+            outward: Some(placement(("7#pair", "2"), ("id:1", "r2"))),
+        }
+    }
+
+    fn changed(revision: &str, version: &str) -> (bool, bool) {
+        let changed = pair().changed(&file(revision), &Revision::new(version));
+        (changed.file, changed.asset)
+    }
+
+    #[test]
+    fn both_agree_at_each_point_and_nowhere_else() {
+        assert_eq!(changed("r1", "1"), (false, false));
+        assert_eq!(changed("r2", "2"), (false, false));
+        assert_eq!(changed("r3", "2"), (true, false));
+        assert_eq!(changed("r2", "3"), (false, true));
+        assert_eq!(changed("r3", "3"), (true, true));
+    }
+
+    #[test]
+    fn an_older_version_that_is_made_current_again_is_a_change_of_the_asset() {
+        assert_eq!(changed("r2", "1"), (false, true));
+    }
+
+    #[test]
+    fn the_same_bytes_under_another_revision_are_no_change() {
+        let hash = ContentHash::of(b"abc");
+        let mut pair = pair();
+        if let Some(outward) = &mut pair.outward {
+            outward.placed.content_hash = Some(hash);
+        }
+        let touched = Asset {
+            content_hash: Some(hash),
+            ..file("r9")
+        };
+        assert_eq!(
+            pair.changed(&touched, &Revision::new("2")),
+            Changed::default()
+        );
+    }
+
+    #[test]
+    fn an_asset_is_the_pair_of_the_file_that_it_was_placed_as_last() {
+        let inward = vec![
+            placement(("id:1", "r1"), ("7", "1")),
+            placement(("id:2", "r1"), ("8", "1")),
+        ];
+        // Its file was removed, and it was published again as another one.
+        let outward = vec![placement(("7#pair", "1"), ("id:3", "r1"))];
+        let pairs = pairs_of(inward, outward);
+        let files: Vec<_> = pairs.iter().filter_map(Pair::file).collect();
+        assert_eq!(files, [&AssetId::new("id:2"), &AssetId::new("id:3")]);
+    }
+}
