@@ -178,6 +178,11 @@ fn configure(
         read_back: false,
         signatures: 0,
         max_removals: Default::default(),
+        // An archive is whole, and nobody writes to it.
+        ready: ReadyConfig {
+            packages: false,
+            ..ReadyConfig::default()
+        },
         duplicates: None,
         asset_type: None,
         availability: None,
