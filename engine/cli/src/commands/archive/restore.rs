@@ -14,7 +14,7 @@ use super::{blocking, print, prove, signers};
 use crate::args::{ArchiveRestoreArgs, PlanArgs, RunArgs};
 use crate::commands::{Ended, plan, run as flows};
 use crate::config::{
-    CelumConfig, EndpointConfig, FlowConfig, IngestConfig, Layered, LocalConfig, known,
+    CelumConfig, EndpointConfig, FlowConfig, IngestConfig, Layered, LocalConfig, ReadyConfig, known,
 };
 use crate::out::Out;
 use crate::wiring::Wiring;
