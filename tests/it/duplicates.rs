@@ -50,7 +50,6 @@ impl Flow {
             sink_reader: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             engine: Engine::new(engine).unwrap(),
-            arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::new(Silent),
             options: RunOptions {
                 tries: 10,
@@ -66,6 +65,7 @@ impl Flow {
             hooks: None,
             informant: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::new(Silent),
             partners: None,
         };

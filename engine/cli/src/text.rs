@@ -184,6 +184,9 @@ pub(crate) fn plan(plan: &PlanSummary, steps_shown: bool) -> String {
             "to be looked at again by {due}, when something ends or begins"
         ));
     }
+    if plan.waiting.assets > 0 {
+        parts.push(still_arriving(plan));
+    }
     if !plan.findings.is_empty() {
         let mut findings: Vec<String> = plan
             .findings
@@ -304,6 +307,18 @@ pub(crate) fn closed(plan: &PlanSummary, closed: &Closed) -> String {
         blocks.push(parts.join("\n") + "\n");
     }
     blocks.join("\n")
+}
+
+/// What waits for a later run by itself.
+fn still_arriving(plan: &PlanSummary) -> String {
+    let files = match plan.waiting.assets {
+        1 => "1 file is still arriving".to_owned(),
+        files => format!("{files} files are still arriving"),
+    };
+    match plan.ready_at {
+        None => format!("{files} and waits for a later run"),
+        Some(at) => format!("{files}, the first of them ready at {at}"),
+    }
 }
 
 /// What a run took back, and who had it.

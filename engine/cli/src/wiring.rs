@@ -15,9 +15,7 @@ use windlass_core::{
     Origin, Outlet, Result, Sink, Source, SystemClock,
 };
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions, PathRoot};
-use windlass_flow::{
-    Arrivals, Flow, Ingest, IngestOptions, Observer, Readiness, RunOptions, Runner,
-};
+use windlass_flow::{Arrivals, Flow, Ingest, IngestOptions, Observer, RunOptions, Runner};
 use windlass_http::{
     CallBudget, Governor, GovernorOptions, MonthlyBudget, Proxy, ReqwestTransport, Transport,
     TransportOptions,
@@ -26,7 +24,7 @@ use windlass_ledger::{Compacted, LedgerOptions, Place, SqlLedger};
 use windlass_local::{LocalEndpoint, LocalOptions};
 use windlass_plugin::build::{BuildOptions, build_plugin};
 use windlass_plugin::{HostOptions, LoadOptions, Plugin, PluginHost, Tables};
-use windlass_statements::{JoinBy, Sheet, SheetOptions, Survey};
+use windlass_statements::{JoinBy, PackageNames, Sheet, SheetOptions, Survey};
 use windlass_transfer::{Engine, EngineOptions, Throttle};
 
 use crate::calls::{self, CallRecorder, Counted};
@@ -234,7 +232,10 @@ impl<'a> Wiring<'a> {
             hooks,
             informant,
             ledger: sides.ledger,
-            arrivals: Arrivals::default(),
+            arrivals: Arrivals {
+                packages: Some(Arc::new(PackageNames)),
+                ..Arrivals::default()
+            },
             observer: sides.observer,
             partners: None,
         })
@@ -317,7 +318,7 @@ impl<'a> Wiring<'a> {
             set,
             availability: flow.availability.as_ref().map(Into::into),
             choices: self.choices(flow)?,
-            ready: Readiness::default(),
+            ready: flow.ready.readiness(name)?,
             duplicates: flow.duplicates.map(Into::into),
             retry_held: false,
         })

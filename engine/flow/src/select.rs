@@ -5,7 +5,7 @@
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
-use windlass_core::{Asset, ByteSize, Error, Kind, Result, classify_noise};
+use windlass_core::{Asset, ByteSize, Error, Kind, Noise, Result, classify_noise};
 
 /// What the configuration says about selection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl Selector {
             return Pick::Out(noise.reason().to_owned());
         }
         if is_in_cache(asset) {
-            return Pick::Out("kept by the Dropbox client for itself, not content".to_owned());
+            return Pick::Out("kept by a program for itself, not content".to_owned());
         }
         if let Some(reason) = self.outside(asset) {
             return Pick::Out(reason);
@@ -196,10 +196,11 @@ impl Selector {
     }
 }
 
-/// Whether it is below a folder in which the Dropbox client keeps what it has not finished.
+/// Whether it is below a hidden folder in which a program keeps what it has not finished.
 fn is_in_cache(asset: &Asset) -> bool {
-    let is_cache = |name: &str| name.eq_ignore_ascii_case(".dropbox.cache");
-    asset.path.segments().any(is_cache)
+    let folder = asset.path.parent();
+    let mut hidden = folder.segments().filter(|name| name.starts_with('.'));
+    hidden.any(|name| classify_noise(name) == Some(Noise::SystemFile))
 }
 
 pub(crate) fn compile(key: &'static str, globs: &[String]) -> Result<GlobSet> {

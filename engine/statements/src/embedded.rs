@@ -21,6 +21,7 @@ mod tiff;
 mod xmp;
 
 pub use ends::{END_BYTES, Ends};
+pub(crate) use xmp::character;
 
 /// The blocks of a file that state something.
 #[derive(Debug, Default)]

@@ -286,6 +286,8 @@ fn print(
             "findings": summary.findings,
             "coverage": summary.coverage,
             "due": summary.due,
+            "waiting": summary.waiting,
+            "ready_at": summary.ready_at,
             "forecast": forecast,
             "calls": month,
         }));

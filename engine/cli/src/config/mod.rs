@@ -4,6 +4,7 @@
 //! Unknown keys are refused with a suggestion; secrets are references and are never printed.
 
 mod layers;
+mod ready;
 mod release;
 mod secrets;
 mod values;
@@ -19,6 +20,7 @@ use windlass_core::{ByteSize, Error, Kind, Result};
 use windlass_flow::{Approval, Duplicates, RemovalCap, Selection};
 
 pub(crate) use layers::{Layered, Overlay, load, parse};
+pub(crate) use ready::ReadyConfig;
 pub(crate) use release::{
     Common, CommonKeys, LinkConfig, RenditionConfig, RightsConfig, ShareConfig, WithdrawConfig,
     release_config, rendition_rules,
@@ -324,6 +326,9 @@ pub(crate) struct IngestConfig {
     /// can be copied is, and nothing is linked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) duplicates: Option<DuplicatesConfig>,
+    /// When a file may be taken: what is still arriving waits for a later run.
+    #[serde(default)]
+    pub(crate) ready: ReadyConfig,
     /// The asset type for files whose plugin names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asset_type: Option<String>,
@@ -548,6 +553,7 @@ impl Config {
         for (field, value) in &ingest.set {
             field_value(&format!("flow.{name}.set.{field}"), value)?;
         }
+        ingest.ready.readiness(name)?.check()?;
         windlass_flow::Selector::new(&ingest.select.selection()).map(drop)
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use windlass_core::{Asset, Clock, PackageReader, SystemClock};
+use windlass_core::{Asset, Clock, PackageReader, Result, SystemClock};
 
 mod gate;
 mod locks;
@@ -55,6 +55,13 @@ impl Default for Readiness {
             packages: true,
             manifest: None,
         }
+    }
+}
+
+impl Readiness {
+    /// Errors: `Config` for a pattern that is none.
+    pub fn check(&self) -> Result<()> {
+        Lookout::new(self, false, quiet::Sightings::default(), Timestamp::MIN).map(drop)
     }
 }
 

@@ -144,7 +144,8 @@ impl Judge {
             None => message.to_owned(),
         };
         // What was only temporary is decided afresh by the next plan.
-        let hold = match may_pass(error) {
+        // What changed is another revision then, or is there again as it was: either is no person's business.
+        let hold = match may_pass(error) || error.kind() == Kind::SourceChanged {
             true => None,
             false => self.hold(work).map(Box::new),
         };

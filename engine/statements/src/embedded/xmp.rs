@@ -333,7 +333,7 @@ fn known(namespace: &ResolveResult<'_>, local: &str) -> Option<String> {
 }
 
 /// A character reference, or one of the five entities of XML.
-fn character(reference: &str) -> Option<char> {
+pub(crate) fn character(reference: &str) -> Option<char> {
     match reference {
         "amp" => Some('&'),
         "lt" => Some('<'),

@@ -14,7 +14,7 @@ use super::{blocking, print, prove, signers};
 use crate::args::{ArchiveRestoreArgs, PlanArgs, RunArgs};
 use crate::commands::{Ended, plan, run as flows};
 use crate::config::{
-    CelumConfig, EndpointConfig, FlowConfig, IngestConfig, Layered, LocalConfig, known,
+    CelumConfig, EndpointConfig, FlowConfig, IngestConfig, Layered, LocalConfig, ReadyConfig, known,
 };
 use crate::out::Out;
 use crate::wiring::Wiring;
@@ -179,6 +179,11 @@ fn configure(
         read_back: false,
         signatures: 0,
         max_removals: Default::default(),
+        // An archive is whole, and nobody writes to it.
+        ready: ReadyConfig {
+            packages: false,
+            ..ReadyConfig::default()
+        },
         duplicates: None,
         asset_type: None,
         availability: None,

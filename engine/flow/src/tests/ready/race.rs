@@ -167,16 +167,21 @@ fn race(seeds: std::ops::Range<u64>, without: Without) -> Vec<(u64, String)> {
 /// No seed of a quarter of the suite fails.
 fn quarter(quarter: u64) {
     let failed = race(quarter * SEEDS..(quarter + 1) * SEEDS, Without::Nothing);
-    for (seed, why) in failed.iter().take(3) {
-        eprintln!(
-            "seed {seed}: {why}\n  WINDLASS_READY_SEED={seed} cargo test -p windlass-flow --lib -- \
-             --ignored --exact tests::ready::race::one_seed"
-        );
-    }
+    let told: Vec<String> = failed
+        .iter()
+        .take(3)
+        .map(|(seed, why)| {
+            format!(
+                "seed {seed}: {why}\n  WINDLASS_READY_SEED={seed} cargo test -p windlass-flow --lib -- \
+                 --ignored --exact tests::ready::race::one_seed"
+            )
+        })
+        .collect();
     assert!(
         failed.is_empty(),
-        "{} of {SEEDS} seeds failed",
-        failed.len()
+        "{} of {SEEDS} seeds failed\n{}",
+        failed.len(),
+        told.join("\n")
     );
 }
 

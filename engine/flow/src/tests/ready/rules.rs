@@ -274,3 +274,28 @@ async fn reasons_are_counted_together_for_files_that_came_together() {
         .collect();
     assert_eq!(reasons.into_values().collect::<Vec<_>>(), [20]);
 }
+
+#[tokio::test]
+async fn a_file_that_changes_before_it_is_read_waits_again_and_no_hold_is_kept() {
+    let (world, clock) = world(quiet());
+    world.file(HERO, b"hero");
+    world.plan().await;
+    clock.advance(Duration::from_secs(30));
+    let plan = world.plan().await;
+    assert_eq!(step(&plan, HERO).0, Action::Create);
+    world.file(HERO, b"half of the next");
+    let runner = world.runner();
+    let run = runner.record(&plan).await.unwrap();
+    runner.work(run, &CancellationToken::new()).await.unwrap();
+    assert!(world.sink.assets().is_empty());
+    let id = world.source.asset_at(HERO).unwrap().id;
+    let holds = world
+        .ledger
+        .holds("approved", "agency", &[id])
+        .await
+        .unwrap();
+    assert_eq!(holds, [None]);
+    waits(&world.plan().await, HERO, "left alone");
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(step(&world.plan().await, HERO).0, Action::Create);
+}

@@ -121,7 +121,7 @@ impl Script<'_> {
                 1 => format!("{path}.crdownload"),
                 2 => format!("{path}.filepart"),
                 3 => format!("{path}.wip"),
-                _ => "/In/.dropbox.cache/f00d".to_owned(),
+                _ => "/In/.localized/f00d".to_owned(),
             };
             let pieces = script.pieces(path);
             let bytes = script.write(&temporary, pieces, Self::long);
