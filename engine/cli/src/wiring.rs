@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod release;
+mod sync;
 mod tables;
 pub(crate) mod vocabulary;
 
@@ -141,7 +142,7 @@ impl<'a> Wiring<'a> {
         let counted = lock(&self.shared.counted).clone();
         let paced = lock(&self.shared.accounts).clone();
         let calls = CallRecorder::start(counted, paced, Arc::clone(&ledger)).await?;
-        let sink_reader = Arc::clone(&to.source);
+        let readers = [Arc::clone(&from.source), Arc::clone(&to.source)];
         let sides = Sides {
             from,
             to,
@@ -159,6 +160,10 @@ impl<'a> Wiring<'a> {
                 let release = self.release(name, config, sides, retry_held).await?;
                 Flow::Release(Box::new(release))
             }
+            Way::Both(config) => {
+                let half = self.sync(name, config, sides, retry_held, granted).await?;
+                Flow::Sync(Box::new(half))
+            }
         };
         let limits = &config.limits;
         let saves_calls = [flow.from(), flow.to()]
@@ -171,14 +176,18 @@ impl<'a> Wiring<'a> {
             window: limits.window,
             stall_after: Duration::from_secs(limits.stall_after),
             saves_calls,
-            throttle: lock(&self.shared.throttles).get(name).cloned(),
+            throttle: lock(&self.shared.throttles)
+                .get(config.whole(name))
+                .cloned(),
             ..EngineOptions::default()
         })?;
         let runner = Runner {
             flow: name.to_owned(),
             source: wired_flow.source(),
             sink: wired_flow.sink(),
-            sink_reader: Some(sink_reader),
+            sink_reader: readers
+                .into_iter()
+                .find(|reader| reader.name() == wired_flow.sink().name()),
             ledger: Arc::clone(&ledger),
             engine,
             desk: release::desk(&wired_flow),
@@ -606,6 +615,7 @@ impl<'a> Wiring<'a> {
 }
 
 /// A connected endpoint in both roles.
+#[derive(Clone)]
 pub(crate) struct Connected {
     /// To read from.
     pub(crate) source: Arc<dyn Source>,

@@ -186,6 +186,9 @@ pub enum Work {
         asset: Asset,
         /// What it shall be.
         draft: Draft,
+        /// The collection that it is taken out of once it is in another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leaves: Option<AssetPath>,
     },
     /// Move what was placed, if nobody changed it.
     Move {

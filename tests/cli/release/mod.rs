@@ -4,6 +4,7 @@
 mod localizing;
 mod refusals;
 mod rights;
+mod syncing;
 mod undoing;
 
 use std::fs;

@@ -337,8 +337,11 @@ async fn each(
     }
 }
 
-/// How many conflicts of a flow wait.
+/// How many conflicts of a flow wait, given its name or that of one of its ways.
 pub(super) async fn waiting(ledger: &dyn Ledger, flow: &str) -> Result<u64> {
+    let ways = [".in", ".out"].into_iter();
+    let whole = ways.filter_map(|way| flow.strip_suffix(way)).next();
+    let flow = whole.unwrap_or(flow);
     let mut count = 0;
     each(ledger, Some(flow), |_| {
         count += 1;

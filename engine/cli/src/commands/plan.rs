@@ -23,8 +23,43 @@ use crate::out::Out;
 use crate::wiring::{Wired, Wiring};
 use crate::{progress, text};
 
-/// Shows what a flow would do.
+/// Shows what a flow would do: one that leads both ways first the one, then the other.
 pub(crate) async fn plan(args: &PlanArgs, layered: &Layered, out: Out) -> Result<Ended> {
+    let names = args
+        .flow
+        .as_deref()
+        .map(|flow| layered.config.runs_as(flow));
+    let names = names.filter(|names| names.len() > 1).unwrap_or_default();
+    if let Some(first) = names
+        .first()
+        .filter(|_| args.save.is_some() || args.against.is_some())
+    {
+        let message = "a plan file is of one way";
+        return Err(Error::new(Kind::InvalidInput, message).with_hint(format!(
+            "name one of {}, such as {first}",
+            names.join(" and ")
+        )));
+    }
+    let mut ended = Ended::Done;
+    for flow in &names {
+        if !out.json {
+            out.data(&format!("{flow}\n"))?;
+        }
+        let args = PlanArgs {
+            flow: Some(flow.clone()),
+            ..args.clone()
+        };
+        if let Ended::WithFailures = one_way(&args, layered, out).await? {
+            ended = Ended::WithFailures;
+        }
+    }
+    match names.is_empty() {
+        true => one_way(args, layered, out).await,
+        false => Ok(ended),
+    }
+}
+
+async fn one_way(args: &PlanArgs, layered: &Layered, out: Out) -> Result<Ended> {
     let Some(flow) = &args.flow else {
         return Err(Error::new(Kind::InvalidInput, "no flow is named"));
     };

@@ -50,8 +50,34 @@ pub(super) enum Manner {
     },
 }
 
-/// Plans a flow and does it.
+/// Plans a flow and does it: one that leads both ways first the one, then the other.
 pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<Ended> {
+    let cancel = interrupt::watch(out);
+    let Some(flow) = args.flow.as_deref().filter(|_| args.plan.is_none()) else {
+        return one_way(args, layered, out, &cancel).await;
+    };
+    let mut ended = Ended::Done;
+    for flow in layered.config.runs_as(flow) {
+        let args = RunArgs {
+            flow: Some(flow),
+            ..args.clone()
+        };
+        if let Ended::WithFailures = one_way(&args, layered, out, &cancel).await? {
+            ended = Ended::WithFailures;
+        }
+        if cancel.is_cancelled() {
+            break;
+        }
+    }
+    Ok(ended)
+}
+
+async fn one_way(
+    args: &RunArgs,
+    layered: &Layered,
+    out: Out,
+    cancel: &CancellationToken,
+) -> Result<Ended> {
     let plan = args.plan.as_deref().map(reviewed::read).transpose()?;
     let planned = plan.as_ref().map(|plan| plan.header.flow.as_str());
     if let Some((plan, flow)) = plan.as_ref().zip(args.flow.as_deref()) {
@@ -88,12 +114,11 @@ pub(crate) async fn run(args: &RunArgs, layered: &Layered, out: Out) -> Result<E
         .stop_after
         .map(|after| tokio::time::Instant::now() + after);
     asked.cap(&mut wired);
-    let cancel = interrupt::watch(out);
     let again = match &args.plan {
         Some(file) => format!("windlass run --plan {}", file.display()),
         None => format!("windlass run {flow}"),
     };
-    finish(&asked, wired, observer, &cancel, &again).await
+    finish(&asked, wired, observer, cancel, &again).await
 }
 
 /// Runs what is wired, and closes it. `again` is the command that goes on where it was stopped.
@@ -204,13 +229,16 @@ impl PlanWriter for Recorded<'_> {
 }
 
 impl Asked<'_> {
-    /// Caps what a release flow takes back unseen. An ingest flow is stopped as a whole; this one goes on with the rest.
+    /// Caps what a flow takes back or puts away unseen. An ingest flow is stopped as a whole; others go on with the rest.
     pub(super) fn cap(&self, wired: &mut Wired) {
         let unseen = self.reviewed.is_none() && !self.args.over_cap;
-        if let (Flow::Release(release), Ok(config), true) =
-            (&mut wired.flow, self.layered.config.flow(self.flow), unseen)
-        {
-            release.options.cap = Some(RemovalCap::from(config.max_removals()));
+        let config = self.layered.config.flow(self.flow).ok();
+        let cap = config.filter(|_| unseen);
+        let cap = cap.map(|config| RemovalCap::from(config.max_removals()));
+        match &mut wired.flow {
+            Flow::Release(release) => release.options.cap = cap,
+            Flow::Sync(half) => half.set_cap(cap),
+            Flow::Ingest(_) => {}
         }
     }
 

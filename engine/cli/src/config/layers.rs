@@ -140,12 +140,13 @@ impl Layered {
 /// table becomes a text.
 fn keep_dates(config: &mut Config, table: &toml::Table) {
     for (name, flow) in &mut config.flow {
-        let (key, fields) = flow.fields_mut();
-        let set = table
-            .get("flow")
-            .and_then(|flows| flows.get(name)?.get(key)?.as_table());
-        for (field, value) in set.into_iter().flatten() {
-            fields.insert(field.clone(), value.clone());
+        for (key, fields) in flow.fields_mut() {
+            let set = table
+                .get("flow")
+                .and_then(|flows| flows.get(name)?.get(key)?.as_table());
+            for (field, value) in set.into_iter().flatten() {
+                fields.insert(field.clone(), value.clone());
+            }
         }
     }
 }

@@ -27,9 +27,10 @@ pub(crate) use release::{
 };
 pub(crate) use secrets::SecretRef;
 pub(crate) use values::{AvailabilityConfig, field_value};
-pub(crate) use watch::WatchConfig;
+pub(crate) use watch::{Heard, WatchConfig};
 
 pub(crate) use crate::flows::FlowConfig;
+use crate::flows::sync::{way_in, way_out};
 use crate::flows::{ReleaseConfig, Way};
 
 /// The whole configuration.
@@ -519,6 +520,10 @@ impl Config {
         match flow.way() {
             Way::In(ingest) => self.check_ingest(name, ingest),
             Way::Out(release) => self.check_release(name, release),
+            Way::Both(sync) => {
+                self.check_ingest(name, &sync.ingest())?;
+                self.check_release(name, sync)
+            }
         }
     }
 
@@ -584,8 +589,33 @@ impl Config {
 
     /// The flow of a name, or which flows there are.
     pub(crate) fn flow(&self, name: &str) -> Result<&FlowConfig> {
+        if let Some((flow, _)) = self.way_of(name) {
+            return Ok(flow);
+        }
         known("flow", name, self.flow.keys(), "the command line")?;
         Ok(&self.flow[name])
+    }
+
+    /// The flow that a name is one way of, and its own name.
+    fn way_of<'a>(&self, name: &'a str) -> Option<(&FlowConfig, &'a str)> {
+        let (flow, _) = name
+            .rsplit_once('.')
+            .filter(|(_, way)| ["in", "out"].contains(way))?;
+        let config = self.flow.get(flow)?;
+        matches!(config, FlowConfig::Sync(_)).then_some((config, flow))
+    }
+
+    /// The name of a flow in the configuration, given its own or that of one of its ways.
+    pub(crate) fn whole<'a>(&self, name: &'a str) -> &'a str {
+        self.way_of(name).map_or(name, |(_, flow)| flow)
+    }
+
+    /// The names under which a flow runs: its own, or those of both its ways.
+    pub(crate) fn runs_as(&self, name: &str) -> Vec<String> {
+        match self.flow.get(name) {
+            Some(FlowConfig::Sync(_)) => vec![way_in(name), way_out(name)],
+            _ => vec![name.to_owned()],
+        }
     }
 
     /// The ingest flow of a name; other flows are refused.

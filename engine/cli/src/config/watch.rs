@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use windlass_core::{Error, Kind, Result};
 use windlass_flow::daemon::{Priority, Schedule, Windows};
 
-use super::{Config, FlowConfig, SecretRef, known};
+use super::{Config, FlowConfig, SecretRef, SelectConfig, known};
+use crate::flows::{ReleaseConfig, Way};
 
 /// The longest drain: service managers end by force what takes much longer.
 const DRAIN_MAX: u64 = 60;
@@ -215,23 +216,45 @@ impl WatchConfig {
     }
 }
 
+/// What a flow hears of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Heard<'a> {
+    /// What changes in a folder. `by_all`: everything that it waits for changes what a listing says of a file.
+    Folder {
+        endpoint: &'a str,
+        root: &'a str,
+        by_all: bool,
+    },
+    /// What changes in a library.
+    Library(&'a dyn ReleaseConfig),
+}
+
 impl FlowConfig {
-    /// The folder that it brings things in from, which may ring.
-    pub(crate) fn listed_root(&self) -> Option<&str> {
-        match self {
-            FlowConfig::Ingest(config) => Some(&config.root),
-            FlowConfig::Publish(_) | FlowConfig::Localize(_) | FlowConfig::Archive(_) => None,
+    /// What a flow hears of that runs under this name.
+    pub(crate) fn heard<'a>(&'a self, name: &str) -> Heard<'a> {
+        let folder = |endpoint, root, select: &SelectConfig| {
+            let approval = select.approval.as_ref();
+            Heard::Folder {
+                endpoint,
+                root,
+                by_all: approval.is_none_or(|approval| approval.tag.is_none()),
+            }
+        };
+        match self.way() {
+            Way::In(config) => folder(&config.from, &config.root, &config.select),
+            Way::Both(config) if name.ends_with(".in") => {
+                folder(&config.from, &config.root, &config.select)
+            }
+            Way::Both(config) => Heard::Library(config),
+            Way::Out(config) => Heard::Library(config),
         }
     }
 
-    /// Whether everything that it waits for changes what a listing says of a file.
-    pub(crate) fn is_rung_for_all(&self) -> bool {
-        match self {
-            FlowConfig::Ingest(config) => {
-                let approval = config.select.approval.as_ref();
-                approval.is_none_or(|approval| approval.tag.is_none())
-            }
-            FlowConfig::Publish(_) | FlowConfig::Localize(_) | FlowConfig::Archive(_) => true,
+    /// The endpoint that a flow hears of that runs under this name.
+    pub(crate) fn hears_of(&self, name: &str) -> &str {
+        match self.heard(name) {
+            Heard::Folder { endpoint, .. } => endpoint,
+            Heard::Library(config) => config.common().from,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod archive;
 mod localize;
 mod publish;
+pub(crate) mod sync;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -29,6 +30,8 @@ macro_rules! kinds {
         pub(crate) enum FlowConfig {
             /// Approved files become governed assets.
             Ingest(Box<IngestConfig>),
+            /// A folder of files and a collection of assets follow each other.
+            Sync(Box<sync::SyncConfig>),
             $($kind(Box<$config>),)*
         }
 
@@ -37,17 +40,22 @@ macro_rules! kinds {
             pub(crate) fn way(&self) -> Way<'_> {
                 match self {
                     FlowConfig::Ingest(config) => Way::In(config),
+                    FlowConfig::Sync(config) => Way::Both(config),
                     $(FlowConfig::$kind(config) => Way::Out(config.as_ref()),)*
                 }
             }
 
-            /// The table of fields that it has, by its key, as TOML has them.
+            /// The tables of fields that it has, by their keys, as TOML has them.
             pub(crate) fn fields_mut(
                 &mut self,
-            ) -> (&'static str, &mut BTreeMap<String, toml::Value>) {
+            ) -> Vec<(&'static str, &mut BTreeMap<String, toml::Value>)> {
                 match self {
-                    FlowConfig::Ingest(config) => ("set", &mut config.set),
-                    $(FlowConfig::$kind(config) => ("where", config.conditions_mut()),)*
+                    FlowConfig::Ingest(config) => vec![("set", &mut config.set)],
+                    FlowConfig::Sync(config) => {
+                        let sync::SyncConfig { set, conditions, .. } = config.as_mut();
+                        vec![("set", set), ("where", conditions)]
+                    }
+                    $(FlowConfig::$kind(config) => vec![("where", config.conditions_mut())],)*
                 }
             }
         }
@@ -67,6 +75,8 @@ pub(crate) enum Way<'a> {
     In(&'a IngestConfig),
     /// Out of one.
     Out(&'a dyn ReleaseConfig),
+    /// Both ways: `from` are the files, `to` is the library.
+    Both(&'a sync::SyncConfig),
 }
 
 /// A flow out of a library: what its kind has beside the keys that all have.
@@ -109,6 +119,7 @@ impl FlowConfig {
         match self.way() {
             Way::In(config) => &config.from,
             Way::Out(config) => config.common().from,
+            Way::Both(config) => &config.from,
         }
     }
 
@@ -117,6 +128,7 @@ impl FlowConfig {
         match self.way() {
             Way::In(config) => &config.to,
             Way::Out(config) => config.common().to,
+            Way::Both(config) => &config.to,
         }
     }
 
@@ -125,6 +137,7 @@ impl FlowConfig {
         match self.way() {
             Way::In(config) => config.signatures,
             Way::Out(config) => config.common().signatures,
+            Way::Both(config) => config.common().signatures,
         }
     }
 
@@ -133,6 +146,7 @@ impl FlowConfig {
         match self.way() {
             Way::In(config) => &config.max_removals,
             Way::Out(config) => config.common().max_removals,
+            Way::Both(config) => config.common().max_removals,
         }
     }
 
@@ -141,6 +155,7 @@ impl FlowConfig {
         match self.way() {
             Way::In(config) => config.read_back,
             Way::Out(config) => config.common().read_back,
+            Way::Both(config) => config.common().read_back,
         }
     }
 }

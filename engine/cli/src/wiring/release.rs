@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use windlass_core::{AssetPath, Error, HookKind, Hooks, Kind, Origin, Result, SystemClock};
-use windlass_flow::{Desk, Flow, ReleaseFlow, ReleaseOptions, RightsGate};
+use windlass_flow::{Desk, Flow, ReleaseFlow, ReleaseOptions, RightsGate, Way};
 
 use super::{Sides, Wiring, answers};
 use crate::flows::{ReleaseConfig, WiredKind};
 
 /// What a runner needs beside moving bytes.
 pub(super) fn desk(flow: &Flow) -> Option<Arc<Desk>> {
-    let Flow::Release(release) = flow else {
-        return None;
+    let release = match flow {
+        Flow::Release(release) => release,
+        Flow::Sync(half) if half.way == Way::Out => &half.sync.release,
+        Flow::Ingest(_) | Flow::Sync(_) => return None,
     };
     Some(Arc::new(Desk {
         flow: release.options.flow.clone(),

@@ -693,10 +693,15 @@ impl Ingest {
             let work = self.place(&asset, Destination::New { draft }, true, relink);
             return self.acting(Action::Link, reason, asset, work);
         }
+        // What leads both ways keeps places alike; else people may want it where they find it.
+        let moves = self.partners.is_some() && !draft.yields.contains(&DraftPart::Collection);
+        let is_elsewhere = placement.collection.key() != draft.collection.key();
+        let leaves = (moves && is_elsewhere).then(|| placement.collection.clone());
         let work = Work::Update {
             placement: Box::new(placement),
             asset: asset.clone(),
             draft,
+            leaves,
         };
         let reason = format!("its metadata changed since it became {id}");
         self.acting(Action::UpdateMetadata, reason, asset, work)

@@ -148,10 +148,14 @@ impl StepRunner {
                 placement,
                 asset,
                 draft,
+                leaves,
             } => {
                 let there = (placement.placed.clone(), placement.digests);
                 if self.desk.is_none() {
                     self.describe(attempt, &there.0, draft).await?;
+                    if let Some(collection) = leaves {
+                        self.unlink(attempt, &there.0.asset, collection).await;
+                    }
                     return self.placed(asset, draft, there, 0, false);
                 }
                 // Where people put it, it stays; only what goes with it is made anew.

@@ -25,7 +25,7 @@ use super::pass::{Did, Kept, Passed, Setup};
 use super::{bells, ears, notes, pass, rules};
 use crate::args::{Global, WatchArgs};
 use crate::commands::{Ended, read};
-use crate::config::{FlowConfig, Layered};
+use crate::config::{Heard, Layered};
 use crate::interrupt::{Signal, Signals};
 use crate::out::Out;
 use crate::wiring::{Access, Shared, Wiring};
@@ -228,8 +228,11 @@ impl Daemon<'_> {
         match event {
             Event::Ring(flow) => self.scheduler.ring(&flow, now),
             Event::Heard(flow) => {
-                let config = self.layered.config.flow.get(&flow);
-                let is_all = config.is_some_and(FlowConfig::is_rung_for_all);
+                let config = self.layered.config.flow(&flow).ok();
+                let is_all = config.is_some_and(|config| match config.heard(&flow) {
+                    Heard::Folder { by_all, .. } => by_all,
+                    Heard::Library(_) => true,
+                });
                 self.scheduler.is_rung_for(&flow, is_all);
             }
             Event::Deaf(flow) => self.scheduler.is_rung_for(&flow, false),
@@ -237,11 +240,8 @@ impl Daemon<'_> {
             Event::Rung(endpoint) => {
                 let config = &self.layered.config;
                 for name in &self.flows {
-                    if config
-                        .flow
-                        .get(name)
-                        .is_some_and(|flow| flow.from() == endpoint)
-                    {
+                    let flow = config.flow(name).ok();
+                    if flow.is_some_and(|flow| flow.hears_of(name) == endpoint) {
                         self.scheduler.ring(name, now);
                     }
                 }

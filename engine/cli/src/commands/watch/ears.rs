@@ -17,8 +17,7 @@ use windlass_core::{
 
 use super::daemon::Event;
 use super::notes;
-use crate::config::{Config, Layered};
-use crate::flows::Way;
+use crate::config::{Config, Heard, Layered};
 use crate::out::Out;
 use crate::wiring::{Shared, Wiring};
 
@@ -65,21 +64,22 @@ pub(super) fn ears(flows: &[String], config: &Config) -> Result<Vec<Ear>> {
     let mut ears: Vec<Ear> = Vec::new();
     for name in flows {
         let flow = config.flow(name)?;
-        let what = match (flow.listed_root(), flow.way()) {
-            (Some(root), _) => What::Scope(Scope {
+        let what = match flow.heard(name) {
+            Heard::Folder { root, .. } => What::Scope(Scope {
                 root: AssetPath::new(root),
             }),
-            (None, Way::Out(release)) if super::rules::rules(name, config)?.on_ring.is_some() => {
+            Heard::Library(release) if super::rules::rules(name, config)?.on_ring.is_some() => {
                 let query = release.common().query(name)?;
-                What::Query(Box::new(query), config.watch.poll_of(name))
+                What::Query(Box::new(query), config.watch.poll_of(config.whole(name)))
             }
-            (None, _) => continue,
+            Heard::Library(_) => continue,
         };
-        let is_same = |ear: &&mut Ear| ear.endpoint == flow.from() && ear.what == what;
+        let endpoint = flow.hears_of(name);
+        let is_same = |ear: &&mut Ear| ear.endpoint == endpoint && ear.what == what;
         match ears.iter_mut().find(is_same) {
             Some(ear) => ear.flows.push(name.clone()),
             None => ears.push(Ear {
-                endpoint: flow.from().to_owned(),
+                endpoint: endpoint.to_owned(),
                 what,
                 flows: vec![name.clone()],
             }),

@@ -36,8 +36,9 @@ fn flows(named: &[String], layered: &Layered, out: Out) -> Result<Vec<String>> {
                 .with_hint("leave it out here, and run its reviewed plans by hand"));
         }
     }
+    let each = |name: &String| config.runs_as(name);
     if !named.is_empty() {
-        return Ok(named.to_vec());
+        return Ok(named.iter().flat_map(each).collect());
     }
     let (free, signed): (Vec<_>, Vec<_>) = config
         .flow
@@ -52,5 +53,5 @@ fn flows(named: &[String], layered: &Layered, out: Out) -> Result<Vec<String>> {
         let error = Error::new(Kind::Config, "there is no flow to keep going");
         return Err(error.with_hint("add a table [flow.NAME]"));
     }
-    Ok(free.into_iter().map(|(name, _)| name.clone()).collect())
+    Ok(free.into_iter().flat_map(|(name, _)| each(name)).collect())
 }

@@ -12,11 +12,13 @@ use crate::config::{Config, FlowConfig};
 /// When a flow runs.
 pub(super) fn rules(name: &str, config: &Config) -> Result<FlowRules> {
     let watch = &config.watch;
-    let schedule = watch.schedule_of(name)?;
-    let sweep = watch.sweep_of(name);
+    // Both ways of a flow go by what is said of it.
+    let whole = config.whole(name);
+    let schedule = watch.schedule_of(whole)?;
+    let sweep = watch.sweep_of(whole);
     let rules = FlowRules {
         flow: name.to_owned(),
-        priority: watch.priority_of(name),
+        priority: watch.priority_of(whole),
         // Who says when everything is to be done does not want it in between.
         full_every: schedule.is_empty().then_some(sweep),
         sweep_every: None,
@@ -24,13 +26,19 @@ pub(super) fn rules(name: &str, config: &Config) -> Result<FlowRules> {
         on_ring: Some(Pass::Full),
         at_start: Some(Pass::Full),
         on_due: Pass::Full,
-        windows: watch.windows_of(name)?,
+        windows: watch.windows_of(whole)?,
         schedule,
     };
     Ok(match config.flow(name)? {
         FlowConfig::Ingest(_) => FlowRules {
             // Whoever brings something in is called by changes also where a schedule says when all of it is looked at.
-            poll: Some(watch.poll_of(name)),
+            poll: Some(watch.poll_of(whole)),
+            ..rules
+        },
+        // Either way is called by its own side, and looks at both all the same.
+        FlowConfig::Sync(_) => FlowRules {
+            full_every: Some(sweep),
+            poll: Some(watch.poll_of(whole)),
             ..rules
         },
         FlowConfig::Publish(_) | FlowConfig::Localize(_) => FlowRules {
@@ -57,7 +65,7 @@ pub(super) fn throttles(
     for_all: &Arc<Throttle>,
     before: &BTreeMap<String, Arc<Throttle>>,
 ) -> BTreeMap<String, Arc<Throttle>> {
-    let throttle = |name: &String| match config.watch.own_windows(name) {
+    let throttle = |name: &String| match config.watch.own_windows(config.whole(name)) {
         Some(_) => {
             let own = before
                 .get(name)

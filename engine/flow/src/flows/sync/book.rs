@@ -48,14 +48,23 @@ fn entry(sync: &Sync, item: &Item, file: &Asset) -> Option<Entry> {
     match &item.verdict {
         Verdict::BeginAnew => Some(Entry::default()),
         Verdict::Inward { proposes, moves } => Some(Entry {
-            placement: item
-                .version()
-                .and_then(|version| item.pair.as_inward(&sync.seen(), file, version)),
+            placement: placement(sync, item, file),
             proposes: *proposes,
             moves: *moves,
         }),
         _ => None,
     }
+}
+
+/// The pair as the ingest is to see it: where the asset is now is what it would leave.
+fn placement(sync: &Sync, item: &Item, file: &Asset) -> Option<Placement> {
+    let placed = item.pair.as_inward(&sync.seen(), file, item.version()?)?;
+    Some(Placement {
+        collection: sync
+            .filed(item)
+            .unwrap_or_else(|| placed.collection.clone()),
+        ..placed
+    })
 }
 
 impl Partners for Book {

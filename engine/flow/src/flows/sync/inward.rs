@@ -7,9 +7,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use windlass_core::digest::ChecksumAlgorithm;
 use windlass_core::{
-    Action, Asset, AssetId, AssetStream, Calls, Capabilities, Change, ChangePage, CheckItem,
-    Cursor, Digests, Draft, DraftPart, Endpoint, Error, HeldBack, Kind, Load, Question, Result,
-    Scope, Source, SpoolOrder,
+    Action, Asset, AssetId, AssetPath, AssetStream, Calls, Capabilities, Change, ChangePage,
+    CheckItem, Cursor, Digests, Draft, DraftPart, Endpoint, Error, HeldBack, Kind, Load, Question,
+    Result, Scope, Source, SpoolOrder,
 };
 
 use super::book::Book;
@@ -127,7 +127,9 @@ impl Sync {
         let folder = assets.join(&self.moment());
         let kept = moved_below(&last.path.parent(), &self.options.root, &folder);
         let kept = kept.unwrap_or(folder);
-        let placement = item.pair.as_inward(&self.seen(), last, item.version()?)?;
+        let mut placement = item.pair.as_inward(&self.seen(), last, item.version()?)?;
+        placement.collection = self.filed(item)?;
+        let leaves = Some(placement.collection.clone());
         let id = placement.placed.asset.clone();
         let draft = Draft {
             name: last.path.name().to_owned(),
@@ -151,8 +153,20 @@ impl Sync {
                 placement: Box::new(placement),
                 asset: last.clone(),
                 draft,
+                leaves,
             }),
         })
+    }
+
+    /// The collection of the flow, or of what it keeps, that the asset is in now.
+    pub(super) fn filed(&self, item: &Item) -> Option<AssetPath> {
+        let mut collections = item.held.as_ref()?.collections.iter();
+        let kept = self.options.removing.as_ref().map(|one| &one.assets);
+        let ours = || kept.into_iter().chain([&self.options.query.collection]);
+        let nowhere = AssetPath::new("");
+        let found =
+            collections.find(|one| ours().any(|of| moved_below(one, of, &nowhere).is_some()));
+        found.cloned()
     }
 
     /// Holds what would be put away beyond the cap.

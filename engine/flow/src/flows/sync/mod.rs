@@ -154,6 +154,15 @@ pub struct SyncHalf {
 }
 
 impl SyncHalf {
+    /// Says how much it may put away or take back unseen.
+    pub fn set_cap(&mut self, cap: Option<RemovalCap>) {
+        match Arc::get_mut(&mut self.sync) {
+            Some(sync) => sync.options.cap = cap,
+            // Whoever shares it has its own idea of a cap.
+            None => tracing::warn!("the cap of a flow that is shared stays as it is"),
+        }
+    }
+
     /// Its name in the ledger.
     pub fn name(&self) -> &str {
         match self.way {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_core::{
     Asset, AssetId, AssetPath, Blake3, Change, Conflict, ConflictSide, Digests, Evidence, Holding,
-    NewConflict, Placed, Placement, Question, Resolution, Result, Revision, Scope,
+    NewConflict, Placed, Placement, Question, Resolution, Result, Revision, RunRecord, RunState,
+    Scope,
 };
 
 use super::pair::{Pair, pairs_of};
@@ -17,7 +18,9 @@ use super::{Sync, Way};
 use crate::delivery::asset_of;
 use crate::observe::Event;
 use crate::plan::Work;
-use crate::run::next_run_to_resume;
+
+/// Among how many runs of the other way an open one is looked for.
+const RUNS_LOOKED_AT: u32 = 100;
 
 /// How many assets a library or a ledger is asked about at once.
 const BATCH: usize = 256;
@@ -275,8 +278,7 @@ impl Sync {
         }
     }
 
-    /// What an interrupted run of the other way may have done without its outcome being recorded. Whoever runs a flow goes
-    /// on with such a run first, so there is only something where that one was interrupted again.
+    /// What a run of the other way that has not ended may have done without its outcome being recorded.
     async fn doubt(&self, way: Way) -> Result<Doubt> {
         let ledger = self.ingest.ledger.as_ref();
         let other = match way {
@@ -284,7 +286,9 @@ impl Sync {
             Way::Out => &self.options.way_in,
         };
         let mut doubt = Doubt::default();
-        let Some(run) = next_run_to_resume(ledger, other).await? else {
+        let runs = ledger.runs(Some(other), RUNS_LOOKED_AT).await?;
+        let is_open = |run: &RunRecord| matches!(run.state, RunState::Running | RunState::Stopped);
+        let Some(run) = runs.into_iter().find(is_open).map(|run| run.id) else {
             return Ok(doubt);
         };
         let mut after = None;

@@ -150,15 +150,16 @@ impl Rules<'_> {
                     moves: asset_decides,
                 },
                 Some(Resolution::KeepBoth) => Verdict::Agree,
+                // One thing after the other: places are looked at once the bytes agree.
                 Some(Resolution::TakeFile) | None => Verdict::Inward {
                     proposes: self.proposes(true),
-                    moves: file_decides,
+                    moves: false,
                 },
             },
             (true, true) => match self.chosen {
                 Some(Resolution::TakeFile) => Verdict::Inward {
                     proposes: false,
-                    moves: file_decides,
+                    moves: false,
                 },
                 Some(Resolution::TakeAsset) => Verdict::Outward {
                     moves: asset_decides,
