@@ -206,3 +206,76 @@ fn what_a_two_way_flow_cannot_be_is_refused_in_a_sentence() {
     let verified = bed.run(&["report", "studio.sideways"]);
     assert_eq!(verified.code, Some(2));
 }
+
+/// A daemon over a bed, ended when it is dropped.
+struct Daemon(std::process::Child);
+
+impl Daemon {
+    fn over(bed: &Bed) -> Self {
+        let at = bed.sandbox.endpoints();
+        let child = windlass(bed.dir.path())
+            .arg("watch")
+            .env("DROPBOX_APP_SECRET", &at.dropbox_app_secret)
+            .env("DROPBOX_REFRESH_TOKEN", &at.dropbox_refresh_token)
+            .env("CELUM_API_KEY", &at.celum_api_key)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        Daemon(child.unwrap())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Only the process that this test started, by its handle.
+        if self.0.kill().is_ok() {
+            drop(self.0.wait());
+        }
+    }
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !is_so() {
+        assert!(std::time::Instant::now() < until, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_daemon_carries_changes_over_both_ways_and_takes_choices_that_others_leave() {
+    let bed = Bed::syncing("[watch]\npoll = 1\n");
+    let _daemon = Daemon::over(&bed);
+    bed.save("/Studio/Final/hero.jpg", "one");
+    wait_for("it goes in", || bed.studio().len() == 1);
+    let asset = bed.studio()[0].0;
+    let added = bed
+        .celum()
+        .add_version(asset, "hero.jpg", Bytes::from_static(b"two"));
+    added.unwrap();
+    wait_for("it comes back", || {
+        bed.bytes("/Studio/Final/hero.jpg") == b"two"
+    });
+    bed.save("/Studio/Final/hero.jpg", "three");
+    let list = ["conflicts", "list", "studio", "--check"];
+    wait_for("it waits", || bed.run(&list).code == Some(1));
+    // The daemon writes the ledger, so nobody else does.
+    let resolve = [
+        "conflicts",
+        "resolve",
+        "studio",
+        "/Studio/Final/hero.jpg",
+        "--take-file",
+    ];
+    let chosen = bed.run(&resolve);
+    assert_eq!(chosen.code, Some(0), "{}", chosen.stderr);
+    assert!(
+        chosen.stderr.contains("with its next pass"),
+        "{}",
+        chosen.stderr
+    );
+    wait_for("the choice is carried out", || {
+        bed.content(asset) == b"three"
+    });
+    assert_eq!(bed.studio().len(), 1);
+}

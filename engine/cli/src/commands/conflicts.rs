@@ -10,7 +10,7 @@ use windlass_core::{
     AssetId, AssetPath, Conflict, ConflictSide, Error, Kind, Ledger, Question, Resolution, Result,
 };
 
-use super::Ended;
+use super::{Ended, choices};
 use crate::args::{Choice, ConflictsCommand, ConflictsListArgs, ConflictsResolveArgs, SubjectArgs};
 use crate::config::{Config, EndpointConfig, Layered};
 use crate::out::Out;
@@ -187,11 +187,45 @@ async fn show(args: &SubjectArgs, layered: &Layered, out: Out) -> Result<Ended> 
     Ok(Ended::Done)
 }
 
+/// Leaves a choice to the process that writes the ledger.
+async fn leave(
+    args: &ConflictsResolveArgs,
+    layered: &Layered,
+    wiring: &Wiring<'_>,
+    out: Out,
+) -> Result<Ended> {
+    let ledger = wiring.ledger(Access::ReadOnly).await?;
+    let conflict = find(ledger.as_ref(), &args.subject).await;
+    ledger.close().await?;
+    let (conflict, resolution) = (conflict?, args.choice.resolution());
+    let file = choices::beside(&layered.base.join(&layered.config.ledger.file));
+    choices::leave(&file, &conflict.found, resolution)?;
+    out.say("another program writes the ledger: it takes the choice over with its next pass");
+    if out.json {
+        let chosen = Conflict {
+            resolution,
+            ..conflict
+        };
+        out.record("conflict", &Line::of(&chosen))?;
+        return Ok(Ended::Done);
+    }
+    out.data(&chosen(&conflict, resolution))?;
+    Ok(Ended::Done)
+}
+
+/// Notes a choice.
 async fn resolve(args: &ConflictsResolveArgs, layered: &Layered, out: Out) -> Result<Ended> {
     let subject = &args.subject;
     layered.config.flow(&subject.flow)?;
-    let ledger = Wiring::new(layered, out).ledger(Access::ReadWrite).await?;
     let resolution = args.choice.resolution();
+    let wiring = Wiring::new(layered, out);
+    let ledger = match wiring.ledger(Access::ReadWrite).await {
+        Ok(ledger) => ledger,
+        Err(error) if error.kind() == Kind::Conflict => {
+            return leave(args, layered, &wiring, out).await;
+        }
+        Err(error) => return Err(error),
+    };
     let noted = async {
         let conflict = find(ledger.as_ref(), subject).await?;
         let noted = ledger.resolve_conflict(&conflict.found, resolution).await?;

@@ -1,6 +1,7 @@
 //! The commands: each turns what was typed into calls of the crates below, and prints the answer.
 
 mod archive;
+mod choices;
 mod config;
 mod conflicts;
 mod custody;

@@ -16,7 +16,7 @@ use windlass_flow::{
     next_run_to_resume,
 };
 
-use super::{Ended, conflicts, reviewed};
+use super::{Ended, choices, conflicts, reviewed};
 use crate::args::RunArgs;
 use crate::config::Layered;
 use crate::out::Out;
@@ -249,6 +249,10 @@ impl Asked<'_> {
     ) -> Result<Done> {
         if let Some((_, plan)) = self.reviewed {
             reviewed::check(plan, self.layered, &wired.ledger.id().await?)?;
+        }
+        if let Flow::Sync(_) = &wired.flow {
+            let ledger = self.layered.base.join(&self.layered.config.ledger.file);
+            choices::take(&choices::beside(&ledger), wired.ledger.as_ref()).await?;
         }
         let mut done = Done::default();
         if let Some(run) = self.interrupted(wired).await? {

@@ -24,6 +24,7 @@ use super::board::Board;
 use super::pass::{Did, Kept, Passed, Setup};
 use super::{bells, ears, notes, pass, rules};
 use crate::args::{Global, WatchArgs};
+use crate::commands::choices;
 use crate::commands::{Ended, read};
 use crate::config::{Heard, Layered};
 use crate::interrupt::{Signal, Signals};
@@ -35,6 +36,9 @@ const EVENTS: usize = 1_024;
 
 /// The longest sleep: a clock that is set, or a machine that slept, is noticed after it.
 const LOOK_UP: Duration = Duration::from_secs(30);
+
+/// How soon choices about conflicts are noticed.
+const NOTICE: Duration = Duration::from_secs(2);
 
 /// How long passes that end at once may take for it before they are dropped.
 const GRACE: Duration = Duration::from_secs(5);
@@ -190,6 +194,7 @@ impl Daemon<'_> {
     ) -> Result<Ended> {
         loop {
             let now = Timestamp::now();
+            self.notice_choices(now);
             for order in self.scheduler.advance(now) {
                 self.obey(order);
             }
@@ -221,7 +226,31 @@ impl Daemon<'_> {
     fn sleep(&self, now: Timestamp) -> Duration {
         let wakes = self.scheduler.wakes_at(now);
         let left = wakes.and_then(|wakes| Duration::try_from(wakes.duration_since(now)).ok());
-        left.map_or(LOOK_UP, |left| left.min(LOOK_UP))
+        let longest = match self.led_both_ways().next() {
+            Some(_) => NOTICE,
+            None => LOOK_UP,
+        };
+        left.map_or(longest, |left| left.min(longest))
+    }
+
+    /// The names of flows that lead both ways: each is one of the two.
+    fn led_both_ways(&self) -> impl Iterator<Item = &String> {
+        let config = &self.layered.config;
+        self.flows.iter().filter(|name| config.whole(name) != *name)
+    }
+
+    /// Somebody chose what is to become of a conflict and left that to whoever writes the ledger.
+    fn notice_choices(&mut self, now: Timestamp) {
+        let layered = &self.layered;
+        let file = choices::beside(&layered.base.join(&layered.config.ledger.file));
+        let is_left = std::fs::metadata(file).is_ok_and(|left| left.len() > 0);
+        let names: Vec<String> = match is_left {
+            true => self.led_both_ways().cloned().collect(),
+            false => return,
+        };
+        for name in names {
+            self.scheduler.ring(&name, now);
+        }
     }
 
     fn hear(&mut self, event: Event, now: Timestamp) {
