@@ -22,17 +22,17 @@ use windlass_http::{
 
 use crate::errors::{
     ContinueError, CreateFolderError, DeleteError, DownloadError, Explain, Failure,
-    ListFolderError, LongpollError, NoError, PathError, PollError, RelocationError, RestoreError,
-    RevisionsError, TemplateRouteError,
+    ListFolderError, LongpollError, NoError, PathError, PollError, PropertyGroupError,
+    RelocationError, RestoreError, RevisionsError, TemplateRouteError,
 };
 use crate::judge::{DropboxJudge, call_error, route_error};
 use crate::options::{Credential, DropboxOptions};
 use crate::wire::{
     Account, CursorArg, DeleteArg, Echo, EchoArg, Ignored, JobArg, LatestCursor, Launched,
-    ListFolderArg, ListFolderResult, LongpollArg, LongpollResult, Metadata, PathArg,
-    PathRootHeader, Relocated, RelocationArg, RelocationBatchArg, RestoreArg, Revisions,
-    RevisionsArg, TagsArg, TagsResult, Template, TemplateFilter, TemplateId, TemplateIds,
-    header_json,
+    ListFolderArg, ListFolderResult, LongpollArg, LongpollResult, Metadata, MetadataArg, PathArg,
+    PathRootHeader, PropertiesArg, PropertyGroup, Relocated, RelocationArg, RelocationBatchArg,
+    RestoreArg, Revisions, RevisionsArg, TagsArg, TagsResult, Template, TemplateFilter, TemplateId,
+    TemplateIds, header_json,
 };
 
 mod sharing;
@@ -307,6 +307,38 @@ impl Api {
             Repeat::Idempotent,
         )
         .await
+    }
+
+    /// The same, with the properties of one template.
+    pub(crate) async fn metadata_with(
+        &self,
+        path: &str,
+        template: &Arc<str>,
+    ) -> Routed<Metadata, PathError> {
+        let arg = MetadataArg {
+            path,
+            include_property_groups: TemplateFilter::FilterSome {
+                filter_some: std::slice::from_ref(template),
+            },
+        };
+        let route = "files/get_metadata";
+        self.rpc(&self.lookups, route, &arg, Repeat::Idempotent)
+            .await
+    }
+
+    /// Makes a file's properties of one template these, and leaves those of others alone.
+    pub(crate) async fn overwrite_properties(
+        &self,
+        path: &str,
+        group: &PropertyGroup,
+    ) -> Routed<Ignored, PropertyGroupError> {
+        let arg = PropertiesArg {
+            path,
+            property_groups: [group],
+        };
+        let route = "file_properties/properties/overwrite";
+        self.rpc(&self.commits, route, &arg, Repeat::Idempotent)
+            .await
     }
 
     pub(crate) async fn tags(&self, paths: Vec<&str>) -> Routed<TagsResult, PathError> {

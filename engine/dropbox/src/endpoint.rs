@@ -19,6 +19,7 @@ use crate::errors::{
     CreateFolderError, DownloadError, Failure, LookupError, PollError, WriteConflict, WriteError,
 };
 use crate::express::{self, Express};
+use crate::governing::Governing;
 use crate::lock;
 use crate::options::{DropboxOptions, PathRoot};
 use crate::pool::{Pool, START_BATCH_MAX};
@@ -85,6 +86,7 @@ pub struct DropboxEndpoint {
     root: Option<PathRootHeader>,
     transport: CountedTransport,
     pub(crate) stamps: Stamps,
+    pub(crate) governing: Governing,
     /// How small contents are packed.
     pub(crate) packing: express::Rules,
 }
@@ -148,6 +150,7 @@ impl DropboxEndpoint {
             transport,
             packing,
             stamps: Stamps::new(api.clone(), options.stamps),
+            governing: Governing::new(api.clone()),
             commits: Arc::new(Commits::new(api.clone(), commits)),
             express: options
                 .express

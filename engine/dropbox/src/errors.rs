@@ -428,6 +428,24 @@ union! {
     }
 }
 
+impl Explain for PropertyGroupError {
+    fn explain(&self) -> Meaning {
+        match self {
+            PropertyGroupError::Path(error) => error.explain(),
+            PropertyGroupError::TemplateNotFound(_) => Meaning::new(
+                Kind::NotFound,
+                "the property template is not there any more",
+            ),
+            // The route knows no word for a folder that others are writing to.
+            PropertyGroupError::Other(_) => Meaning::new(
+                Kind::Unavailable,
+                "Dropbox did not take the properties and does not say why",
+            ),
+            _ => Meaning::new(Kind::InvalidInput, "Dropbox refused the properties"),
+        }
+    }
+}
+
 fn bad_properties() -> Meaning {
     Meaning::new(
         Kind::InvalidInput,

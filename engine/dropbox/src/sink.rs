@@ -19,9 +19,10 @@ use crate::checkpoint::Checkpoint;
 use crate::commits::{Order, Refused, Work};
 use crate::endpoint::{DropboxEndpoint, NAME_UNITS_MAX, SMALL_BYTES_MAX, wire_path};
 use crate::errors::{Failure, LookupError, RestoreError, RevisionsError};
+use crate::governing::goes_beside;
 use crate::session::{self, LargeSession, Progress};
 use crate::small::SmallSession;
-use crate::target::{Stamping, Target, delete, file_at, placed};
+use crate::target::{Stamping, Target, delete, file_at, file_with, placed};
 use crate::wire::{CommitInfo, FileMetadata, WriteMode};
 
 /// How often it is tried to take a copy of other bytes back, and how long is waited in between.
@@ -146,25 +147,16 @@ impl Sink for DropboxEndpoint {
                 None => error,
             });
         }
-        let current = self.current(asset).await?;
-        let at = current.path_display.or(current.path_lower);
-        let wanted = wire_path(&target(&standing(draft, at.as_deref())));
-        // Dropbox does not move a file to another spelling of its own name.
-        if at.is_some_and(|at| fold_key(&at) == fold_key(&wanted)) {
-            return Ok(());
-        }
-        let moved = self.api.relocate(asset.as_str(), &wanted).await;
-        let Err(failure) = moved else {
-            return Ok(());
+        let template = self.governing.template(draft).await?;
+        let looked = match &template {
+            Some(template) => file_with(&self.api, asset.as_str(), template).await?,
+            None => file_at(&self.api, asset.as_str()).await?,
         };
-        let error = Error::from(failure).with_context("path", &wanted);
-        if error.kind() != Kind::Ambiguous {
-            return Err(error);
-        }
-        // The answer was lost: look whether it happened.
-        match file_at(&self.api, &wanted).await? {
-            Some(file) if file.id == asset.as_str() => Ok(()),
-            _ => Err(error),
+        let current = looked.ok_or_else(|| gone(asset))?;
+        self.put_where(&current, draft).await?;
+        match template {
+            Some(template) => self.governing.write(template, &current, draft).await,
+            None => Ok(()),
         }
     }
 
@@ -306,10 +298,32 @@ impl DropboxEndpoint {
 
     /// The file as it is now; gone is an error here.
     async fn current(&self, asset: &AssetId) -> Result<FileMetadata> {
-        file_at(&self.api, asset.as_str()).await?.ok_or_else(|| {
-            Error::new(Kind::NotFound, "the file is no longer in Dropbox")
-                .with_context("asset", asset)
-        })
+        let found = file_at(&self.api, asset.as_str()).await?;
+        found.ok_or_else(|| gone(asset))
+    }
+
+    /// Moves a file to where a draft wants it, if it is elsewhere.
+    async fn put_where(&self, current: &FileMetadata, draft: &Draft) -> Result<()> {
+        let at = current.path_display.as_deref();
+        let at = at.or(current.path_lower.as_deref());
+        let wanted = wire_path(&target(&standing(draft, at)));
+        // Dropbox does not move a file to another spelling of its own name.
+        if at.is_some_and(|at| fold_key(at) == fold_key(&wanted)) {
+            return Ok(());
+        }
+        let moved = self.api.relocate(&current.id, &wanted).await;
+        let Err(failure) = moved else {
+            return Ok(());
+        };
+        let error = Error::from(failure).with_context("path", &wanted);
+        if error.kind() != Kind::Ambiguous {
+            return Err(error);
+        }
+        // The answer was lost: look whether it happened.
+        match file_at(&self.api, &wanted).await? {
+            Some(file) if file.id == current.id => Ok(()),
+            _ => Err(error),
+        }
     }
 
     async fn bring_back(&self, current: &FileMetadata, rev: &str) -> Result<()> {
@@ -331,6 +345,10 @@ impl DropboxEndpoint {
             Err(other) => Err(Error::from(other).with_context("path", path)),
         }
     }
+}
+
+fn gone(asset: &AssetId) -> Error {
+    Error::new(Kind::NotFound, "the file is no longer in Dropbox").with_context("asset", asset)
 }
 
 /// The revision that a version replaces, and no other.
@@ -411,7 +429,8 @@ fn faults(draft: &Draft) -> Vec<Fault> {
             Some("remove it from the flow, or choose another sink"),
         );
     }
-    faults.extend(draft.fields.iter().map(|assigned| Fault {
+    let lost = draft.fields.iter().filter(|_| !goes_beside(draft));
+    faults.extend(lost.map(|assigned| Fault {
         field: Some(assigned.field.clone()),
         message: "Dropbox keeps no fields".to_owned(),
         hint: Some("remove the field from the flow, or choose another sink".to_owned()),

@@ -7,7 +7,7 @@ use windlass_core::{
     Stamp, Status,
 };
 
-use crate::client::Api;
+use crate::client::{Api, Routed};
 use crate::commits::{Announced, Commits, Order, Refused, Work};
 use crate::errors::{DeleteError, Failure, LookupError, PathError, WriteConflict, WriteError};
 use crate::stamps::property;
@@ -131,7 +131,20 @@ impl Target {
 
 /// The file at a path or of an id, as it is now.
 pub(crate) async fn file_at(api: &Api, path: &str) -> Result<Option<FileMetadata>> {
-    match api.metadata(path).await {
+    only_file(path, api.metadata(path).await)
+}
+
+/// The same, with its properties of one template.
+pub(crate) async fn file_with(
+    api: &Api,
+    path: &str,
+    template: &Arc<str>,
+) -> Result<Option<FileMetadata>> {
+    only_file(path, api.metadata_with(path, template).await)
+}
+
+fn only_file(path: &str, looked: Routed<Metadata, PathError>) -> Result<Option<FileMetadata>> {
+    match looked {
         Ok(Metadata::File(file)) => Ok(Some(file)),
         Ok(_)
         | Err(Failure::Route(PathError::Path(LookupError::NotFound | LookupError::NotFile), _)) => {

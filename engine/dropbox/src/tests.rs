@@ -10,6 +10,7 @@ mod cloud;
 mod commits;
 mod copies;
 mod express;
+mod governing;
 mod outlet;
 mod reading;
 mod sandbox;

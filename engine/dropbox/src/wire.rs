@@ -221,6 +221,18 @@ pub(crate) struct PathArg<'a> {
 }
 
 #[derive(Debug, Serialize)]
+pub(crate) struct MetadataArg<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) include_property_groups: TemplateFilter<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PropertiesArg<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) property_groups: [&'a PropertyGroup; 1],
+}
+
+#[derive(Debug, Serialize)]
 pub(crate) struct TagsArg<'a> {
     pub(crate) paths: Vec<&'a str>,
 }

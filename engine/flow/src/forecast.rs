@@ -52,6 +52,10 @@ impl CallForecast {
             load.links += u64::from(handing.link.is_some());
             load.receipts += u64::from(handing.receipt);
         }
+        if work.clearance().is_some() && !work.draft().fields.is_empty() {
+            // They are written once the file is in place.
+            load.updates += 1;
+        }
         match work {
             Work::Adopt { .. } => return,
             Work::TakeBack { .. } => load.taken_back += 1,

@@ -107,6 +107,10 @@ impl Sink for MemoryEndpoint {
             true,
         ))?;
         let draft = kept(&store, asset, draft)?;
+        if !self.capabilities().metadata {
+            // What is kept beside a file is one thing, and replaced as a whole.
+            forget_fields(&mut store, asset);
+        }
         apply(&mut store, asset, &draft)
     }
 
@@ -145,7 +149,7 @@ impl Sink for MemoryEndpoint {
             Some(Reuse::Copy) => {
                 refuse(faults(&store, draft, sheet.name_units_max, true))?;
                 let id = store.add_file(&target(draft), bytes)?.asset.id.clone();
-                apply(&mut store, &id, draft)?;
+                apply(&mut store, &id, &carried(draft, sheet))?;
                 id
             }
         };
@@ -280,7 +284,7 @@ impl UploadSession for MemorySession {
             Destination::New { draft } => draft.clone(),
             Destination::Version { draft, .. } => kept(&store, &id, draft)?,
         };
-        apply(&mut store, &id, &draft)?;
+        apply(&mut store, &id, &carried(&draft, sheet))?;
         let file = store.file_mut(&id).ok_or_else(|| gone(&id))?;
         file.correlation = Some(self.correlation.clone());
         let placed = placed(file, sheet);
@@ -392,6 +396,21 @@ fn kept(store: &Store, asset: &AssetId, draft: &Draft) -> Result<Draft> {
         false => collection,
     };
     Ok(draft)
+}
+
+/// What of a draft comes with the bytes: without metadata of its own, an endpoint is told fields afterwards.
+fn carried(draft: &Draft, sheet: &Capabilities) -> Draft {
+    let mut draft = draft.clone();
+    if !sheet.metadata {
+        draft.fields.clear();
+    }
+    draft
+}
+
+fn forget_fields(store: &mut Store, asset: &AssetId) {
+    if let Some(draft) = store.file_mut(asset).and_then(|file| file.draft.as_mut()) {
+        draft.fields.clear();
+    }
 }
 
 /// What the endpoint refuses of a draft; `late` adds what it would not have told beforehand.

@@ -24,9 +24,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Asset, AssetId, AssetPath, Blake3, Correlation, Destination, Digests, Draft, Error, Evidence,
-    Expected, Finding, Journal, Kind, Outcome, Placed, Placement, Result, Reuse, Revision, Sink,
-    Source, Status, StepId,
+    Asset, AssetId, AssetPath, Blake3, Correlation, Destination, Digests, Draft, DraftPart, Error,
+    Evidence, Expected, Finding, Journal, Kind, Outcome, Placed, Placement, Result, Reuse,
+    Revision, Sink, Source, Status, StepId,
 };
 use windlass_transfer::{Engine, Gate, TransferRequest, Transferred};
 
@@ -130,6 +130,8 @@ impl StepRunner {
                 if let Some(release) = release {
                     let draft = destination.draft();
                     let outcome = self.moved(asset, draft, release, outcome).await?;
+                    let is_new = matches!(destination, Destination::New { .. });
+                    let outcome = self.with_fields(asset, draft, is_new, outcome).await?;
                     return self
                         .with_handing(asset, draft, Some(release), outcome)
                         .await;
@@ -160,6 +162,9 @@ impl StepRunner {
                 }
                 // Where people put it, it stays; only what goes with it is made anew.
                 attempt.activity.begin(Doing::Describing);
+                if has_fields(draft, false) {
+                    self.sink.set_metadata(&there.0.asset, draft).await?;
+                }
                 let outcome = self.placed(asset, draft, there, 0, false)?;
                 self.with_handing(asset, draft, None, outcome).await
             }
@@ -226,6 +231,7 @@ impl StepRunner {
         let moved = desk.outlet.move_to(&placement.placed, &to).await?;
         let placed = moved.ok_or_else(|| touched(asset))?;
         let outcome = self.placed(asset, draft, (placed, placement.digests), 0, false)?;
+        let outcome = self.with_fields(asset, draft, false, outcome).await?;
         self.with_handing(asset, draft, Some(release), outcome)
             .await
     }
@@ -255,6 +261,29 @@ impl StepRunner {
                     placement.draft_digest = Blake3::of(b"under its old name");
                 }
             }
+        }
+        Ok(outcome)
+    }
+
+    /// Writes the fields that go with what is in place.
+    async fn with_fields(
+        &self,
+        asset: &Asset,
+        draft: &Draft,
+        is_new: bool,
+        mut outcome: Outcome,
+    ) -> Result<Outcome> {
+        if let Outcome::Done {
+            placement: Some(placement),
+            ..
+        } = &mut outcome
+            && has_fields(draft, is_new)
+            && let Err(error) = self.sink.set_metadata(&placement.placed.asset, draft).await
+        {
+            // The file is there and must be known; what it does not say is seen by the next plan.
+            self.desk()?
+                .tell(asset, "its fields are not written", &error);
+            placement.draft_digest = Blake3::of(b"without its fields");
         }
         Ok(outcome)
     }
@@ -611,6 +640,14 @@ impl StepRunner {
             bytes_moved,
         })
     }
+}
+
+/// Whether a file that is handed out says something beside its bytes, or has to stop saying it: where its place is people's
+/// to decide, all that a draft says of a file that was there before are its fields.
+fn has_fields(draft: &Draft, is_new: bool) -> bool {
+    let place = [DraftPart::Name, DraftPart::Collection];
+    let stays = place.iter().all(|part| draft.yields.contains(part));
+    !draft.fields.is_empty() || (stays && !is_new)
 }
 
 /// A content that is at the sink without any of its bytes having moved.

@@ -1,6 +1,7 @@
 //! Two-way sync against a folder of files and a library in memory: what goes in, what comes back, and who decides.
 
 mod deciding;
+mod governing;
 mod moving;
 mod removing;
 mod schedules;
