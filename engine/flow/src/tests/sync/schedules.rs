@@ -7,6 +7,11 @@
 //! WINDLASS_SYNC_SEED=17 cargo test -p windlass-flow schedules::one_seed -- --nocapture
 //! ```
 
+#![expect(
+    clippy::print_stderr,
+    reason = "a failing seed is told to whoever runs the tests"
+)]
+
 use windlass_core::memory::Operation;
 use windlass_core::{Blake3, Kind, Placement, Usable};
 
