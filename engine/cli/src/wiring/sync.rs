@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use windlass_core::{Error, Kind, Result, SystemClock};
-use windlass_flow::{Sync, SyncHalf, Way};
+use windlass_flow::{Remembered, Sync, SyncHalf, Way};
 
 use super::{Sides, Wiring};
 use crate::flows::sync::{SyncConfig, way_in, way_out};
@@ -58,6 +58,7 @@ impl Wiring<'_> {
             release,
             library,
             clock: Arc::new(SystemClock),
+            remembered: Remembered::default(),
         };
         Ok(SyncHalf {
             sync: Arc::new(sync),

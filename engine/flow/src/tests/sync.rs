@@ -3,11 +3,12 @@
 mod deciding;
 mod governing;
 mod moving;
+mod remembering;
 mod removing;
 mod schedules;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -22,9 +23,9 @@ use super::release::MovedClock;
 
 use crate::{
     Approval, Arrivals, Authority, BytesAuthority, Desk, Duplicates, Flow, Ingest, IngestOptions,
-    Plan, Readiness, ReleaseFlow, ReleaseOptions, Removing, RightsGate, RightsOptions, RunOptions,
-    RunOutcome, Runner, Selection, Silent, Sync, SyncHalf, SyncOptions, TakingBack, Way,
-    next_run_to_resume,
+    Plan, Readiness, ReleaseFlow, ReleaseOptions, Remembered, Removing, RightsGate, RightsOptions,
+    RunOptions, RunOutcome, Runner, Selection, Silent, Sync, SyncHalf, SyncOptions, TakingBack,
+    Way, next_run_to_resume,
 };
 
 struct World {
@@ -39,6 +40,9 @@ struct World {
     selection: Selection,
     /// Fields that every asset gets.
     set: BTreeMap<String, Value>,
+    /// Whether each way remembers what it saw, as in a daemon; else every look is at everything.
+    remembers: bool,
+    kept: Mutex<BTreeMap<&'static str, Arc<Sync>>>,
 }
 
 /// What both halves planned.
@@ -80,6 +84,8 @@ impl World {
                 ..Selection::default()
             },
             set: BTreeMap::new(),
+            remembers: false,
+            kept: Mutex::default(),
         }
     }
 
@@ -128,6 +134,7 @@ impl World {
             release,
             library: Arc::new(self.library.clone()),
             clock: Arc::<ManualClock>::clone(&self.clock),
+            remembered: Remembered::default(),
         })
     }
 
@@ -159,10 +166,18 @@ impl World {
     }
 
     fn half(&self, way: Way) -> Flow {
-        Flow::Sync(Box::new(SyncHalf {
-            sync: self.sync(),
-            way,
-        }))
+        let name = match way {
+            Way::In => "in",
+            Way::Out => "out",
+        };
+        let sync = match self.remembers {
+            false => self.sync(),
+            true => {
+                let mut kept = self.kept.lock().unwrap();
+                Arc::clone(kept.entry(name).or_insert_with(|| self.sync()))
+            }
+        };
+        Flow::Sync(Box::new(SyncHalf { sync, way }))
     }
 
     fn runner(&self, flow: &Flow) -> Runner {

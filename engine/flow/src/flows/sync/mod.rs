@@ -6,7 +6,7 @@
 //! does its part of what is due. What neither may decide waits in the queue of conflicts, and nothing else waits for it.
 //!
 //! ```text
-//! look      both sides and the ledger: every pair with its file, its asset and where they agreed last   scene.rs, pair.rs
+//! look      both sides and the ledger: every pair with its file, its asset and where they agreed last   seen.rs, scene.rs, pair.rs
 //! judge     who changed what, who may decide, what somebody chose                                       verdict.rs, place.rs
 //! way in    new and changed files through the ingest; assets whose file was removed are put away         inward.rs
 //! way out   newer versions, moved and renamed assets, files whose asset was deleted                      outward.rs, paired.rs
@@ -25,6 +25,7 @@ mod pair;
 mod paired;
 mod place;
 mod scene;
+mod seen;
 
 mod verdict;
 
@@ -39,6 +40,7 @@ use windlass_core::{
 
 use self::pair::Seen;
 use self::paired::Paired;
+pub use self::seen::Remembered;
 use super::ingest::Ingest;
 use super::release::{ReleaseFlow, ReleaseKind};
 use crate::caps::RemovalCap;
@@ -133,6 +135,8 @@ pub struct Sync {
     pub library: Arc<dyn Library>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// What was seen by the last pass of this value.
+    pub remembered: Remembered,
 }
 
 /// Which way.

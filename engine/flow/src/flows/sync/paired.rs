@@ -61,7 +61,9 @@ impl Paired {
     pub(super) fn of(sync: &Sync, pairs: &Pairs) -> Self {
         let items = pairs.items.iter();
         let mut known: BTreeMap<AssetId, Known> = items
-            .filter_map(|item| Some((item.pair.asset()?, known_of(sync, item))))
+            .filter_map(|item| Some((item.pair.asset()?, item)))
+            .filter(|(asset, item)| pairs.concerns(asset, &item.verdict))
+            .map(|(asset, item)| (asset, known_of(sync, item)))
             .collect();
         for (id, held) in &pairs.new_assets {
             if !sync.options.publishes {

@@ -6,17 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_core::{
-    Asset, AssetId, AssetPath, Blake3, Change, Conflict, ConflictSide, Digests, Evidence, Holding,
+    Asset, AssetId, AssetPath, Blake3, Conflict, ConflictSide, Digests, Evidence, Holding,
     NewConflict, Placed, Placement, Question, Resolution, Result, Revision, RunRecord, RunState,
-    Scope,
 };
 
 use super::pair::{Pair, pairs_of};
 use super::place::{Places, moved_below};
+use super::seen::Seen;
 use super::verdict::{AssetNow, FileNow, Rules, Verdict};
 use super::{Sync, Way};
 use crate::delivery::asset_of;
-use crate::observe::Event;
 use crate::plan::Work;
 
 /// Among how many runs of the other way an open one is looked for.
@@ -67,6 +66,8 @@ pub(super) struct Scene {
     taken: BTreeSet<AssetId>,
     /// What the other way may be about to record.
     doubt: Doubt,
+    /// Assets that are new or another since the last look; `None` where all of both sides was looked at.
+    touched: Option<BTreeSet<AssetId>>,
     /// What waits for a choice, and what somebody chose.
     conflicts: BTreeMap<AssetId, Conflict>,
 }
@@ -112,14 +113,15 @@ impl Item {
 impl Sync {
     /// Looks at both sides and judges every pair.
     pub(super) async fn look(&self, way: Way) -> Result<Scene> {
+        let mut seen = self.see().await?;
         let mut scene = Scene {
-            files: self.list_files().await?,
+            files: seen.files.by_id.clone(),
             conflicts: self.noted().await?,
             taken: self.taken().await?,
             doubt: self.doubt(way).await?,
+            touched: seen.touched.clone(),
             ..Scene::default()
         };
-        let mut held = self.list_assets().await?;
         let (inward, outward) = self.placed().await?;
         let known: Vec<(AssetId, AssetId)> = inward
             .iter()
@@ -132,15 +134,13 @@ impl Sync {
             .into_iter()
             .filter(|(file, _)| !paired.contains(file))
             .collect();
-        self.confirm(&pairs, &mut held).await?;
-        for pair in pairs {
-            let item = self.stand(&scene, &mut held, pair).await?;
-            scene.items.push(item);
-        }
-        scene.new_assets = held
+        self.ask(&pairs, &mut seen).await?;
+        let mut held = seen.held.clone();
+        scene.items = pairs
             .into_iter()
-            .filter_map(|(id, held)| Some((id, held.ok()?)))
+            .map(|pair| self.stand(&scene, &seen, &mut held, pair))
             .collect();
+        scene.new_assets = held;
         let known = |id: &AssetId| paired.contains(id) || scene.superseded.contains_key(id);
         scene.new_files = scene
             .files
@@ -153,65 +153,8 @@ impl Sync {
         let removes = self.options.removing.is_some() && self.has_seen_all().await?;
         self.judge(&mut scene, removes);
         self.confirm_what_is_due(&mut scene, removes).await?;
+        self.remembered.keep(seen);
         Ok(scene)
-    }
-
-    /// Everything in the flow's folder. A folder that is not there is no empty one: all its files would look removed.
-    async fn list_files(&self) -> Result<BTreeMap<AssetId, Asset>> {
-        let scope = Scope {
-            root: self.options.root.clone(),
-        };
-        let mut files: BTreeMap<AssetId, Asset> = BTreeMap::new();
-        let mut cursor = None;
-        loop {
-            let page = self.files().changes(&scope, cursor.as_ref()).await?;
-            for change in page.changes {
-                match change {
-                    Change::Asset(asset) => {
-                        files.retain(|id, there| {
-                            *id == asset.id || there.path.key() != asset.path.key()
-                        });
-                        drop(files.insert(asset.id.clone(), asset));
-                    }
-                    Change::Folder(_) => {}
-                    Change::Removed(path) => {
-                        let below = format!("{}/", path.key());
-                        files.retain(|_, there| {
-                            let key = there.path.key();
-                            key != path.key() && !key.starts_with(&below)
-                        });
-                    }
-                }
-            }
-            self.ingest.observer.observe(Event::Listed {
-                assets: files.len() as u64,
-            });
-            match page.more {
-                true => cursor = Some(page.cursor),
-                false => return Ok(files),
-            }
-        }
-    }
-
-    /// What is asked for, as lists have it.
-    async fn list_assets(&self) -> Result<BTreeMap<AssetId, Result<Holding, (Holding, String)>>> {
-        let mut held = BTreeMap::new();
-        let mut cursor = None;
-        loop {
-            let page = self
-                .library
-                .holdings(&self.options.query, cursor.as_ref())
-                .await?;
-            for one in page.holdings {
-                if self.options.query.objection(&one).is_none() {
-                    held.insert(one.asset.id.clone(), Ok(one));
-                }
-            }
-            match page.next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(held),
-            }
-        }
     }
 
     /// What both halves have placed.
@@ -309,52 +252,49 @@ impl Sync {
         }
     }
 
-    /// Asks the library about the assets of pairs that its list does not have.
-    async fn confirm(
-        &self,
-        pairs: &[Pair],
-        held: &mut BTreeMap<AssetId, Result<Holding, (Holding, String)>>,
-    ) -> Result<()> {
+    /// Asks by id about what of pairs no list has. What was asked since everything was listed, and did not change as far as
+    /// lists tell, is not asked again.
+    async fn ask(&self, pairs: &[Pair], seen: &mut Seen) -> Result<()> {
         let missing: Vec<AssetId> = pairs
             .iter()
             .filter_map(Pair::asset)
-            .filter(|asset| !held.contains_key(asset))
+            .filter(|id| !seen.held.contains_key(id) && !seen.asked.assets.contains_key(id))
             .collect();
         for batch in missing.chunks(BATCH) {
             let found = self.library.consult(batch).await?;
-            for (id, found) in batch.iter().zip(found) {
-                let Some(found) = found else { continue };
-                let stands = match self.options.query.objection(&found) {
-                    None => Ok(found),
-                    Some(objection) => Err((found, objection)),
-                };
-                held.insert(id.clone(), stands);
+            seen.asked.assets.extend(batch.iter().cloned().zip(found));
+        }
+        for id in pairs.iter().filter_map(Pair::file) {
+            if seen.files.by_id.contains_key(id) {
+                // Once it is missing again, it is asked about again.
+                seen.asked.files.remove(id);
+            } else if !seen.asked.files.contains_key(id) {
+                let found = self.files().stat(id).await?;
+                seen.asked.files.insert(id.clone(), found);
             }
         }
         Ok(())
     }
 
     /// How the two of a pair stand. The asset is taken out of `held`.
-    async fn stand(
+    fn stand(
         &self,
         scene: &Scene,
-        held: &mut BTreeMap<AssetId, Result<Holding, (Holding, String)>>,
+        seen: &Seen,
+        held: &mut BTreeMap<AssetId, Holding>,
         pair: Pair,
-    ) -> Result<Item> {
-        let file = match pair.file() {
-            None => None,
-            Some(id) => match scene.files.get(id) {
-                Some(file) => Some(file.clone()),
-                None => self.files().stat(id).await?,
-            },
-        };
-        let asset = pair.asset().and_then(|asset| held.remove(&asset));
-        let (held, objection) = match asset {
-            None => (None, None),
-            Some(Ok(held)) => (Some(held), None),
-            Some(Err((held, objection))) => (Some(held), Some(objection)),
-        };
-        Ok(Item {
+    ) -> Item {
+        let file = pair.file().and_then(|id| {
+            let listed = scene.files.get(id).cloned();
+            listed.or_else(|| seen.asked.files.get(id).cloned().flatten())
+        });
+        let asset = pair.asset();
+        let asked = |id: &AssetId| seen.asked.assets.get(id).cloned().flatten();
+        let held = asset.and_then(|id| held.remove(&id).or_else(|| asked(&id)));
+        let objection = held
+            .as_ref()
+            .and_then(|held| self.options.query.objection(held));
+        Item {
             pair,
             file,
             held,
@@ -363,7 +303,7 @@ impl Sync {
             is_kept: false,
             is_chosen: false,
             is_strange: false,
-        })
+        }
     }
 
     /// A file and an asset that nobody brought together and that would have one place: somebody has to say what they are to
@@ -619,6 +559,13 @@ impl Doubt {
 }
 
 impl Scene {
+    /// Whether the way out looks at an asset: at all of them where all of both sides was looked at, else at those that are
+    /// new, that are another by now, or that something is due about.
+    pub(super) fn concerns(&self, asset: &AssetId, verdict: &Verdict) -> bool {
+        let touched = self.touched.as_ref();
+        *verdict != Verdict::Agree || touched.is_none_or(|touched| touched.contains(asset))
+    }
+
     /// Leaves out what has no pair and may be about to have one.
     fn leave_doubtful(&mut self) {
         let (files, doubt) = (&self.files, &self.doubt);

@@ -55,6 +55,7 @@ impl Schedule {
         if dice.roll(2) == 0 {
             world.options.removing = removing();
         }
+        world.remembers = dice.roll(2) == 0;
         Schedule {
             world,
             dice,
@@ -284,6 +285,8 @@ impl Schedule {
     /// Passes until nothing is to be done.
     async fn come_to_rest(&mut self) {
         for _ in 0..8 {
+            // What lists of changes do not tell is found by looking at everything.
+            self.world.clock.advance(Duration::from_secs(900));
             self.pass().await;
             let mut acting_still = Vec::new();
             for way in [Way::In, Way::Out] {
@@ -393,6 +396,7 @@ impl Schedule {
         }
         // Choices may end contents: that is what they are for.
         for _ in 0..6 {
+            self.world.clock.advance(Duration::from_secs(900));
             self.world.pass().await;
         }
         self.world.assert_at_rest().await;

@@ -1,0 +1,92 @@
+//! A way that remembers what it saw asks for what changed, and finds the rest when it looks at everything again.
+
+use windlass_core::memory::Operation;
+use windlass_core::{Availability, Usable};
+
+use super::*;
+
+async fn world() -> World {
+    let mut world = World::trusting();
+    world.remembers = true;
+    for number in 0..120 {
+        let path = format!("/Work/Final/{number}.jpg");
+        world.files.put(&path, format!("file {number}")).unwrap();
+    }
+    world.pass().await;
+    world.pass().await;
+    world
+}
+
+#[tokio::test]
+async fn a_pass_after_another_one_lists_nothing_again() {
+    let world = world().await;
+    let before = world.files.calls(Operation::Changes);
+    world.files.put("/Work/Final/7.jpg", "edited").unwrap();
+    world.run_half(Way::In).await;
+    assert_eq!(world.asset("/Brand/Final/7.jpg"), b"edited");
+    let pages = world.files.calls(Operation::Changes) - before;
+    assert_eq!(pages, 1, "one call tells what changed");
+}
+
+#[tokio::test]
+async fn what_changes_on_either_side_is_seen_by_the_next_pass() {
+    let world = world().await;
+    world.library.put("/Brand/Final/3.jpg", "newer").unwrap();
+    world
+        .files
+        .rename("/Work/Final/4.jpg", "/Work/Spring/Final/4.jpg")
+        .unwrap();
+    world.files.delete("/Work/Final/5.jpg");
+    world.pass().await;
+    assert_eq!(world.file("/Work/Final/3.jpg"), b"newer");
+    assert!(
+        world
+            .asset_paths()
+            .contains(&"/Brand/Spring/Final/4.jpg".to_owned())
+    );
+    assert!(
+        world
+            .asset_paths()
+            .contains(&"/Brand/Final/5.jpg".to_owned())
+    );
+    world.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_not_valid_any_more_costs_a_list_and_nothing_else() {
+    let world = world().await;
+    world.files.reset_cursors();
+    world.files.put("/Work/Final/7.jpg", "edited").unwrap();
+    world.pass().await;
+    assert_eq!(world.asset("/Brand/Final/7.jpg"), b"edited");
+    assert_eq!(world.asset_paths().len(), 120);
+    world.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn what_no_list_of_changes_tells_is_found_when_everything_is_looked_at() {
+    let mut world = world().await;
+    world.options.removing = removing();
+    world.kept.lock().unwrap().clear();
+    world.pass().await;
+    world.dam.delete("/Brand/Final/9.jpg");
+    world.pass().await;
+    assert!(world.file_paths().contains(&"/Work/Final/9.jpg".to_owned()));
+    world.clock.advance(Duration::from_secs(900));
+    world.pass().await;
+    assert!(!world.file_paths().contains(&"/Work/Final/9.jpg".to_owned()));
+}
+
+#[tokio::test]
+async fn rights_of_all_that_came_out_are_asked_for_when_everything_is_looked_at() {
+    let mut world = World::new();
+    world.remembers = true;
+    let asset = world.library.put("/Brand/press.jpg", "one").unwrap();
+    world.pass().await;
+    assert_eq!(world.file_paths(), ["/Work/press.jpg"]);
+    let off = Availability::Direct { available: false };
+    world.library.set_usable(&asset, Usable::Stated(off));
+    world.clock.advance(Duration::from_secs(900));
+    world.pass().await;
+    assert_eq!(world.file_paths(), ["/Withdrawn/Work/press.jpg"]);
+}
