@@ -43,6 +43,11 @@ pub trait ReleaseKind: fmt::Debug + Send + Sync {
         noted
     }
 
+    /// Whether what an earlier run held is tried again although nothing about it changed.
+    fn retries_held(&self) -> bool {
+        false
+    }
+
     /// Leaves out, or changes, what is not due although a release would do it.
     fn amend(&self, steps: &mut Vec<PlannedStep>) {
         let _: &mut Vec<PlannedStep> = steps;

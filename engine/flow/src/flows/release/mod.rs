@@ -535,7 +535,8 @@ impl ReleaseFlow {
         let ids: Vec<AssetId> = deliveries.iter().map(Delivery::id).collect();
         let mut known = BTreeMap::new();
         for batch in ids.chunks(BATCH) {
-            let holds: Vec<Option<Hold>> = match self.options.retry_held {
+            let retries = self.options.retry_held || self.options.kind.retries_held();
+            let holds: Vec<Option<Hold>> = match retries {
                 true => vec![None; batch.len()],
                 false => self.ledger.holds(flow, source, batch).await?,
             };

@@ -228,7 +228,15 @@ impl ReleaseFlow {
         if !same_bytes {
             return Ok(Some(self.replace(due, placement, &path)));
         }
-        Ok(Some(self.change(due, placement, &path)))
+        let step = self.change(due, placement, &path);
+        let to = step.work.as_ref().map(Work::draft);
+        let to = to.map(|draft| draft.collection.join(&draft.file_name));
+        let moves = step.action == Action::Relocate;
+        if let Some(to) = to.filter(|to| moves && scene.standing.is_taken(to)) {
+            let reason = format!("something else is at {to}; remove or rename it");
+            return Ok(Some(hold(step.asset, reason)));
+        }
+        Ok(Some(step))
     }
 
     /// What would only fail later.

@@ -21,6 +21,8 @@ pub(super) struct Paired {
     options: SyncOptions,
     /// What the folder is called in which removed files are kept.
     moment: String,
+    /// All of both sides was looked at.
+    is_whole: bool,
     /// Something goes with files: fields, links, receipts.
     tells: bool,
     known: BTreeMap<AssetId, Known>,
@@ -53,6 +55,7 @@ impl Paired {
         Paired {
             options,
             moment: String::new(),
+            is_whole: false,
             tells: false,
             known: BTreeMap::new(),
         }
@@ -86,6 +89,7 @@ impl Paired {
         Paired {
             options: sync.options.clone(),
             moment: sync.moment(),
+            is_whole: pairs.touched.is_none(),
             tells: sync.release.options.handing.is_some() || !sync.options.governed.is_empty(),
             known,
         }
@@ -225,6 +229,11 @@ impl ReleaseKind for Paired {
         known
             .filter_map(|(id, known)| Some((delivery_id(id, SLOT), known.placement.clone()?)))
             .collect()
+    }
+
+    fn retries_held(&self) -> bool {
+        // A place that was taken may be free by now, and nothing about the asset tells.
+        self.is_whole
     }
 
     fn amend(&self, steps: &mut Vec<PlannedStep>) {

@@ -67,7 +67,7 @@ pub(super) struct Scene {
     /// What the other way may be about to record.
     doubt: Doubt,
     /// Assets that are new or another since the last look; `None` where all of both sides was looked at.
-    touched: Option<BTreeSet<AssetId>>,
+    pub(super) touched: Option<BTreeSet<AssetId>>,
     /// What waits for a choice, and what somebody chose.
     conflicts: BTreeMap<AssetId, Conflict>,
 }
