@@ -4,6 +4,7 @@ mod deciding;
 mod moving;
 mod removing;
 mod schedules;
+mod undoing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use windlass_core::digest::ChecksumAlgorithm;
 use windlass_core::{
-    Action, Asset, AssetId, AssetStream, Calls, Capabilities, Change, ChangePage, CheckItem,
-    Cursor, Digests, Draft, DraftPart, Endpoint, Error, HeldBack, Kind, Load, Question, Result,
-    Scope, Source, SpoolOrder,
+    Action, Asset, AssetId, AssetPath, AssetStream, Calls, Capabilities, Change, ChangePage,
+    CheckItem, Cursor, Digests, Draft, DraftPart, Endpoint, Error, HeldBack, Holding, Kind, Load,
+    Question, Result, Scope, Source, SpoolOrder,
 };
 
 use super::book::Book;
@@ -24,6 +24,15 @@ use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Work};
 impl Sync {
     pub(super) async fn plan_inward(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
         let scene = Arc::new(self.look(Way::In).await?);
+        self.plan_scene(scene, writer).await
+    }
+
+    /// Decides what the way in would do about a scene.
+    pub(super) async fn plan_scene(
+        &self,
+        scene: Arc<Scene>,
+        writer: &mut dyn PlanWriter,
+    ) -> Result<PlanSummary> {
         let book = Arc::new(Book::of(self, &scene));
         let ingest = Ingest {
             options: self.ingest.options.clone(),
@@ -127,7 +136,9 @@ impl Sync {
         let folder = assets.join(&self.moment());
         let kept = moved_below(&last.path.parent(), &self.options.root, &folder);
         let kept = kept.unwrap_or(folder);
-        let placement = item.pair.as_inward(&self.seen(), last, item.version()?)?;
+        let mut placement = item.pair.as_inward(&self.seen(), last, item.version()?)?;
+        // Where it is by now: whoever undoes this wants it there again.
+        placement.collection = self.collection_of(item.held.as_ref()?);
         let id = placement.placed.asset.clone();
         let draft = Draft {
             name: last.path.name().to_owned(),
@@ -153,6 +164,14 @@ impl Sync {
                 draft,
             }),
         })
+    }
+
+    /// The collection of the flow in which an asset is.
+    fn collection_of(&self, held: &Holding) -> AssetPath {
+        let ours = &self.options.query.collection;
+        let mut collections = held.collections.iter();
+        let collection = collections.find(|one| moved_below(one, ours, ours).is_some());
+        collection.map_or_else(|| held.asset.path.parent(), Clone::clone)
     }
 
     /// Holds what would be put away beyond the cap.

@@ -10,6 +10,7 @@
 //! judge     who changed what, who may decide, what somebody chose                                       verdict.rs, place.rs
 //! way in    new and changed files through the ingest; assets whose file was removed are put away         inward.rs
 //! way out   newer versions, moved and renamed assets, files whose asset was deleted                      outward.rs, paired.rs
+//! undo      what was put away goes back, and stays                                                       undo.rs
 //! ```
 //!
 //! Nobody's write comes back as a change: each half's placement is a point at which both agree, so what one half wrote is
@@ -25,7 +26,7 @@ mod pair;
 mod paired;
 mod place;
 mod scene;
-
+mod undo;
 mod verdict;
 
 use std::collections::BTreeSet;

@@ -22,12 +22,12 @@ impl Sync {
     }
 
     /// The release that the way out is, once it is known how all pairs stand.
-    fn way_out(&self, kind: Paired) -> ReleaseFlow {
+    pub(super) fn way_out(&self, kind: Paired) -> ReleaseFlow {
         let release = &self.release;
         ReleaseFlow {
             options: ReleaseOptions {
                 kind: Arc::new(kind),
-                cap: self.options.cap.clone(),
+                cap: self.options.cap,
                 ..release.options.clone()
             },
             gate: Arc::clone(&release.gate),

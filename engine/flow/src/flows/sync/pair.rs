@@ -28,10 +28,11 @@ pub(super) struct Pair {
 
 /// Where both agreed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Point {
+pub(super) struct Point {
     revision: Revision,
-    content_hash: Option<ContentHash>,
-    size: u64,
+    pub(super) content_hash: Option<ContentHash>,
+    pub(super) size: u64,
+    pub(super) blake3: Blake3,
     version: Revision,
 }
 
@@ -62,12 +63,14 @@ impl Pair {
             revision: one.source_revision.clone(),
             content_hash: one.digests.content_hash,
             size: one.digests.size,
+            blake3: one.digests.blake3,
             version: one.placed.revision.clone(),
         });
         let outward = self.outward.as_ref().map(|one| Point {
             revision: one.placed.revision.clone(),
             content_hash: one.placed.content_hash.or(one.digests.content_hash),
             size: one.digests.size,
+            blake3: one.digests.blake3,
             version: one.source_revision.clone(),
         });
         inward.into_iter().chain(outward).collect()
@@ -92,6 +95,12 @@ impl Pair {
             file: !file_is_known,
             asset: !asset_is_known,
         }
+    }
+
+    /// The point at which both are now, if they agree.
+    pub(super) fn agreed(&self, file: &Asset, version: &Revision) -> Option<Point> {
+        let mut points = self.points().into_iter();
+        points.find(|point| is_revision(point, file) && point.version == *version)
     }
 
     /// Whether the asset has another version than at any point: for files that are gone.
@@ -165,8 +174,11 @@ impl Pair {
         if let Some(point) = points.iter().find(|point| is_revision(point, file)) {
             // The bytes that are there are known, by whichever way they came.
             placement.source_revision = file.revision.clone();
-            placement.digests.size = point.size;
-            placement.digests.content_hash = point.content_hash;
+            placement.digests = Digests {
+                size: point.size,
+                blake3: point.blake3,
+                content_hash: point.content_hash,
+            };
         }
         placement.placed.revision = replaces.clone();
         placement.linked = false;
@@ -271,12 +283,12 @@ pub(super) fn pairs_of(inward: Vec<Placement>, outward: Vec<Placement>) -> Vec<P
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use windlass_core::Readable;
 
     use super::*;
 
-    fn file(revision: &str) -> Asset {
+    pub(in super::super) fn file(revision: &str) -> Asset {
         Asset {
             id: AssetId::new("id:1"),
             path: AssetPath::new("/Work/hero.jpg"),
@@ -289,7 +301,7 @@ mod tests {
         }
     }
 
-    fn placement(source: (&str, &str), placed: (&str, &str)) -> Placement {
+    pub(in super::super) fn placement(source: (&str, &str), placed: (&str, &str)) -> Placement {
         Placement {
             flow: "pair".into(),
             source: "from".into(),

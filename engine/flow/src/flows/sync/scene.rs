@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_core::{
     Asset, AssetId, AssetPath, Blake3, Change, Conflict, ConflictSide, Digests, Evidence, Holding,
-    NewConflict, Placed, Placement, Question, Resolution, Result, Revision, Scope,
+    NewConflict, Placed, Placement, Question, Resolution, Result, Revision, Scope, Withdrawal,
 };
 
 use super::pair::{Pair, pairs_of};
 use super::place::{Places, moved_below};
+use super::undo::Undone;
 use super::verdict::{AssetNow, FileNow, Rules, Verdict};
 use super::{Sync, Way};
 use crate::delivery::asset_of;
@@ -38,7 +39,7 @@ pub(super) struct Item {
     /// The asset, wherever it is filed.
     pub(super) held: Option<Holding>,
     /// Why the asset is not asked for, where it is not.
-    objection: Option<String>,
+    pub(super) objection: Option<String>,
     pub(super) verdict: Verdict,
     /// The file is where nobody sees it, because the flow put it there.
     pub(super) is_kept: bool,
@@ -46,6 +47,8 @@ pub(super) struct Item {
     is_chosen: bool,
     /// Nobody has agreed on anything yet: both sides have something in one place.
     is_strange: bool,
+    /// What was put away and came back by an undo.
+    pub(super) undone: Undone,
 }
 
 /// See the module.
@@ -61,7 +64,7 @@ pub(super) struct Scene {
     /// Files whose asset has another file by now.
     pub(super) superseded: BTreeMap<AssetId, AssetId>,
     /// Assets whose file the way out took back and did not place again.
-    taken: BTreeSet<AssetId>,
+    pub(super) taken: BTreeSet<AssetId>,
     /// What the other way may be about to record.
     doubt: Doubt,
     /// What waits for a choice, and what somebody chose.
@@ -237,22 +240,27 @@ impl Sync {
 
     /// Assets whose file the way out took back and did not place again.
     async fn taken(&self) -> Result<BTreeSet<AssetId>> {
+        let withdrawn = self.withdrawn().await?;
+        let ids = withdrawn.iter().map(|one| &one.placement.source_asset);
+        Ok(ids.map(asset_of).collect())
+    }
+
+    /// What the way out took back and did not place again.
+    pub(super) async fn withdrawn(&self) -> Result<Vec<Withdrawal>> {
         let seen = self.seen();
-        let mut last: Option<AssetId> = None;
-        let mut taken = BTreeSet::new();
+        let mut withdrawn: Vec<Withdrawal> = Vec::new();
         loop {
+            let last = withdrawn.last();
+            let last = last.map(|one| one.placement.source_asset.clone());
             let page = self
                 .ingest
                 .ledger
                 .withdrawals_after(seen.way_out, seen.library, last.as_ref(), BATCH as u32)
                 .await?;
-            let ids = page.into_iter().map(|one| one.placement.source_asset);
-            let ids: Vec<AssetId> = ids.collect();
-            match ids.last() {
-                None => return Ok(taken),
-                Some(id) => last = Some(id.clone()),
+            match page.is_empty() {
+                true => return Ok(withdrawn),
+                false => withdrawn.extend(page),
             }
-            taken.extend(ids.iter().map(asset_of));
         }
     }
 
@@ -351,6 +359,7 @@ impl Sync {
             Some(Err((held, objection))) => (Some(held), Some(objection)),
         };
         Ok(Item {
+            undone: Undone::of(&pair)?,
             pair,
             file,
             held,
@@ -398,6 +407,7 @@ impl Sync {
                 is_kept: false,
                 is_chosen: false,
                 is_strange: true,
+                undone: Undone::default(),
             });
         }
     }
@@ -465,6 +475,7 @@ impl Sync {
             authority: &self.options.authority,
             removes,
             chosen,
+            undone: item.undone,
         };
         let file = self.file_now(item, taken);
         let is_kept = matches!(file, FileNow::Kept);
@@ -480,7 +491,7 @@ impl Sync {
         };
     }
 
-    fn file_now<'a>(&self, item: &'a Item, taken: &BTreeSet<AssetId>) -> FileNow<'a> {
+    pub(super) fn file_now<'a>(&self, item: &'a Item, taken: &BTreeSet<AssetId>) -> FileNow<'a> {
         let Some(file) = &item.file else {
             let was_taken = item
                 .pair
@@ -503,7 +514,7 @@ impl Sync {
         }
     }
 
-    fn asset_now<'a>(&self, item: &'a Item) -> AssetNow<'a> {
+    pub(super) fn asset_now<'a>(&self, item: &'a Item) -> AssetNow<'a> {
         match (&item.held, &item.objection) {
             (None, _) => AssetNow::Gone,
             (Some(held), None) => AssetNow::There(held),
