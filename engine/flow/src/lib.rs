@@ -52,7 +52,8 @@ pub use flows::release::{
 pub use flows::restore::{Restore, RestoreOptions, restore_flow};
 pub use flows::shadow::{Changed, Example, Shadow};
 pub use flows::sync::{
-    Authority, BytesAuthority, PlaceAuthority, Queue, Removing, Sync, SyncHalf, SyncOptions, Way,
+    Authority, BytesAuthority, PlaceAuthority, Queue, Removing, Sync, SyncHalf, SyncOptions,
+    VerifySync, Way,
 };
 pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};

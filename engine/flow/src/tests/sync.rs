@@ -1,5 +1,6 @@
 //! Two-way sync against a folder of files and a library in memory: what goes in, what comes back, and who decides.
 
+mod auditing;
 mod deciding;
 mod moving;
 mod removing;

@@ -10,6 +10,7 @@
 //! judge     who changed what, who may decide, what somebody chose                                       verdict.rs, place.rs
 //! way in    new and changed files through the ingest; assets whose file was removed are put away         inward.rs
 //! way out   newer versions, moved and renamed assets, files whose asset was deleted                      outward.rs, paired.rs
+//! audit     how every pair stands, and whether the bytes of those that agree are what the ledger knows          audit.rs
 //! undo      what was put away goes back, and stays                                                       undo.rs
 //! ```
 //!
@@ -19,6 +20,7 @@
 //!
 //! Memory grows with what is in the folder and the collection, as it does for release flows.
 
+mod audit;
 mod book;
 mod inward;
 mod outward;
@@ -38,6 +40,7 @@ use windlass_core::{
     RunId, RunOrigin, Source, StepState,
 };
 
+pub use self::audit::VerifySync;
 use self::pair::Seen;
 use self::paired::Paired;
 use super::ingest::Ingest;
