@@ -2,6 +2,7 @@
 
 mod auditing;
 mod deciding;
+mod keeping;
 mod moving;
 mod removing;
 mod schedules;
@@ -337,6 +338,7 @@ fn removing() -> Option<Removing> {
     Some(Removing {
         files: AssetPath::new("/Removed"),
         assets: AssetPath::new("/Removed"),
+        days: None,
     })
 }
 

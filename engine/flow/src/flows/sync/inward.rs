@@ -67,6 +67,7 @@ impl Sync {
         agree
             .filter_map(|item| item.file.as_ref())
             .for_each(|file| summary.unchanged.count(file));
+        summary.find(self.old_assets(&scene).as_slice());
         queue.ended = scene.ended(&queue.found);
         summary.queue = queue;
         steps.sort_by_cached_key(|step| SpoolOrder::of(&step.asset));

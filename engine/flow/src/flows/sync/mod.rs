@@ -11,6 +11,7 @@
 //! way in    new and changed files through the ingest; assets whose file was removed are put away         inward.rs
 //! way out   newer versions, moved and renamed assets, files whose asset was deleted                      outward.rs, paired.rs
 //! audit     how every pair stands, and whether the bytes of those that agree are what the ledger knows          audit.rs
+//! keep      what was put away longer ago than it has to be kept                                         purge.rs
 //! undo      what was put away goes back, and stays                                                       undo.rs
 //! ```
 //!
@@ -27,6 +28,7 @@ mod outward;
 mod pair;
 mod paired;
 mod place;
+mod purge;
 mod scene;
 mod undo;
 mod verdict;
@@ -93,6 +95,10 @@ pub struct Removing {
     pub files: AssetPath,
     /// The collection where assets are kept whose file is gone, in the same way.
     pub assets: AssetPath,
+    /// For how many days it is kept at least: what was put away longer ago is named, so that people may delete it. `None`
+    /// keeps it without a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
 }
 
 /// What the configuration says about a two-way flow.

@@ -113,7 +113,7 @@ impl Sync {
     /// Looks at both sides and judges every pair.
     pub(super) async fn look(&self, way: Way) -> Result<Scene> {
         let mut scene = Scene {
-            files: self.list_files().await?,
+            files: self.list_files(&self.options.root).await?,
             conflicts: self.noted().await?,
             taken: self.taken().await?,
             doubt: self.doubt(way).await?,
@@ -156,11 +156,9 @@ impl Sync {
         Ok(scene)
     }
 
-    /// Everything in the flow's folder. A folder that is not there is no empty one: all its files would look removed.
-    async fn list_files(&self) -> Result<BTreeMap<AssetId, Asset>> {
-        let scope = Scope {
-            root: self.options.root.clone(),
-        };
+    /// Everything in a folder. A folder that is not there is no empty one: all its files would look removed.
+    pub(super) async fn list_files(&self, root: &AssetPath) -> Result<BTreeMap<AssetId, Asset>> {
+        let scope = Scope { root: root.clone() };
         let mut files: BTreeMap<AssetId, Asset> = BTreeMap::new();
         let mut cursor = None;
         loop {
@@ -651,6 +649,6 @@ impl Scene {
     }
 }
 
-fn is_below(path: &AssetPath, folder: &AssetPath) -> bool {
+pub(super) fn is_below(path: &AssetPath, folder: &AssetPath) -> bool {
     moved_below(path, folder, &AssetPath::new("")).is_some()
 }
