@@ -36,6 +36,16 @@ pub(super) struct Point {
     version: Revision,
 }
 
+impl Point {
+    fn digests(&self) -> Digests {
+        Digests {
+            size: self.size,
+            blake3: self.blake3,
+            content_hash: self.content_hash,
+        }
+    }
+}
+
 /// What has changed since both agreed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changed {
@@ -174,11 +184,7 @@ impl Pair {
         if let Some(point) = points.iter().find(|point| is_revision(point, file)) {
             // The bytes that are there are known, by whichever way they came.
             placement.source_revision = file.revision.clone();
-            placement.digests = Digests {
-                size: point.size,
-                blake3: point.blake3,
-                content_hash: point.content_hash,
-            };
+            placement.digests = point.digests();
         }
         placement.placed.revision = replaces.clone();
         placement.linked = false;
@@ -195,8 +201,12 @@ impl Pair {
     ) -> Option<Placement> {
         let asset = self.asset()?;
         let known = self.outward.as_ref();
-        let digests = known
-            .map(|one| one.digests)
+        // Of a file that people changed nobody knows the bytes; what stood there last is as good as anything.
+        let points = self.points();
+        let point = points.iter().find(|point| is_revision(point, file));
+        let digests = point
+            .map(Point::digests)
+            .or(known.map(|one| one.digests))
             .or(self.inward.as_ref().map(|one| one.digests));
         let source_path = held.map(|held| held.asset.path.clone());
         Some(Placement {
@@ -347,6 +357,35 @@ pub(super) mod tests {
         assert_eq!(changed("r3", "2"), (true, false));
         assert_eq!(changed("r2", "3"), (false, true));
         assert_eq!(changed("r3", "3"), (true, true));
+    }
+
+    #[test]
+    fn either_half_knows_the_bytes_that_are_there_by_whichever_way_they_came() {
+        let mut pair = pair();
+        let came_in = Digests {
+            blake3: Blake3::of(b"longer"),
+            content_hash: None,
+            size: 6,
+        };
+        if let Some(inward) = &mut pair.inward {
+            inward.digests = came_in;
+        }
+        let flow = Seen {
+            way_in: "in",
+            way_out: "out",
+            files: "work",
+            library: "dam",
+        };
+        let came_out = pair.outward.as_ref().map(|one| one.digests);
+        let outward = |revision| pair.as_outward(&flow, &file(revision), None).unwrap();
+        let inward = |revision| {
+            let replaces = Revision::new("1");
+            pair.as_inward(&flow, &file(revision), &replaces).unwrap()
+        };
+        assert_eq!(outward("r1").digests, came_in);
+        assert_eq!(Some(outward("r2").digests), came_out);
+        assert_eq!(inward("r1").digests, came_in);
+        assert_eq!(Some(inward("r2").digests), came_out);
     }
 
     #[test]
