@@ -275,3 +275,23 @@ async fn an_edited_file_that_came_back_waits_for_somebody_to_choose() {
     assert_eq!(world.file_paths(), [FILE]);
     assert_eq!(world.conflicts().await.len(), 1);
 }
+
+#[tokio::test]
+async fn what_an_undoing_moved_before_it_was_interrupted_is_found_there_and_recorded() {
+    let (world, run) = without_file().await;
+    let kept = world.asset_paths()[0].clone();
+    world.dam.rename(&kept, ASSET).unwrap();
+    let undo = world.undo(Way::In, run).await;
+    assert_eq!(states(&undo), [(ASSET, UndoState::Undone)]);
+    world.pass().await;
+    assert_eq!(world.file_paths(), [FILE]);
+
+    let (world, run) = without_asset().await;
+    let kept = world.file_paths()[0].clone();
+    world.files.rename(&kept, FILE).unwrap();
+    let undo = world.undo(Way::Out, run).await;
+    assert_eq!(states(&undo), [(FILE, UndoState::Undone)]);
+    world.pass().await;
+    assert_eq!(world.file_paths(), [FILE]);
+    world.assert_at_rest().await;
+}
