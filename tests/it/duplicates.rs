@@ -67,6 +67,7 @@ impl Flow {
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::new(Silent),
+            arrivals: windlass_flow::Arrivals::default(),
             partners: None,
         };
         Flow {

@@ -71,6 +71,8 @@ pub enum Standing {
     Overdue,
     /// It was taken back, and is there all the same.
     StillThere,
+    /// Of a two-way flow: one of a pair is gone or left, and the other one stays.
+    Apart,
 }
 
 impl Standing {
@@ -94,14 +96,15 @@ pub struct AuditedFile {
     /// How it stands.
     pub standing: Standing,
     /// Where the source shows it, or showed it last; where it is at the sink for what is only there. Of flows out of a
-    /// library: where it is at the sink, or is to be; where the library shows what has no place there.
+    /// library: where it is at the sink, or is to be; where the library shows what has no place there. Of two-way flows: where the file is, or was; where the library
+    /// shows an asset that has none.
     pub path: AssetPath,
     /// Number of bytes.
     pub size: u64,
     /// Why, where there is more to say than the name of its standing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// The asset at the source; of flows out of a library the delivery, which begins with it.
+    /// The asset at the source; of flows out of a library the delivery, which begins with it; of two-way flows the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_asset: Option<AssetId>,
     /// The asset at the sink.

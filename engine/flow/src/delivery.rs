@@ -39,6 +39,9 @@ pub struct Clearance {
     /// The note that stands in its place since it was taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Placed>,
+    /// The asset is gone, so nobody can be asked about it. Where it is there again, rights count as for everything else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// Names a delivery.

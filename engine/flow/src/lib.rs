@@ -53,7 +53,7 @@ pub use flows::restore::{Restore, RestoreOptions, restore_flow};
 pub use flows::shadow::{Changed, Example, Shadow};
 pub use flows::sync::{
     Authority, BytesAuthority, PlaceAuthority, Queue, Remembered, Removing, Sync, SyncHalf,
-    SyncOptions, Way,
+    SyncOptions, VerifySync, Way,
 };
 pub use forecast::{CallForecast, PlanCalls};
 pub use groups::{DuplicateGroup, DuplicateSums, GroupWriter};

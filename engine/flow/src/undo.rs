@@ -81,6 +81,11 @@ pub trait GivesBack: Send + Sync {
     ///
     /// Errors: what prevents looking.
     async fn give_back(&self, taken: &TakenAway) -> Result<Verdict>;
+
+    /// Whether steps of this action take something away or replace it.
+    fn takes(&self, action: Action) -> bool {
+        matches!(action, Action::Withdraw | Action::NewVersion)
+    }
 }
 
 /// How one thing stands that a run took away or replaced.
@@ -154,7 +159,7 @@ impl Undo {
                 return Ok(undo);
             };
             after = Some(last.id);
-            for taken in taken_away(ledger, &undo.run, steps).await? {
+            for taken in taken_away(ledger, &undo.run, giver, steps).await? {
                 let verdict = giver.give_back(&taken).await?;
                 undo.add(&taken, verdict);
             }
@@ -216,12 +221,21 @@ impl UndoItem {
             withdrawal,
         } = taken;
         let draft = work.draft();
+        let path = draft.collection.join(&draft.file_name);
+        let kept = withdrawal.as_ref().and_then(|one| one.kept.clone());
+        let (path, kept) = match work {
+            // What was only moved says where to.
+            Work::Update { placement, .. } => {
+                (placement.collection.join(&draft.file_name), Some(path))
+            }
+            _ => (path, kept),
+        };
         UndoItem {
             step: step.id,
             action: step.action,
             asset: step.asset.clone(),
-            path: draft.collection.join(&draft.file_name),
-            kept: withdrawal.as_ref().and_then(|one| one.kept.clone()),
+            path,
+            kept,
             size: step.size,
             state: UndoState::Left,
             why: step.reason.clone(),
@@ -255,11 +269,12 @@ pub async fn give_up_undoing(ledger: &dyn Ledger, flow: &str) -> Result<()> {
 async fn taken_away(
     ledger: &dyn Ledger,
     run: &RunRecord,
+    giver: &dyn GivesBack,
     steps: Vec<StepRecord>,
 ) -> Result<Vec<TakenAway>> {
     let takes = |step: &StepRecord| {
-        step.state == StepState::Done
-            && matches!(step.action, Action::Withdraw | Action::NewVersion)
+        let undoes = step.reason.starts_with(UNDOES);
+        step.state == StepState::Done && giver.takes(step.action) && !undoes
     };
     let steps: Vec<StepRecord> = steps.into_iter().filter(takes).collect();
     let mut withdrawn = withdrawn(ledger, run, &steps).await?;

@@ -36,7 +36,12 @@ pub(crate) async fn run(args: &UndoArgs, layered: &Layered, out: Out) -> Result<
     let mut wired = Wiring::new(layered, out)
         .flow(&name, false, Arc::clone(&observer))
         .await?;
-    if let Flow::Release(release) = &wired.flow {
+    let release = match &wired.flow {
+        Flow::Release(release) => Some(release.as_ref()),
+        Flow::Sync(half) if half.way == Way::Out => Some(&half.sync.release),
+        Flow::Sync(_) | Flow::Ingest(_) => None,
+    };
+    if let Some(release) = release {
         wired.runner.desk = Some(Arc::new(release.undo_desk()));
     }
     let undone = undo(args, run, &wired, out).await;
@@ -74,8 +79,8 @@ async fn undo(
     let ledger = wired.ledger.as_ref();
     let giver: &dyn GivesBack = match &wired.flow {
         Flow::Release(release) => release.as_ref(),
-        Flow::Sync(half) if half.way == Way::Out => &half.sync.release,
-        Flow::Ingest(_) | Flow::Sync(_) => &GivesNothing,
+        Flow::Sync(half) => half.as_ref(),
+        Flow::Ingest(_) => &GivesNothing,
     };
     if !args.dry_run {
         give_up_undoing(ledger, &wired.runner.flow).await?;

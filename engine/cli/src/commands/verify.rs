@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use windlass_core::{AssetPath, Error, Kind, Result};
 use windlass_flow::{
-    Audit, AuditWriter, AuditedFile, Flow, Ingest, ReleaseFlow, Standing, Verify, VerifyRelease,
+    Audit, AuditWriter, AuditedFile, Flow, Ingest, ReleaseFlow, Standing, Sync, Verify,
+    VerifyRelease, VerifySync,
 };
 
 use super::{Ended, run as flow};
@@ -22,8 +23,10 @@ const SHOWN: u64 = 20;
 /// Audits a flow.
 pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Result<Ended> {
     let observer = progress::observer(out);
+    // Both ways of a flow are one audit.
+    let mut names = layered.config.runs_as(&args.flow);
     let wired = Wiring::new(layered, out)
-        .flow(&args.flow, false, Arc::clone(&observer))
+        .flow(&names.swap_remove(0), false, Arc::clone(&observer))
         .await?;
     let mut shown = Shown {
         all: args.files || out.json,
@@ -33,11 +36,12 @@ pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Resul
     let audited = match &wired.flow {
         Flow::Ingest(ingest) => Box::pin(of_ingest(args, &wired, ingest, &mut shown)).await,
         Flow::Release(release) => Box::pin(of_release(args, &wired, release, &mut shown)).await,
-        Flow::Sync(_) => Err(unknown(&args.flow)),
+        Flow::Sync(half) => Box::pin(of_sync(args, &wired, &half.sync, &mut shown)).await,
     };
     let what = match &wired.flow {
         Flow::Ingest(_) => "at the source",
-        Flow::Release(_) | Flow::Sync(_) => "to be delivered",
+        Flow::Release(_) => "to be delivered",
+        Flow::Sync(_) => "in the folder",
     };
     flow::close(wired, observer).await?;
     let audit = audited?;
@@ -49,14 +53,6 @@ pub(crate) async fn run(args: &VerifyArgs, layered: &Layered, out: Out) -> Resul
         true => Ended::Done,
         false => Ended::WithFailures,
     })
-}
-
-fn unknown(flow: &str) -> Error {
-    Error::new(
-        Kind::Unsupported,
-        format!("{flow} leads both ways, and audits of such flows are not made yet"),
-    )
-    .with_hint(format!("`windlass plan {flow}` says how each pair stands"))
 }
 
 /// Both sides of a flow that brings something in.
@@ -89,18 +85,39 @@ async fn of_release(
     flow: &ReleaseFlow,
     shown: &mut Shown,
 ) -> Result<Audit> {
-    if args.within.is_some() {
-        return Err(Error::new(
-            Kind::InvalidInput,
-            "--within is for flows that bring something in; this one is verified in all of its folders",
-        ));
-    }
+    refuse_within(args)?;
     let verify = VerifyRelease {
         flow,
         deep: args.deep.then_some(&wired.runner.engine),
         at_once: wired.runner.options.transfers,
     };
     verify.run(shown).await
+}
+
+/// Every pair of a two-way flow, whichever of its ways was named, and what is no pair yet.
+async fn of_sync(
+    args: &VerifyArgs,
+    wired: &Wired,
+    flow: &Sync,
+    shown: &mut Shown,
+) -> Result<Audit> {
+    refuse_within(args)?;
+    let verify = VerifySync {
+        flow,
+        deep: args.deep.then_some(&wired.runner.engine),
+        at_once: wired.runner.options.transfers,
+    };
+    verify.run(shown).await
+}
+
+fn refuse_within(args: &VerifyArgs) -> Result<()> {
+    match args.within {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            Kind::InvalidInput,
+            "--within is for flows that bring something in; this one is verified in all of its folders",
+        )),
+    }
 }
 
 /// Prints files as they are audited.

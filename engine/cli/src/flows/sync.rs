@@ -147,6 +147,9 @@ pub(crate) struct RemovingConfig {
     files: String,
     /// The collection, outside of the flow's, for assets whose file was removed.
     assets: String,
+    /// After so many days plans name what could be deleted by hand. Nothing is deleted by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    days: Option<u32>,
 }
 
 impl SyncConfig {
@@ -200,6 +203,7 @@ impl SyncConfig {
             removing: self.removing.as_ref().map(|removing| Removing {
                 files: AssetPath::new(&removing.files),
                 assets: AssetPath::new(&removing.assets),
+                days: removing.days,
             }),
             cap: Some(RemovalCap::from(&self.max_removals)),
         })

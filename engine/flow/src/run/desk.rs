@@ -47,6 +47,12 @@ impl Desk {
         }
     }
 
+    /// Whether the library has the asset of a delivery.
+    pub(super) async fn is_there(&self, asset: &Asset) -> Result<bool> {
+        let held = self.gate.library.consult(&[asset_of(&asset.id)]).await?;
+        Ok(held.into_iter().any(|held| held.is_some()))
+    }
+
     /// What is read for a delivery: the original under its own id, or the rendition once it is made.
     pub(super) async fn readable(&self, asset: &Asset, release: &Clearance) -> Result<Asset> {
         let Some(rendition) = &release.rendition else {

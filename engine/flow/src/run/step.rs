@@ -225,7 +225,9 @@ impl StepRunner {
     ) -> Result<Outcome> {
         let desk = self.desk()?;
         attempt.activity.begin(Doing::Looking);
-        desk.passing(asset, release).pass().await?;
+        if !release.gone || desk.is_there(asset).await? {
+            desk.passing(asset, release).pass().await?;
+        }
         attempt.activity.begin(Doing::Describing);
         let to = draft.collection.join(&draft.file_name);
         let moved = desk.outlet.move_to(&placement.placed, &to).await?;

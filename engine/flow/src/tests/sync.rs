@@ -1,11 +1,14 @@
 //! Two-way sync against a folder of files and a library in memory: what goes in, what comes back, and who decides.
 
+mod auditing;
 mod deciding;
 mod governing;
+mod keeping;
 mod moving;
 mod remembering;
 mod removing;
 mod schedules;
+mod undoing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -351,6 +354,7 @@ fn removing() -> Option<Removing> {
     Some(Removing {
         files: AssetPath::new("/Removed"),
         assets: AssetPath::new("/Removed"),
+        days: None,
     })
 }
 

@@ -41,6 +41,7 @@ pub use self::kind::{Needs, ReleaseKind};
 pub use self::localize::LocalizeOptions;
 pub use self::publish::{PublishOptions, RenditionRule};
 use self::standing::Standing;
+pub(crate) use self::steps::BLOCKED;
 use self::steps::{Decided, Known};
 use crate::caps::RemovalCap;
 use crate::coverage::{CoverageMap, CoverageOfRun};

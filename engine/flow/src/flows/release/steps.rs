@@ -18,7 +18,7 @@ use crate::rights::{Asked, Passage, earlier};
 use crate::undo;
 
 /// What the reasons begin with of what may not leave.
-pub(super) const BLOCKED: &str = "blocked by rights: ";
+pub(crate) const BLOCKED: &str = "blocked by rights: ";
 
 /// Why something goes that was placed.
 struct Leaving {
@@ -539,6 +539,7 @@ impl ReleaseFlow {
             until,
             moves: false,
             note: withdrawal.and_then(|withdrawal| withdrawal.note.clone()),
+            gone: false,
         }
     }
 

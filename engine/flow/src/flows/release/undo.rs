@@ -21,6 +21,7 @@ enum Kept {
     There(Placed),
     /// It, changed or elsewhere.
     Touched(AssetPath),
+    /// Nothing.
     Gone,
 }
 
@@ -42,25 +43,10 @@ impl GivesBack for ReleaseFlow {
         let Some(kept) = &withdrawal.kept else {
             return Ok(self.deleted(withdrawal, &at));
         };
-        let placed = match self.kept(&withdrawal.placement.placed, kept, &at).await? {
-            Kept::There(placed) => placed,
-            Kept::Touched(path) => {
-                return Ok(Verdict::left(format!(
-                    "somebody changed or moved what was kept; it is at {path}"
-                ))
-                .with_hint("move it where it is to be by hand"));
-            }
-            Kept::Gone => {
-                return Ok(Verdict::left(format!("somebody removed it from {kept}"))
-                    .with_hint(self.history(withdrawal, kept)));
-            }
+        let placed = match self.movable(withdrawal, kept, &at).await? {
+            Ok(placed) => placed,
+            Err(left) => return Ok(left),
         };
-        // Some services give what lies at a path to whoever asks by path: so a plan knows it already.
-        let there = self.reader.stat(&AssetId::new(at.as_str())).await?;
-        if there.is_some_and(|there| there.id != placed.asset) {
-            return Ok(Verdict::left(format!("something else is at {at} by now"))
-                .with_hint("remove or rename it, and undo again"));
-        }
         let step = self.bring_back(withdrawal, placed, &at, &holding);
         Ok(Verdict::Back(Box::new(step)))
     }
@@ -121,6 +107,34 @@ impl ReleaseFlow {
         Ok(Ok(holding))
     }
 
+    /// What is kept, where it can go back to `at`; else why it cannot.
+    pub(crate) async fn movable(
+        &self,
+        withdrawal: &Withdrawal,
+        kept: &AssetPath,
+        at: &AssetPath,
+    ) -> Result<std::result::Result<Placed, Verdict>> {
+        let placed = match self.kept(&withdrawal.placement.placed, kept, at).await? {
+            Kept::There(placed) => placed,
+            Kept::Touched(path) => {
+                let why = format!("somebody changed or moved what was kept; it is at {path}");
+                let left = Verdict::left(why).with_hint("move it where it is to be by hand");
+                return Ok(Err(left));
+            }
+            Kept::Gone => {
+                let left = Verdict::left(format!("somebody removed it from {kept}"));
+                return Ok(Err(left.with_hint(self.history(withdrawal, kept))));
+            }
+        };
+        // Some services give what lies at a path to whoever asks by path: so a plan knows it already.
+        let there = self.reader.stat(&AssetId::new(at.as_str())).await?;
+        if there.is_some_and(|there| there.id != placed.asset) {
+            let left = Verdict::left(format!("something else is at {at} by now"));
+            return Ok(Err(left.with_hint("remove or rename it, and undo again")));
+        }
+        Ok(Ok(placed))
+    }
+
     /// Looks at what is kept; what came back already by a call whose end nobody saw counts as well. Its id may be another
     /// one by now: of some services a path is the id, and others give a new one where folders are shared.
     async fn kept(&self, placed: &Placed, kept: &AssetPath, at: &AssetPath) -> Result<Kept> {
@@ -149,7 +163,7 @@ impl ReleaseFlow {
         Ok(touched.map_or(Kept::Gone, Kept::Touched))
     }
 
-    fn deleted(&self, withdrawal: &Withdrawal, at: &AssetPath) -> Verdict {
+    pub(crate) fn deleted(&self, withdrawal: &Withdrawal, at: &AssetPath) -> Verdict {
         Verdict::left("it was deleted, not quarantined, or was gone already")
             .with_hint(self.history(withdrawal, at))
     }
@@ -187,6 +201,7 @@ impl ReleaseFlow {
                 until: None,
                 moves: false,
                 note: withdrawal.note.clone(),
+                gone: false,
             }),
         };
         PlannedStep {

@@ -24,6 +24,15 @@ use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Work};
 impl Sync {
     pub(super) async fn plan_inward(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
         let scene = Arc::new(self.look(Way::In).await?);
+        self.plan_scene(scene, writer).await
+    }
+
+    /// Decides what the way in would do about a scene.
+    pub(super) async fn plan_scene(
+        &self,
+        scene: Arc<Scene>,
+        writer: &mut dyn PlanWriter,
+    ) -> Result<PlanSummary> {
         let book = Arc::new(Book::of(self, &scene));
         let ingest = Ingest {
             options: self.ingest.options.clone(),
@@ -58,6 +67,7 @@ impl Sync {
         agree
             .filter_map(|item| item.file.as_ref())
             .for_each(|file| summary.unchanged.count(file));
+        summary.find(self.old_assets(&scene).as_slice());
         queue.ended = scene.ended(&queue.found);
         summary.queue = queue;
         steps.sort_by_cached_key(|step| SpoolOrder::of(&step.asset));

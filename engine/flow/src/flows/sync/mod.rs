@@ -10,6 +10,9 @@
 //! judge     who changed what, who may decide, what somebody chose                                       verdict.rs, place.rs
 //! way in    new and changed files through the ingest; assets whose file was removed are put away         inward.rs
 //! way out   newer versions, moved and renamed assets, files whose asset was deleted                      outward.rs, paired.rs
+//! audit     how every pair stands, and whether the bytes of those that agree are what the ledger knows          audit.rs
+//! keep      what was put away longer ago than it has to be kept                                         purge.rs
+//! undo      what was put away goes back, and stays                                                       undo.rs
 //! ```
 //!
 //! Nobody's write comes back as a change: each half's placement is a point at which both agree, so what one half wrote is
@@ -18,15 +21,17 @@
 //!
 //! Memory grows with what is in the folder and the collection, as it does for release flows.
 
+mod audit;
 mod book;
 mod inward;
 mod outward;
 mod pair;
 mod paired;
 mod place;
+mod purge;
 mod scene;
 mod seen;
-
+mod undo;
 mod verdict;
 
 use std::collections::BTreeSet;
@@ -38,6 +43,7 @@ use windlass_core::{
     RunId, RunOrigin, Source, StepState,
 };
 
+pub use self::audit::VerifySync;
 use self::pair::Seen;
 use self::paired::Paired;
 pub use self::seen::Remembered;
@@ -91,6 +97,10 @@ pub struct Removing {
     pub files: AssetPath,
     /// The collection where assets are kept whose file is gone, in the same way.
     pub assets: AssetPath,
+    /// For how many days it is kept at least: what was put away longer ago is named, so that people may delete it. `None`
+    /// keeps it without a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
 }
 
 /// What the configuration says about a two-way flow.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use windlass_core::{Asset, AssetPath, Holding, Result, RunOrigin};
 
 use super::paired::Paired;
+use super::purge::MOMENT;
 use super::{Sync, Way};
 use crate::flows::release::{ReleaseFlow, ReleaseOptions};
 use crate::plan::{PlanSummary, PlanWriter};
@@ -13,7 +14,10 @@ impl Sync {
     /// Decides what the way out would do. Writes nothing anywhere.
     pub async fn decide_out(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
         let scene = self.look(Way::Out).await?;
-        self.way_out(Paired::of(self, &scene)).decide(writer).await
+        let way_out = self.way_out(Paired::of(self, &scene));
+        let mut summary = way_out.decide(writer).await?;
+        summary.find(self.old_files(&scene).await?.as_slice());
+        Ok(summary)
     }
 
     /// By what a plan of the way out would be decided.
@@ -22,7 +26,7 @@ impl Sync {
     }
 
     /// The release that the way out is, once it is known how all pairs stand.
-    fn way_out(&self, kind: Paired) -> ReleaseFlow {
+    pub(super) fn way_out(&self, kind: Paired) -> ReleaseFlow {
         let release = &self.release;
         ReleaseFlow {
             options: ReleaseOptions {
@@ -50,6 +54,6 @@ impl Sync {
 
     /// What the folder is called in which a pass of this moment keeps what was removed.
     pub(crate) fn moment(&self) -> String {
-        self.clock.now().strftime("%Y-%m-%d %H.%M.%S").to_string()
+        self.clock.now().strftime(MOMENT).to_string()
     }
 }

@@ -28,11 +28,22 @@ pub(super) struct Pair {
 
 /// Where both agreed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Point {
+pub(super) struct Point {
     revision: Revision,
-    content_hash: Option<ContentHash>,
-    size: u64,
+    pub(super) content_hash: Option<ContentHash>,
+    pub(super) size: u64,
+    pub(super) blake3: Blake3,
     version: Revision,
+}
+
+impl Point {
+    fn digests(&self) -> Digests {
+        Digests {
+            size: self.size,
+            blake3: self.blake3,
+            content_hash: self.content_hash,
+        }
+    }
 }
 
 /// What has changed since both agreed.
@@ -62,12 +73,14 @@ impl Pair {
             revision: one.source_revision.clone(),
             content_hash: one.digests.content_hash,
             size: one.digests.size,
+            blake3: one.digests.blake3,
             version: one.placed.revision.clone(),
         });
         let outward = self.outward.as_ref().map(|one| Point {
             revision: one.placed.revision.clone(),
             content_hash: one.placed.content_hash.or(one.digests.content_hash),
             size: one.digests.size,
+            blake3: one.digests.blake3,
             version: one.source_revision.clone(),
         });
         inward.into_iter().chain(outward).collect()
@@ -92,6 +105,12 @@ impl Pair {
             file: !file_is_known,
             asset: !asset_is_known,
         }
+    }
+
+    /// The point at which both are now, if they agree.
+    pub(super) fn agreed(&self, file: &Asset, version: &Revision) -> Option<Point> {
+        let mut points = self.points().into_iter();
+        points.find(|point| is_revision(point, file) && point.version == *version)
     }
 
     /// Whether the asset has another version than at any point: for files that are gone.
@@ -165,8 +184,7 @@ impl Pair {
         if let Some(point) = points.iter().find(|point| is_revision(point, file)) {
             // The bytes that are there are known, by whichever way they came.
             placement.source_revision = file.revision.clone();
-            placement.digests.size = point.size;
-            placement.digests.content_hash = point.content_hash;
+            placement.digests = point.digests();
         }
         placement.placed.revision = replaces.clone();
         placement.linked = false;
@@ -183,8 +201,12 @@ impl Pair {
     ) -> Option<Placement> {
         let asset = self.asset()?;
         let known = self.outward.as_ref();
-        let digests = known
-            .map(|one| one.digests)
+        // Of a file that people changed nobody knows the bytes; what stood there last is as good as anything.
+        let points = self.points();
+        let point = points.iter().find(|point| is_revision(point, file));
+        let digests = point
+            .map(Point::digests)
+            .or(known.map(|one| one.digests))
             .or(self.inward.as_ref().map(|one| one.digests));
         let source_path = held.map(|held| held.asset.path.clone());
         Some(Placement {
@@ -271,12 +293,12 @@ pub(super) fn pairs_of(inward: Vec<Placement>, outward: Vec<Placement>) -> Vec<P
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use windlass_core::Readable;
 
     use super::*;
 
-    fn file(revision: &str) -> Asset {
+    pub(in super::super) fn file(revision: &str) -> Asset {
         Asset {
             id: AssetId::new("id:1"),
             path: AssetPath::new("/Work/hero.jpg"),
@@ -289,7 +311,7 @@ mod tests {
         }
     }
 
-    fn placement(source: (&str, &str), placed: (&str, &str)) -> Placement {
+    pub(in super::super) fn placement(source: (&str, &str), placed: (&str, &str)) -> Placement {
         Placement {
             flow: "pair".into(),
             source: "from".into(),
@@ -335,6 +357,35 @@ mod tests {
         assert_eq!(changed("r3", "2"), (true, false));
         assert_eq!(changed("r2", "3"), (false, true));
         assert_eq!(changed("r3", "3"), (true, true));
+    }
+
+    #[test]
+    fn either_half_knows_the_bytes_that_are_there_by_whichever_way_they_came() {
+        let mut pair = pair();
+        let came_in = Digests {
+            blake3: Blake3::of(b"longer"),
+            content_hash: None,
+            size: 6,
+        };
+        if let Some(inward) = &mut pair.inward {
+            inward.digests = came_in;
+        }
+        let flow = Seen {
+            way_in: "in",
+            way_out: "out",
+            files: "work",
+            library: "dam",
+        };
+        let came_out = pair.outward.as_ref().map(|one| one.digests);
+        let outward = |revision| pair.as_outward(&flow, &file(revision), None).unwrap();
+        let inward = |revision| {
+            let replaces = Revision::new("1");
+            pair.as_inward(&flow, &file(revision), &replaces).unwrap()
+        };
+        assert_eq!(outward("r1").digests, came_in);
+        assert_eq!(Some(outward("r2").digests), came_out);
+        assert_eq!(inward("r1").digests, came_in);
+        assert_eq!(Some(inward("r2").digests), came_out);
     }
 
     #[test]

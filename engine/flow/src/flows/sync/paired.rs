@@ -33,6 +33,8 @@ pub(super) struct Paired {
 struct Known {
     /// Where its file is to be; `None` where the way out leaves the file alone.
     place: Option<(AssetPath, String)>,
+    /// Where the file is.
+    file: Option<AssetPath>,
     /// The file that stands for it, as something that was placed.
     placement: Option<Placement>,
     /// The file is to follow the asset, whatever differs.
@@ -76,6 +78,7 @@ impl Paired {
                 id.clone(),
                 Known {
                     place: Some(sync.target(None, held)),
+                    file: None,
                     placement: None,
                     follows: true,
                     is_ours: false,
@@ -136,13 +139,14 @@ impl Paired {
 
     /// Puts a file away that its asset left behind.
     fn put_away(&self, step: &mut PlannedStep) {
-        let known = self.known.get(&asset_of(&step.asset.id));
-        let leaves = known.and_then(|known| known.leaves.as_ref());
-        let (Some(reason), Some(removing)) = (leaves, &self.options.removing) else {
+        let Some(known) = self.known.get(&asset_of(&step.asset.id)) else {
+            return;
+        };
+        let (Some(reason), Some(removing)) = (&known.leaves, &self.options.removing) else {
             return;
         };
         let Some(Work::TakeBack {
-            placement,
+            draft,
             why,
             keep,
             cause,
@@ -152,9 +156,11 @@ impl Paired {
             return;
         };
         let folder = removing.files.join(&self.moment);
-        let name = placement.collection.join(placement.source_path.name());
-        let kept = moved_below(&name, &self.options.root, &folder);
-        let kept = kept.unwrap_or_else(|| folder.join(name.name()));
+        let at = draft.collection.join(&draft.file_name);
+        let at = known.file.as_ref().unwrap_or(&at);
+        let kept = moved_below(at, &self.options.root, &folder);
+        let kept = kept.unwrap_or_else(|| folder.join(at.name()));
+        (draft.collection, draft.file_name) = (at.parent(), at.name().to_owned());
         step.reason = format!("{reason}; its file is kept as {kept}");
         why.clone_from(reason);
         *keep = Some(kept);
@@ -177,12 +183,14 @@ fn known_of(sync: &Sync, item: &Item) -> Known {
         _ => (None, false),
     };
     let mut placement = file.and_then(|file| item.pair.as_outward(&seen, file, held));
-    if let (Some(placement), Verdict::Outward { moves: true }) = (&mut placement, &item.verdict) {
+    let is_told_anew = item.undone.asset || item.verdict == Verdict::Outward { moves: true };
+    if let (Some(placement), true) = (&mut placement, is_told_anew) {
         // Drafts of a pair say nothing about places, so that nobody who moves a file is undone by a change of something else.
         placement.draft_digest = Blake3::of(b"elsewhere");
     }
     Known {
         place,
+        file: file.map(|file| file.path.clone()),
         placement,
         follows,
         is_ours: file.is_some_and(|file| item.pair.is_ours(file)),

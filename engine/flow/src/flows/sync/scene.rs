@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use windlass_core::{
     Asset, AssetId, AssetPath, Blake3, Conflict, ConflictSide, Digests, Evidence, Holding,
     NewConflict, Placed, Placement, Question, Resolution, Result, Revision, RunRecord, RunState,
+    Withdrawal,
 };
 
 use super::pair::{Pair, pairs_of};
 use super::place::{Places, moved_below};
 use super::seen::Seen;
+use super::undo::Undone;
 use super::verdict::{AssetNow, FileNow, Rules, Verdict};
 use super::{Sync, Way};
 use crate::delivery::asset_of;
@@ -40,7 +42,7 @@ pub(super) struct Item {
     /// The asset, wherever it is filed.
     pub(super) held: Option<Holding>,
     /// Why the asset is not asked for, where it is not.
-    objection: Option<String>,
+    pub(super) objection: Option<String>,
     pub(super) verdict: Verdict,
     /// The file is where nobody sees it, because the flow put it there.
     pub(super) is_kept: bool,
@@ -48,6 +50,8 @@ pub(super) struct Item {
     is_chosen: bool,
     /// Nobody has agreed on anything yet: both sides have something in one place.
     is_strange: bool,
+    /// What was put away and came back by an undo.
+    pub(super) undone: Undone,
 }
 
 /// See the module.
@@ -63,7 +67,7 @@ pub(super) struct Scene {
     /// Files whose asset has another file by now.
     pub(super) superseded: BTreeMap<AssetId, AssetId>,
     /// Assets whose file the way out took back and did not place again.
-    taken: BTreeSet<AssetId>,
+    pub(super) taken: BTreeSet<AssetId>,
     /// What the other way may be about to record.
     doubt: Doubt,
     /// Assets that are new or another since the last look; `None` where all of both sides was looked at.
@@ -139,7 +143,7 @@ impl Sync {
         scene.items = pairs
             .into_iter()
             .map(|pair| self.stand(&scene, &seen, &mut held, pair))
-            .collect();
+            .collect::<Result<_>>()?;
         scene.new_assets = held;
         let known = |id: &AssetId| paired.contains(id) || scene.superseded.contains_key(id);
         scene.new_files = scene
@@ -183,22 +187,27 @@ impl Sync {
 
     /// Assets whose file the way out took back and did not place again.
     async fn taken(&self) -> Result<BTreeSet<AssetId>> {
+        let withdrawn = self.withdrawn().await?;
+        let ids = withdrawn.iter().map(|one| &one.placement.source_asset);
+        Ok(ids.map(asset_of).collect())
+    }
+
+    /// What the way out took back and did not place again.
+    pub(super) async fn withdrawn(&self) -> Result<Vec<Withdrawal>> {
         let seen = self.seen();
-        let mut last: Option<AssetId> = None;
-        let mut taken = BTreeSet::new();
+        let mut withdrawn: Vec<Withdrawal> = Vec::new();
         loop {
+            let last = withdrawn.last();
+            let last = last.map(|one| one.placement.source_asset.clone());
             let page = self
                 .ingest
                 .ledger
                 .withdrawals_after(seen.way_out, seen.library, last.as_ref(), BATCH as u32)
                 .await?;
-            let ids = page.into_iter().map(|one| one.placement.source_asset);
-            let ids: Vec<AssetId> = ids.collect();
-            match ids.last() {
-                None => return Ok(taken),
-                Some(id) => last = Some(id.clone()),
+            match page.is_empty() {
+                true => return Ok(withdrawn),
+                false => withdrawn.extend(page),
             }
-            taken.extend(ids.iter().map(asset_of));
         }
     }
 
@@ -283,7 +292,7 @@ impl Sync {
         seen: &Seen,
         held: &mut BTreeMap<AssetId, Holding>,
         pair: Pair,
-    ) -> Item {
+    ) -> Result<Item> {
         let file = pair.file().and_then(|id| {
             let listed = scene.files.get(id).cloned();
             listed.or_else(|| seen.asked.files.get(id).cloned().flatten())
@@ -294,7 +303,8 @@ impl Sync {
         let objection = held
             .as_ref()
             .and_then(|held| self.options.query.objection(held));
-        Item {
+        Ok(Item {
+            undone: Undone::of(&pair)?,
             pair,
             file,
             held,
@@ -303,7 +313,7 @@ impl Sync {
             is_kept: false,
             is_chosen: false,
             is_strange: false,
-        }
+        })
     }
 
     /// A file and an asset that nobody brought together and that would have one place: somebody has to say what they are to
@@ -342,6 +352,7 @@ impl Sync {
                 is_kept: false,
                 is_chosen: false,
                 is_strange: true,
+                undone: Undone::default(),
             });
         }
     }
@@ -409,6 +420,7 @@ impl Sync {
             authority: &self.options.authority,
             removes,
             chosen,
+            undone: item.undone,
         };
         let file = self.file_now(item, taken);
         let is_kept = matches!(file, FileNow::Kept);
@@ -424,7 +436,7 @@ impl Sync {
         };
     }
 
-    fn file_now<'a>(&self, item: &'a Item, taken: &BTreeSet<AssetId>) -> FileNow<'a> {
+    pub(super) fn file_now<'a>(&self, item: &'a Item, taken: &BTreeSet<AssetId>) -> FileNow<'a> {
         let Some(file) = &item.file else {
             let was_taken = item
                 .pair
@@ -447,7 +459,7 @@ impl Sync {
         }
     }
 
-    fn asset_now<'a>(&self, item: &'a Item) -> AssetNow<'a> {
+    pub(super) fn asset_now<'a>(&self, item: &'a Item) -> AssetNow<'a> {
         match (&item.held, &item.objection) {
             (None, _) => AssetNow::Gone,
             (Some(held), None) => AssetNow::There(held),
@@ -591,6 +603,6 @@ impl Scene {
     }
 }
 
-fn is_below(path: &AssetPath, folder: &AssetPath) -> bool {
+pub(super) fn is_below(path: &AssetPath, folder: &AssetPath) -> bool {
     moved_below(path, folder, &AssetPath::new("")).is_some()
 }

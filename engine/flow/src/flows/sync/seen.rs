@@ -127,7 +127,9 @@ impl Sync {
 
     async fn see_all(&self, now: Timestamp) -> Result<Seen> {
         let mut files = Files::default();
-        let cursor = self.read_changes(&mut files, None).await?;
+        let cursor = self
+            .read_changes(&self.options.root, &mut files, None)
+            .await?;
         let mut held = BTreeMap::new();
         let (query, mut after) = (&self.options.query, None);
         loop {
@@ -156,7 +158,7 @@ impl Sync {
     async fn see_again(&self, before: Seen) -> Result<Seen> {
         let mut seen = before;
         seen.cursor = self
-            .read_changes(&mut seen.files, Some(seen.cursor))
+            .read_changes(&self.options.root, &mut seen.files, Some(seen.cursor))
             .await?;
         let newest_seen = seen.newest.unwrap_or(seen.whole_at);
         let since = newest_seen.checked_sub(OVERLAP).unwrap_or(Timestamp::MIN);
@@ -186,12 +188,22 @@ impl Sync {
         Ok(seen)
     }
 
+    /// Everything in a folder.
+    pub(super) async fn list_files(&self, root: &AssetPath) -> Result<BTreeMap<AssetId, Asset>> {
+        let mut files = Files::default();
+        self.read_changes(root, &mut files, None).await?;
+        Ok(files.by_id)
+    }
+
     /// Reads what a folder's list says, and answers where it stands then. A folder that is not there is no empty one: all
     /// its files would look removed.
-    async fn read_changes(&self, files: &mut Files, from: Option<Cursor>) -> Result<Cursor> {
-        let scope = Scope {
-            root: self.options.root.clone(),
-        };
+    async fn read_changes(
+        &self,
+        root: &AssetPath,
+        files: &mut Files,
+        from: Option<Cursor>,
+    ) -> Result<Cursor> {
+        let scope = Scope { root: root.clone() };
         let mut cursor = from;
         loop {
             let page = self.files().changes(&scope, cursor.as_ref()).await?;

@@ -4,6 +4,7 @@ use windlass_core::{Asset, Holding, Question, Resolution, Revision};
 
 use super::pair::{Changed, Pair};
 use super::place::{Mover, Places};
+use super::undo::{ASSET_REMOVED, FILE_REMOVED, Undone};
 use super::{Authority, BytesAuthority, PlaceAuthority};
 
 /// How the file of a pair stands.
@@ -69,6 +70,8 @@ pub(super) struct Rules<'a> {
     pub(super) removes: bool,
     /// What somebody chose about just these revisions.
     pub(super) chosen: Option<Resolution>,
+    /// What was put away and came back by an undo.
+    pub(super) undone: Undone,
 }
 
 impl Rules<'_> {
@@ -141,6 +144,10 @@ impl Rules<'_> {
                 moves: true,
             },
             (false, false) if asset_decides => Verdict::Outward { moves: true },
+            // The file came back, too, and both begin anew from here: later removals count.
+            (false, false) if self.undone.asset && !pair.is_ours(file) => {
+                Verdict::Outward { moves: false }
+            }
             (false, false) => Verdict::Agree,
             (false, true) => Verdict::Outward {
                 moves: asset_decides,
@@ -174,7 +181,11 @@ impl Rules<'_> {
     }
 
     fn file_gone(&self, is_new_version: bool, version: &Revision) -> Verdict {
-        let removed = "its file was removed".to_owned();
+        let removed = FILE_REMOVED.to_owned();
+        // Whoever undoes that it was put away wants both: the file appears again.
+        if self.undone.asset {
+            return Verdict::Outward { moves: false };
+        }
         match (is_new_version, self.chosen) {
             (_, Some(Resolution::TakeAsset)) => Verdict::Outward { moves: false },
             (true, None) => Verdict::Ask(
@@ -190,7 +201,10 @@ impl Rules<'_> {
     }
 
     fn asset_gone(&self, is_edited: bool) -> Verdict {
-        let removed = "its asset was deleted or hidden".to_owned();
+        let removed = ASSET_REMOVED.to_owned();
+        if self.undone.file && !is_edited {
+            return Verdict::Apart(removed);
+        }
         match (is_edited, self.chosen) {
             (_, Some(Resolution::TakeFile)) => Verdict::BeginAnew,
             (true, None) => Verdict::Ask(
