@@ -10,20 +10,23 @@ fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap()
 }
 
-/// The README's configuration, with the ports of a served sandbox and paths of this clone.
+/// All blocks of configuration in the README, in order.
+fn blocks(readme: &str) -> Vec<&str> {
+    let blocks = readme.split("```toml\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+    blocks.collect()
+}
+
+/// The README's first configuration, with the ports of a served sandbox and paths of this clone.
 fn configuration(served: &Served) -> String {
     let readme = readme();
-    let begin = readme
-        .find("```toml\n")
-        .expect("the README shows a configuration")
-        + 8;
-    let end = begin + readme[begin..].find("```").unwrap();
+    let first = blocks(&readme)[0].to_owned();
     let at = |name: &str| served.endpoints[name].as_str().unwrap().to_owned();
     let clone = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()
         .unwrap();
-    readme[begin..end]
+    first
         .replace("http://127.0.0.1:7700/", &at("dropbox_api"))
         .replace("http://127.0.0.1:7701/", &at("dropbox_content"))
         .replace("http://127.0.0.1:7702/", &at("dropbox_notify"))
@@ -82,6 +85,35 @@ fn the_readmes_first_flow_works_as_written() {
         "{}",
         empty.stdout
     );
+}
+
+#[test]
+fn every_block_of_configuration_that_the_readme_shows_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path(), &[]);
+    let readme = readme();
+    let blocks = blocks(&readme);
+    let about = |key: &str| {
+        let mut found = blocks.iter().filter(|block| block.contains(key));
+        found
+            .next()
+            .unwrap_or_else(|| panic!("a block about {key}"))
+    };
+    let first = configuration(&served);
+    let rights = "[plugin.rights]\ncomponent = \"rights.wasm\"\n";
+    // Blocks that go with the first one, each by itself.
+    for block in [
+        about("kind = \"sync\""),
+        about("[flow.approved-masters.ready]"),
+        about("[watch]"),
+    ] {
+        let press = "[flow.press]\nkind = \"publish\"\nfrom = \"dam\"\nto = \"agencies\"\nroot = \"/Press\"\n\
+                     rights = { audience = \"press\" }\n";
+        let text = format!("{first}\n{rights}\n{press}\n{block}");
+        fs::write(dir.path().join("windlass.toml"), text).unwrap();
+        let checked = run_on(&served, dir.path(), &["config", "check"]);
+        checked.expect(0);
+    }
 }
 
 #[test]

@@ -78,7 +78,8 @@ impl Default for WatchConfig {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct FlowWatchConfig {
     /// At which times everything is done: cron's five fields and, where it is another one, a time zone, such as
-    /// `0 20 * * 1-5 Europe/Vienna`. Between them only what may not be seen any more is taken back.
+    /// `0 20 * * 1-5 Europe/Vienna`. Flows out of a library only take back between them what may not be seen any more;
+    /// what brings something in follows changes all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) schedule: Vec<String>,
     /// As `watch.windows`, for this flow alone, which then has a rate and memory of its own.

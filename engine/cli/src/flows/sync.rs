@@ -34,7 +34,7 @@ pub(crate) struct SyncConfig {
     /// The library's collection, with everything below it.
     pub(crate) collection: String,
     /// Folders below `root` are collections below `collection`, and files are called what assets are. On where no plugin
-    /// maps files; a plugin that does decides about both.
+    /// maps files; else the plugin says where assets go and what they are called, until this says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mirrors: Option<bool>,
     /// Assets without a file get one.
@@ -273,14 +273,6 @@ impl CommonKeys for SyncConfig {
 #[async_trait]
 impl ReleaseConfig for SyncConfig {
     fn check(&self, name: &str, _: &Config) -> Result<()> {
-        if self.mirrors == Some(true) && self.plugin.is_some() {
-            let message = format!(
-                "flow.{name}.mirrors is on, and its plugin may say where assets are and what they are called"
-            );
-            return Err(Error::new(Kind::Config, message).with_hint(
-                "without a plugin folders are collections; with one leave `mirrors` out",
-            ));
-        }
         let mut seen = BTreeSet::new();
         if let Some(field) = self.governed.iter().find(|field| !seen.insert(*field)) {
             let message = format!("flow.{name}.governed names {field:?} twice");

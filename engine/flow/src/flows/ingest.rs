@@ -97,6 +97,9 @@ pub trait Partners: fmt::Debug + Send + Sync {
     /// Whether other bytes wait until somebody chooses.
     fn proposes(&self, file: &AssetId) -> bool;
 
+    /// Whether assets are where their files are and are called what they are called, whatever the rules say.
+    fn mirrors(&self) -> bool;
+
     /// What of a file's draft counts only while its asset is new.
     fn yields(&self, file: &AssetId, draft: &Draft) -> BTreeSet<DraftPart>;
 }
@@ -597,6 +600,15 @@ impl Ingest {
     /// What the asset shall be: the hook's mapping, completed and overruled by the configuration.
     pub(super) fn draft(&self, asset: &Asset, mapping: Mapping) -> Draft {
         let options = &self.options;
+        let mapping = match self.partners.as_ref().is_some_and(|one| one.mirrors()) {
+            true => Mapping {
+                name: None,
+                file_name: None,
+                collection: None,
+                ..mapping
+            },
+            false => mapping,
+        };
         let mut fields: BTreeMap<String, Assigned> = BTreeMap::new();
         for assigned in mapping.fields {
             fields.insert(assigned.field.clone(), assigned);

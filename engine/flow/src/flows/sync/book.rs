@@ -13,6 +13,7 @@ use crate::flows::ingest::Partners;
 #[derive(Debug)]
 pub(super) struct Book {
     authority: Authority,
+    mirrors: bool,
     /// Files that are to be looked at, each with what it was placed as.
     concerned: BTreeMap<AssetId, Entry>,
 }
@@ -39,6 +40,7 @@ impl Book {
         }
         Book {
             authority: sync.options.authority.clone(),
+            mirrors: sync.options.mirrors,
             concerned,
         }
     }
@@ -79,6 +81,10 @@ impl Partners for Book {
     fn proposes(&self, file: &AssetId) -> bool {
         let entry = self.concerned.get(file);
         entry.is_some_and(|entry| entry.proposes)
+    }
+
+    fn mirrors(&self) -> bool {
+        self.mirrors
     }
 
     fn yields(&self, file: &AssetId, draft: &Draft) -> BTreeSet<DraftPart> {
