@@ -50,7 +50,6 @@ impl Flow {
             sink_reader: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             engine: Engine::new(engine).unwrap(),
-            arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::new(Silent),
             options: RunOptions {
                 tries: 10,
@@ -67,6 +66,7 @@ impl Flow {
             informant: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             observer: Arc::new(Silent),
+            arrivals: windlass_flow::Arrivals::default(),
             partners: None,
         };
         Flow {
