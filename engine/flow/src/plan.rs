@@ -186,6 +186,9 @@ pub enum Work {
         asset: Asset,
         /// What it shall be.
         draft: Draft,
+        /// The collections that it leaves once it is in the draft's; it stays in all others that people put it into.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        leaves: Vec<AssetPath>,
     },
     /// Move what was placed, if nobody changed it.
     Move {

@@ -99,6 +99,9 @@ pub trait Partners: fmt::Debug + Send + Sync {
 
     /// What of a file's draft counts only while its asset is new.
     fn yields(&self, file: &AssetId, draft: &Draft) -> BTreeSet<DraftPart>;
+
+    /// The collections that a file's asset leaves where its place follows the file.
+    fn leaves(&self, file: &AssetId) -> Vec<AssetPath>;
 }
 
 /// An asset on its way to a step.
@@ -693,10 +696,14 @@ impl Ingest {
             let work = self.place(&asset, Destination::New { draft }, true, relink);
             return self.acting(Action::Link, reason, asset, work);
         }
+        let partners = self.partners.as_ref();
+        let mut leaves = partners.map_or_else(Vec::new, |partners| partners.leaves(&asset.id));
+        leaves.retain(|left| left.key() != draft.collection.key());
         let work = Work::Update {
             placement: Box::new(placement),
             asset: asset.clone(),
             draft,
+            leaves,
         };
         let reason = format!("its metadata changed since it became {id}");
         self.acting(Action::UpdateMetadata, reason, asset, work)

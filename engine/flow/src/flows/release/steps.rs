@@ -309,6 +309,7 @@ impl ReleaseFlow {
                 placement: Box::new(placement),
                 asset: asset.clone(),
                 draft: due.draft,
+                leaves: Vec::new(),
             };
             return acting(Action::UpdateMetadata, reason, asset, work);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windlass_core::{Asset, AssetId, Draft, DraftPart, Placement};
+use windlass_core::{Asset, AssetId, AssetPath, Draft, DraftPart, Placement};
 
 use super::scene::{Item, Scene};
 use super::verdict::Verdict;
@@ -23,6 +23,8 @@ struct Entry {
     proposes: bool,
     /// The file's place counts.
     moves: bool,
+    /// Where the asset is because the file was there.
+    leaves: Vec<AssetPath>,
 }
 
 impl Book {
@@ -53,6 +55,10 @@ fn entry(sync: &Sync, item: &Item, file: &Asset) -> Option<Entry> {
                 .and_then(|version| item.pair.as_inward(&sync.seen(), file, version)),
             proposes: *proposes,
             moves: *moves,
+            leaves: match moves {
+                true => sync.left_behind(item),
+                false => Vec::new(),
+            },
         }),
         _ => None,
     }
@@ -70,6 +76,11 @@ impl Partners for Book {
     fn proposes(&self, file: &AssetId) -> bool {
         let entry = self.concerned.get(file);
         entry.is_some_and(|entry| entry.proposes)
+    }
+
+    fn leaves(&self, file: &AssetId) -> Vec<AssetPath> {
+        let entry = self.concerned.get(file);
+        entry.map_or_else(Vec::new, |entry| entry.leaves.clone())
     }
 
     fn yields(&self, file: &AssetId, draft: &Draft) -> BTreeSet<DraftPart> {

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use windlass_core::digest::ChecksumAlgorithm;
 use windlass_core::{
-    Action, Asset, AssetId, AssetStream, Calls, Capabilities, Change, ChangePage, CheckItem,
-    Cursor, Digests, Draft, DraftPart, Endpoint, Error, HeldBack, Kind, Load, Question, Result,
-    Scope, Source, SpoolOrder,
+    Action, Asset, AssetId, AssetPath, AssetStream, Calls, Capabilities, Change, ChangePage,
+    CheckItem, Cursor, Digests, Draft, DraftPart, Endpoint, Error, HeldBack, Kind, Load, Question,
+    Result, Scope, Source, SpoolOrder,
 };
 
 use super::book::Book;
 use super::place::moved_below;
-use super::scene::{Item, Scene};
+use super::scene::{Item, Scene, is_below};
 use super::verdict::Verdict;
-use super::{Queue, Removing, Sync, Way};
+use super::{Queue, Removing, Sync, SyncOptions, Way};
 use crate::caps::Removals;
 use crate::flows::ingest::{Ingest, Partners, no_work};
 use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Work};
@@ -151,8 +151,38 @@ impl Sync {
                 placement: Box::new(placement),
                 asset: last.clone(),
                 draft,
+                leaves: self.filed(item),
             }),
         })
+    }
+
+    /// The collections of the flow that an asset is in.
+    fn filed(&self, item: &Item) -> Vec<AssetPath> {
+        let held = item.held.iter();
+        let collections = held.flat_map(|held| &held.collections);
+        collections
+            .filter(|one| is_below(one, &self.options.query.collection))
+            .cloned()
+            .collect()
+    }
+
+    /// Those of them that it is in because its file was there, and where it was put away.
+    pub(super) fn left_behind(&self, item: &Item) -> Vec<AssetPath> {
+        let places = item.pair.file_places(|_, _| true);
+        let SyncOptions { query, root, .. } = &self.options;
+        let was_there = |one: &AssetPath| {
+            let folder = moved_below(one, &query.collection, root);
+            let mut before = places.iter().map(AssetPath::parent);
+            folder.is_some_and(|folder| before.any(|before| before.key() == folder.key()))
+        };
+        let removing = self.options.removing.as_ref();
+        let is_kept = |one: &AssetPath| removing.is_some_and(|kept| is_below(one, &kept.assets));
+        let held = item.held.iter();
+        let collections = held.flat_map(|held| &held.collections);
+        collections
+            .filter(|one| was_there(one) || is_kept(one))
+            .cloned()
+            .collect()
     }
 
     /// Holds what would be put away beyond the cap.

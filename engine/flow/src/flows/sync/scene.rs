@@ -640,6 +640,6 @@ impl Scene {
     }
 }
 
-fn is_below(path: &AssetPath, folder: &AssetPath) -> bool {
+pub(super) fn is_below(path: &AssetPath, folder: &AssetPath) -> bool {
     moved_below(path, folder, &AssetPath::new("")).is_some()
 }
