@@ -17,7 +17,9 @@
     reason = "a failing seed is told to whoever runs the tests"
 )]
 
+mod both;
 mod check;
+mod services;
 mod story;
 mod wire;
 mod world;
@@ -37,7 +39,10 @@ fn live(story: &Story) -> Lived {
         .start_paused(true)
         .build()
         .expect("a runtime");
-    runtime.block_on(world::live(story))
+    match story.way {
+        Way::TwoWay => runtime.block_on(both::live(story)),
+        _ => runtime.block_on(world::live(story)),
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -74,6 +79,11 @@ fn a_folder_reaches_celum_whatever_fails() {
 #[test]
 fn dropbox_reaches_celum_whatever_fails() {
     seeds(Way::DropboxToCelum);
+}
+
+#[test]
+fn dropbox_and_celum_agree_whatever_people_do_and_whatever_fails() {
+    seeds(Way::TwoWay);
 }
 
 #[test]
