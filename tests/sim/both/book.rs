@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use windlass_core::{Blake3, ContentHash, NewConflict, Resolution};
+use windlass_core::{Blake3, ContentHash, NewConflict, Resolution, fold_key};
 
 use super::World;
 use crate::world::noise;
@@ -79,10 +79,13 @@ impl Book {
         Some(content)
     }
 
-    /// The content of a file at a path.
+    /// The content of a file at a path, however that is spelled.
     pub(super) fn content_of_file(&self, world: &World, path: &str) -> Option<usize> {
         let tree = world.account.tree();
-        let mut files = tree.iter().filter(|entry| entry.path_display == path);
+        let key = fold_key(path);
+        let mut files = tree
+            .iter()
+            .filter(|entry| fold_key(&entry.path_display) == key);
         let file = files.next()?.file.as_ref()?;
         self.content_of(&file.content_hash)
     }

@@ -4,6 +4,36 @@
 //! ring when they change something, but of ten rings three are lost, come twice or come late. When people rest, passes
 //! come to have nothing to do; then both sides are compared, somebody chooses about each conflict, and the world comes to
 //! rest once more.
+//!
+//! What of the troubles that are reported of other tools (`LESSONS.md` has those that have a test of their own) can happen
+//! here, by a fault of a service or by something that people do:
+//!
+//! | trouble | by |
+//! |---|---|
+//! | writers wait for each other and are turned away (#1539, f45cee831) | a story's `locks` |
+//! | told to wait, limits that nobody states (#1788, #1807, #5156) | `429:SECONDS`, a story's `ceiling` |
+//! | entries of a batch refused or lost, jobs lost (#5008, 75c417ad9, #7025) | `service:entries`, `service:job-lost` |
+//! | errors amid a large file, answers that are lost, parts that arrived (#1806, #2158, d975196cf) | `reset-before`, `reset-after`, `503`, `503-after`, `service:partial`, `service:session-gone` |
+//! | downloads that end early or have other bytes (#9704, dbxfs#25) | `truncate`, `corrupt` |
+//! | what is there does not show yet (#8881) | `service:not-yet-there`, a story's `index_lag` |
+//! | tokens that end, proxies that answer in HTML (#4792) | `401`, `500-html` |
+//! | cursors that are reset, rings that are lost, doubled or late (#6205, #5089) | people, the bell |
+//! | files that change or grow while they are read (3a8e52de7, D8) | people edit amid a call; the quiet period |
+//! | names that differ in case or normal form (#53, #77, #691, rclonesync#70, maestral#120) | people's names, recasing |
+//! | the same bytes under another time or revision (#2218, #345) | people restore |
+//! | a renamed folder looks like many removals (rclone#8685, #5690) | people rename a folder |
+//! | both sides change, move or remove the same (rclonesync#54, #71, #75, maestral#746) | people on both sides |
+//! | one side removes what the other one changes (rclone#325, #7042, maestral#452) | people on both sides, `removing` on or off |
+//! | a file that nobody saw is in the place of another (syncthing#3742) | people save and make in few places |
+//! | a pair that cannot converge, conflicts for ever (maestral#319, #570, #71) | conflicts, choices, bounded passes |
+//! | a process that ends amid anything, states that lock a pair out (exit 7 of bisync) | crashes, interrupted runs |
+//! | hours without progress (#5491, maestral#1116) | the longest life |
+//!
+//! Not reachable here: what only a configuration, a plan of memory or calls, or a listing of another kind can show
+//! (#1900, #9685, #9686, #9663, #2427, #9688, #1483, rclone#5685, the memory of bisync), other roots and members (#2003,
+//! #3366, #9705, #9514, #9497, #6139), files without a download (#9691, #8371, #2301, restricted content), names that a
+//! service refuses (#4805, #3569), full accounts (#7334), batches of removals (#7151), and files without bytes
+//! (maestral#1080). All but those that `LESSONS.md` calls open have tests of their own.
 
 mod bell;
 mod book;

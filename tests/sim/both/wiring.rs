@@ -92,6 +92,8 @@ impl Halves {
         }
         let due = plan.summary.due;
         passed.due = [passed.due, due].into_iter().flatten().min();
+        // What is still arriving is looked at again.
+        passed.is_quiet &= plan.summary.waiting.assets == 0;
         let mut run = None;
         if !plan.is_empty() {
             let recorded = runner.record(&plan).await?;
