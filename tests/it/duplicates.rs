@@ -65,7 +65,6 @@ impl Flow {
             hooks: None,
             informant: None,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
-            arrivals: windlass_flow::Arrivals::default(),
             observer: Arc::new(Silent),
             arrivals: windlass_flow::Arrivals::default(),
             partners: None,

@@ -12,11 +12,16 @@ use crate::world::{World, noise};
 pub(crate) async fn at_rest(world: &World) {
     match world.story.way {
         Way::NasToDropbox => dropbox_holds(world),
-        Way::NasToCelum | Way::DropboxToCelum => celum_holds(world),
+        Way::NasToCelum | Way::DropboxToCelum | Way::TwoWay => celum_holds(world),
     }
     assert_eq!(world.tenant.leaked_credentials(), 0);
-    for run in world.ledger.runs(None, u32::MAX).await.unwrap() {
-        for (state, action, tally) in world.ledger.tally(run.id).await.unwrap() {
+    ledger_is_settled(&world.ledger).await;
+}
+
+/// Every step of every run has ended.
+pub(crate) async fn ledger_is_settled(ledger: &dyn Ledger) {
+    for run in ledger.runs(None, u32::MAX).await.unwrap() {
+        for (state, action, tally) in ledger.tally(run.id).await.unwrap() {
             let open = !state.is_terminal() && tally.steps > 0;
             assert!(
                 !open || !run.state.gives_steps(),

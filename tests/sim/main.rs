@@ -3,7 +3,8 @@
 //!
 //! A crash drops everything that windlass is and keeps what would be kept: the services and the ledger. The
 //! world then starts again and goes on, until a run has nothing left to do; at rest a checker compares both
-//! sides, the ledger and the gauges. The same seed gives the same trace, and a test holds that.
+//! sides, the ledger and the gauges. The same seed gives the same trace, and a test holds that. Two-way sync has a
+//! world of its own with people on both sides, and a table of what can happen in it (`both`).
 //!
 //! ```text
 //! cargo test -p windlass-tests --test sim                                    # some hundred seeds, as CI does
@@ -17,7 +18,9 @@
     reason = "a failing seed is told to whoever runs the tests"
 )]
 
+mod both;
 mod check;
+mod services;
 mod story;
 mod wire;
 mod world;
@@ -30,6 +33,9 @@ use world::Lived;
 /// How many seeds each way gets where nothing else is asked for: some seconds in an unoptimised build.
 const SEEDS: u64 = 60;
 
+/// The same of two-way stories, which are long: half a minute.
+const SEEDS_TWO_WAY: u64 = 40;
+
 /// Lives one story in a runtime of its own.
 fn live(story: &Story) -> Lived {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -37,7 +43,10 @@ fn live(story: &Story) -> Lived {
         .start_paused(true)
         .build()
         .expect("a runtime");
-    runtime.block_on(world::live(story))
+    match story.way {
+        Way::TwoWay => runtime.block_on(both::live(story)),
+        _ => runtime.block_on(world::live(story)),
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -47,7 +56,11 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Lives many stories and says how to repeat the first that fails.
 fn seeds(way: Way) {
-    let count = number("WINDLASS_SIM_SEEDS").unwrap_or(SEEDS);
+    let few = match way {
+        Way::TwoWay => SEEDS_TWO_WAY,
+        _ => SEEDS,
+    };
+    let count = number("WINDLASS_SIM_SEEDS").unwrap_or(few);
     for seed in 0..count {
         let story = Story::draw(way, seed);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| live(&story))) {
@@ -74,6 +87,11 @@ fn a_folder_reaches_celum_whatever_fails() {
 #[test]
 fn dropbox_reaches_celum_whatever_fails() {
     seeds(Way::DropboxToCelum);
+}
+
+#[test]
+fn dropbox_and_celum_agree_whatever_people_do_and_whatever_fails() {
+    seeds(Way::TwoWay);
 }
 
 #[test]

@@ -17,10 +17,17 @@ pub(crate) enum Way {
     NasToCelum,
     /// Dropbox to CELUM.
     DropboxToCelum,
+    /// Between Dropbox and CELUM, while people work on both sides.
+    TwoWay,
 }
 
 impl Way {
-    pub(crate) const ALL: [Way; 3] = [Way::NasToDropbox, Way::NasToCelum, Way::DropboxToCelum];
+    pub(crate) const ALL: [Way; 4] = [
+        Way::NasToDropbox,
+        Way::NasToCelum,
+        Way::DropboxToCelum,
+        Way::TwoWay,
+    ];
 
     /// The way of a name that [`fmt::Display`] wrote; the first for none.
     pub(crate) fn named(name: &str) -> Way {
@@ -39,6 +46,7 @@ impl fmt::Display for Way {
             Way::NasToDropbox => "nas-to-dropbox",
             Way::NasToCelum => "nas-to-celum",
             Way::DropboxToCelum => "dropbox-to-celum",
+            Way::TwoWay => "two-way",
         })
     }
 }

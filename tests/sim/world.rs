@@ -7,29 +7,26 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use url::Url;
-use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
 use windlass_core::memory::{MemoryEndpoint, MemoryLedger};
 use windlass_core::{
-    Action, AssetPath, ByteSize, Clock, Ledger, Result, Secret, Sink, Source, StepState, Value,
+    Action, AssetPath, ByteSize, Clock, Ledger, Result, Sink, Source, StepState, Value,
 };
-use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions};
+use windlass_dropbox::DropboxEndpoint;
 use windlass_flow::{
     Duplicates, Ingest, IngestOptions, Observer, Rebuild, Rebuilt, Recorder, Report, RunOptions,
     RunOutcome, Runner, Selection, Silent, next_run_to_resume,
 };
-use windlass_http::{Jitter, Transport};
-use windlass_sandbox::celum::{Celum, CelumOptions as TenantOptions, Profile};
-use windlass_sandbox::dropbox::{Dropbox, DropboxOptions as AccountOptions, LockModel, RateModel};
-use windlass_sandbox::fault::{FaultProfile, Faults};
+use windlass_sandbox::celum::Celum;
+use windlass_sandbox::dropbox::Dropbox;
 use windlass_transfer::{Engine, EngineOptions};
 
 use crate::check;
+use crate::services;
 use crate::story::{Crash, Story, Way};
-use crate::wire::{Trace, Wire, settle};
+use crate::wire::{Trace, settle};
 
 /// How many lives a story may need beyond its crashes: a life ends when a plan or a credential fails.
-const LIVES_MAX: u32 = 60;
+pub(crate) const LIVES_MAX: u32 = 60;
 
 /// The longest life without a crash, in simulated time. What is not done by then hangs.
 const LIFE_MAX: Duration = Duration::from_secs(6 * 3600);
@@ -43,7 +40,7 @@ pub(crate) struct Lived {
 /// The time of day that everybody in the world agrees on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WorldClock {
-    since: Instant,
+    pub(crate) since: Instant,
 }
 
 impl Clock for WorldClock {
@@ -135,39 +132,7 @@ impl World {
     fn make(story: &Story) -> World {
         let since = Instant::now();
         let clock = WorldClock { since };
-        let parse = |text: &str| text.parse::<FaultProfile>().expect("a fault profile");
-        let account = Dropbox::open(AccountOptions {
-            seed: story.seed,
-            faults: parse(&story.dropbox_faults),
-            lock: story.locks.then(LockModel::default),
-            append_batch: !story.old_dropbox,
-            job_entries_min: story.job_entries_min,
-            session_lifetime: Duration::from_secs(story.session_seconds),
-            rate: story.ceiling.map(|calls_per_second| RateModel {
-                calls_per_second,
-                burst: calls_per_second,
-                retry_after_max: 5,
-                penalty: 20,
-            }),
-            clock: Arc::new(clock),
-            ..AccountOptions::default()
-        })
-        .expect("an account");
-        let tenant = Celum::open(TenantOptions {
-            seed: story.seed,
-            faults: Faults::new(parse(&story.celum_faults), story.seed),
-            profile: Profile {
-                index_lag: story.index_lag,
-                preview_delay: 0,
-                range: true,
-                ..Profile::default()
-            },
-            clock: Arc::new(clock),
-            ..TenantOptions::default()
-        })
-        .expect("a tenant");
-        tenant.seed_default_tenant().expect("its default set-up");
-        tenant.set_transfer_base(url("celum-transfer"));
+        let (account, tenant) = services::open(story, clock);
         let mut world = World {
             story: story.clone(),
             nas: MemoryEndpoint::new("nas"),
@@ -193,7 +158,7 @@ impl World {
             Way::NasToDropbox | Way::NasToCelum => {
                 drop(self.nas.put(&path, bytes).expect("a file"))
             }
-            Way::DropboxToCelum => drop(
+            Way::DropboxToCelum | Way::TwoWay => drop(
                 self.account
                     .put_file(&path, bytes.into(), None)
                     .expect("a file"),
@@ -315,34 +280,26 @@ impl Flow {
     async fn wire(world: &World) -> Result<Flow> {
         let story = &world.story;
         let seed = story.seed ^ u64::from(world.lives) << 32;
-        let wire: Arc<dyn Transport> = Arc::new(Wire {
-            routers: vec![
-                ("dropbox-api", world.account.router_api()),
-                ("dropbox-content", world.account.router_content()),
-                ("dropbox-notify", world.account.router_notify()),
-                ("celum-api", world.tenant.router_api()),
-                ("celum-transfer", world.tenant.router_transfer()),
-            ],
-            trace: Arc::clone(&world.trace),
-            since: world.since,
-        });
+        let both = (&world.account, &world.tenant);
+        let wire = services::wire(both, &world.trace, world.since);
         let mut dropbox = None;
         let mut account = async || -> Result<Arc<DropboxEndpoint>> {
-            let endpoint = connect_dropbox(world, &wire, seed).await?;
+            let endpoint = services::connect_dropbox(&world.account, &wire, seed).await?;
             dropbox = Some(Arc::clone(&endpoint));
             Ok(endpoint)
         };
         let source: Arc<dyn Source> = match story.way {
             Way::NasToDropbox | Way::NasToCelum => Arc::new(world.nas.clone()),
-            Way::DropboxToCelum => account().await?,
+            Way::DropboxToCelum | Way::TwoWay => account().await?,
         };
         let (sink, sink_reader): (Arc<dyn Sink>, Arc<dyn Source>) = match story.way {
             Way::NasToDropbox => {
                 let account = account().await?;
                 (Arc::clone(&account) as _, account)
             }
-            Way::NasToCelum | Way::DropboxToCelum => {
-                let tenant = connect_celum(world, &wire, seed).await?;
+            Way::NasToCelum | Way::DropboxToCelum | Way::TwoWay => {
+                let tenant =
+                    services::connect_celum(&world.tenant, story.index_lag, &wire, seed).await?;
                 (Arc::clone(&tenant) as _, tenant)
             }
         };
@@ -413,50 +370,4 @@ impl Flow {
             dropbox,
         })
     }
-}
-
-async fn connect_dropbox(
-    world: &World,
-    wire: &Arc<dyn Transport>,
-    seed: u64,
-) -> Result<Arc<DropboxEndpoint>> {
-    let credential = Credential::Refresh {
-        app_key: world.account.app_key(),
-        app_secret: Some(world.account.app_secret()),
-        refresh_token: world.account.refresh_token(),
-    };
-    let options = DropboxOptions {
-        api_url: url("dropbox-api"),
-        content_url: url("dropbox-content"),
-        notify_url: url("dropbox-notify"),
-        jitter: Jitter::seeded(seed),
-        stamps: true,
-        ..DropboxOptions::new("studio", credential)
-    };
-    DropboxEndpoint::connect(Arc::clone(wire), options).await
-}
-
-async fn connect_celum(
-    world: &World,
-    wire: &Arc<dyn Transport>,
-    seed: u64,
-) -> Result<Arc<CelumEndpoint>> {
-    let mut root = url("celum-api");
-    root.set_path("/content-api/v1");
-    let profile = CelumProfile {
-        index_lag: world.story.index_lag,
-        range: true,
-        correlation_field: Some("windlassCorrelation".to_owned()),
-        ..CelumProfile::default()
-    };
-    let key = Secret::new(world.tenant.api_key().expose().to_owned());
-    let options = CelumOptions {
-        jitter: Jitter::seeded(seed),
-        ..CelumOptions::new("dam", root, key, profile)
-    };
-    CelumEndpoint::connect(Arc::clone(wire), options).await
-}
-
-fn url(host: &str) -> Url {
-    Url::parse(&format!("http://{host}/")).expect("a URL")
 }

@@ -385,16 +385,18 @@ impl Shared {
         let Some(asset) = self.api.asset(asset).await? else {
             return Ok(true);
         };
-        let Reached::Whole(known) = self.tree.find(&self.api, from).await? else {
-            return Ok(true);
-        };
-        if !asset.parent_ids.contains(&known.id) {
+        // By what the asset itself says: several collections may have one path.
+        let paths = asset.parent_paths.iter();
+        let there = paths.filter(|path| self.path(path).key() == from.key());
+        let there = there.filter_map(|path| path.path_segments.last());
+        let there: Vec<i64> = there.map(|segment| segment.collection_id).collect();
+        if there.is_empty() {
             return Ok(true);
         }
-        if asset.parent_ids.len() < 2 {
+        if asset.parent_ids.iter().all(|id| there.contains(id)) {
             return Ok(false);
         }
-        let body = json!({ "parentIds": { "op": "MODIFY", "remove": [known.id] } });
+        let body = json!({ "parentIds": { "op": "MODIFY", "remove": there } });
         self.patch(asset.id, &body, "taking the asset out of a collection")
             .await?;
         Ok(true)

@@ -186,9 +186,9 @@ pub enum Work {
         asset: Asset,
         /// What it shall be.
         draft: Draft,
-        /// The collection that it is taken out of once it is in another one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        leaves: Option<AssetPath>,
+        /// The collections that it leaves once it is in the draft's; it stays in all others that people put it into.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        leaves: Vec<AssetPath>,
     },
     /// Move what was placed, if nobody changed it.
     Move {

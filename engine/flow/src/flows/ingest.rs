@@ -102,6 +102,9 @@ pub trait Partners: fmt::Debug + Send + Sync {
 
     /// What of a file's draft counts only while its asset is new.
     fn yields(&self, file: &AssetId, draft: &Draft) -> BTreeSet<DraftPart>;
+
+    /// The collections that a file's asset leaves where its place follows the file.
+    fn leaves(&self, file: &AssetId) -> Vec<AssetPath>;
 }
 
 /// An asset on its way to a step.
@@ -705,10 +708,9 @@ impl Ingest {
             let work = self.place(&asset, Destination::New { draft }, true, relink);
             return self.acting(Action::Link, reason, asset, work);
         }
-        // What leads both ways keeps places alike; else people may want it where they find it.
-        let moves = self.partners.is_some() && !draft.yields.contains(&DraftPart::Collection);
-        let is_elsewhere = placement.collection.key() != draft.collection.key();
-        let leaves = (moves && is_elsewhere).then(|| placement.collection.clone());
+        let partners = self.partners.as_ref();
+        let mut leaves = partners.map_or_else(Vec::new, |partners| partners.leaves(&asset.id));
+        leaves.retain(|left| left.key() != draft.collection.key());
         let work = Work::Update {
             placement: Box::new(placement),
             asset: asset.clone(),

@@ -142,7 +142,8 @@ impl StepRunner {
                         .as_ref()
                         .is_some_and(|now| now.linked || now.placed.asset != *asset)
                 {
-                    self.unlink(attempt, asset, collection).await;
+                    let why = "its file is another asset now";
+                    self.unlink(attempt, asset, collection, why).await;
                 }
                 Ok(outcome)
             }
@@ -155,8 +156,9 @@ impl StepRunner {
                 let there = (placement.placed.clone(), placement.digests);
                 if self.desk.is_none() {
                     self.describe(attempt, &there.0, draft).await?;
-                    if let Some(collection) = leaves {
-                        self.unlink(attempt, &there.0.asset, collection).await;
+                    for left in leaves {
+                        let why = "its place is another one now";
+                        self.unlink(attempt, &there.0.asset, left, why).await;
                     }
                     return self.placed(asset, draft, there, 0, false);
                 }
@@ -493,9 +495,15 @@ impl StepRunner {
         Ok(Some(whole(placed, *digests)))
     }
 
-    /// Takes an asset out of a collection where another one stands for the file now. What is in place stays so if that
+    /// Takes an asset out of a collection where it has no business any more, and why. What is in place stays so if that
     /// cannot be done: people are told.
-    async fn unlink(&self, attempt: &Attempt, asset: &AssetId, collection: &AssetPath) {
+    async fn unlink(
+        &self,
+        attempt: &Attempt,
+        asset: &AssetId,
+        collection: &AssetPath,
+        although: &str,
+    ) {
         attempt.activity.begin(Doing::Describing);
         let mut tries = UNLINK_TRIES;
         let why = loop {
@@ -511,9 +519,7 @@ impl StepRunner {
         };
         let finding = Finding {
             subject: self.sink.name().to_owned(),
-            message: format!(
-                "{asset} stays in {collection}, though its file is another asset now: {why}"
-            ),
+            message: format!("{asset} stays in {collection}, though {although}: {why}"),
         };
         self.observer.observe(Event::Found { finding: &finding });
     }

@@ -317,7 +317,7 @@ impl ReleaseFlow {
                 placement: Box::new(placement),
                 asset: asset.clone(),
                 draft: due.draft,
-                leaves: None,
+                leaves: Vec::new(),
             };
             return acting(Action::UpdateMetadata, reason, asset, work);
         }

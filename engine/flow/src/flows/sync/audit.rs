@@ -184,9 +184,9 @@ impl VerifySync<'_> {
             return Ok((named, 0, 0));
         };
         let files: &dyn Source = self.flow.files().as_ref();
-        let of_file = read_back(engine, files, &file, point.blake3).await?;
+        let of_file = read_back(engine, files, &file, point.digests.blake3).await?;
         let library: &dyn Source = self.flow.library.as_ref();
-        let of_asset = read_back(engine, library, &asset, point.blake3).await?;
+        let of_asset = read_back(engine, library, &asset, point.digests.blake3).await?;
         for (which, read) in [("asset", &of_asset), ("file", &of_file)] {
             if let Some((standing, why)) = wrong(read) {
                 (named.standing, named.why) = (standing, Some(format!("the {which}: {why}")));
@@ -392,11 +392,11 @@ fn agreement(item: &Item, file: &Asset, held: &Holding) -> Named {
 /// What a list says of one of a pair that cannot be so if it has the bytes on which both agreed.
 fn difference(which: &str, now: &Asset, point: &Point) -> Option<String> {
     let known = "at this revision";
-    if now.size != point.size {
-        let (is, was) = (now.size, point.size);
+    if now.size != point.digests.size {
+        let (is, was) = (now.size, point.digests.size);
         return Some(format!("the {which} has {is} bytes {known}, and had {was}"));
     }
-    let (is, was): (ContentHash, ContentHash) = now.content_hash.zip(point.content_hash)?;
+    let (is, was): (ContentHash, ContentHash) = now.content_hash.zip(point.digests.content_hash)?;
     (is != was).then(|| format!("the {which} has content hash {is} {known}, and had {was}"))
 }
 

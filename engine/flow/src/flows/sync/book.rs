@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windlass_core::{Asset, AssetId, Draft, DraftPart, Placement};
+use windlass_core::{Asset, AssetId, AssetPath, Draft, DraftPart, Placement};
 
 use super::scene::{Item, Scene};
 use super::verdict::Verdict;
@@ -24,6 +24,8 @@ struct Entry {
     proposes: bool,
     /// The file's place counts.
     moves: bool,
+    /// Where the asset is because the file was there.
+    leaves: Vec<AssetPath>,
 }
 
 impl Book {
@@ -50,23 +52,18 @@ fn entry(sync: &Sync, item: &Item, file: &Asset) -> Option<Entry> {
     match &item.verdict {
         Verdict::BeginAnew => Some(Entry::default()),
         Verdict::Inward { proposes, moves } => Some(Entry {
-            placement: placement(sync, item, file),
+            placement: item
+                .version()
+                .and_then(|version| item.pair.as_inward(&sync.seen(), file, version)),
             proposes: *proposes,
             moves: *moves,
+            leaves: match moves {
+                true => sync.left_behind(item),
+                false => Vec::new(),
+            },
         }),
         _ => None,
     }
-}
-
-/// The pair as the ingest is to see it: where the asset is now is what it would leave.
-fn placement(sync: &Sync, item: &Item, file: &Asset) -> Option<Placement> {
-    let placed = item.pair.as_inward(&sync.seen(), file, item.version()?)?;
-    Some(Placement {
-        collection: sync
-            .filed(item)
-            .unwrap_or_else(|| placed.collection.clone()),
-        ..placed
-    })
 }
 
 impl Partners for Book {
@@ -85,6 +82,11 @@ impl Partners for Book {
 
     fn mirrors(&self) -> bool {
         self.mirrors
+    }
+
+    fn leaves(&self, file: &AssetId) -> Vec<AssetPath> {
+        let entry = self.concerned.get(file);
+        entry.map_or_else(Vec::new, |entry| entry.leaves.clone())
     }
 
     fn yields(&self, file: &AssetId, draft: &Draft) -> BTreeSet<DraftPart> {

@@ -14,9 +14,9 @@ use windlass_core::{
 
 use super::book::Book;
 use super::place::moved_below;
-use super::scene::{Item, Scene};
+use super::scene::{Item, Scene, is_below};
 use super::verdict::Verdict;
-use super::{Queue, Removing, Sync, Way};
+use super::{Queue, Removing, Sync, SyncOptions, Way};
 use crate::caps::Removals;
 use crate::flows::ingest::{Ingest, Partners, no_work};
 use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Work};
@@ -138,8 +138,7 @@ impl Sync {
         let kept = moved_below(&last.path.parent(), &self.options.root, &folder);
         let kept = kept.unwrap_or(folder);
         let mut placement = item.pair.as_inward(&self.seen(), last, item.version()?)?;
-        placement.collection = self.filed(item)?;
-        let leaves = Some(placement.collection.clone());
+        placement.collection = self.filed(item).first()?.clone();
         let id = placement.placed.asset.clone();
         let draft = Draft {
             name: last.path.name().to_owned(),
@@ -163,20 +162,38 @@ impl Sync {
                 placement: Box::new(placement),
                 asset: last.clone(),
                 draft,
-                leaves,
+                leaves: self.filed(item),
             }),
         })
     }
 
-    /// The collection of the flow, or of what it keeps, that the asset is in now.
-    pub(super) fn filed(&self, item: &Item) -> Option<AssetPath> {
-        let mut collections = item.held.as_ref()?.collections.iter();
-        let kept = self.options.removing.as_ref().map(|one| &one.assets);
-        let ours = || kept.into_iter().chain([&self.options.query.collection]);
-        let nowhere = AssetPath::new("");
-        let found =
-            collections.find(|one| ours().any(|of| moved_below(one, of, &nowhere).is_some()));
-        found.cloned()
+    /// The collections of the flow that an asset is in.
+    fn filed(&self, item: &Item) -> Vec<AssetPath> {
+        let held = item.held.iter();
+        let collections = held.flat_map(|held| &held.collections);
+        collections
+            .filter(|one| is_below(one, &self.options.query.collection))
+            .cloned()
+            .collect()
+    }
+
+    /// Those of them that it is in because its file was there, and where it was put away.
+    pub(super) fn left_behind(&self, item: &Item) -> Vec<AssetPath> {
+        let places = item.pair.file_places(|_, _| true);
+        let SyncOptions { query, root, .. } = &self.options;
+        let was_there = |one: &AssetPath| {
+            let folder = moved_below(one, &query.collection, root);
+            let mut before = places.iter().map(AssetPath::parent);
+            folder.is_some_and(|folder| before.any(|before| before.key() == folder.key()))
+        };
+        let removing = self.options.removing.as_ref();
+        let is_kept = |one: &AssetPath| removing.is_some_and(|kept| is_below(one, &kept.assets));
+        let held = item.held.iter();
+        let collections = held.flat_map(|held| &held.collections);
+        collections
+            .filter(|one| was_there(one) || is_kept(one))
+            .cloned()
+            .collect()
     }
 
     /// Holds what would be put away beyond the cap.

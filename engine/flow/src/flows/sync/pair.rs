@@ -8,8 +8,7 @@
 use std::collections::BTreeSet;
 
 use windlass_core::{
-    Asset, AssetId, AssetPath, Blake3, ContentHash, Digests, Evidence, Holding, Placed, Placement,
-    Revision,
+    Asset, AssetId, AssetPath, Blake3, Digests, Evidence, Holding, Placed, Placement, Revision,
 };
 
 use crate::delivery::{asset_of, delivery_id};
@@ -30,20 +29,8 @@ pub(super) struct Pair {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Point {
     revision: Revision,
-    pub(super) content_hash: Option<ContentHash>,
-    pub(super) size: u64,
-    pub(super) blake3: Blake3,
+    pub(super) digests: Digests,
     version: Revision,
-}
-
-impl Point {
-    fn digests(&self) -> Digests {
-        Digests {
-            size: self.size,
-            blake3: self.blake3,
-            content_hash: self.content_hash,
-        }
-    }
 }
 
 /// What has changed since both agreed.
@@ -71,16 +58,15 @@ impl Pair {
     fn points(&self) -> Vec<Point> {
         let inward = self.inward.as_ref().map(|one| Point {
             revision: one.source_revision.clone(),
-            content_hash: one.digests.content_hash,
-            size: one.digests.size,
-            blake3: one.digests.blake3,
+            digests: one.digests,
             version: one.placed.revision.clone(),
         });
         let outward = self.outward.as_ref().map(|one| Point {
             revision: one.placed.revision.clone(),
-            content_hash: one.placed.content_hash.or(one.digests.content_hash),
-            size: one.digests.size,
-            blake3: one.digests.blake3,
+            digests: Digests {
+                content_hash: one.placed.content_hash.or(one.digests.content_hash),
+                ..one.digests
+            },
             version: one.source_revision.clone(),
         });
         inward.into_iter().chain(outward).collect()
@@ -142,11 +128,19 @@ impl Pair {
         inward.into_iter().chain(outward).collect()
     }
 
+    /// The point that the file's bytes are of, the one of this version where several are; `None` where people changed them.
+    fn point_of(&self, file: &Asset, version: &Revision) -> Option<Point> {
+        let points = self.points().into_iter();
+        let known = points.filter(|point| is_revision(point, file));
+        known.max_by_key(|point| point.version == *version)
+    }
+
     /// The version that the file's bytes are of; no version's name where people changed them.
-    fn version_of(&self, file: &Asset) -> Revision {
-        let points = self.points();
-        let point = points.iter().find(|point| is_revision(point, file));
-        point.map_or_else(|| Revision::new(""), |point| point.version.clone())
+    fn version_of(&self, file: &Asset, held: Option<&Holding>) -> Revision {
+        let nothing = Revision::new("");
+        let now = held.map_or(&nothing, |held| &held.asset.revision);
+        self.point_of(file, now)
+            .map_or(nothing.clone(), |point| point.version)
     }
 
     /// The pair as the way in sees it: a file that was placed as the asset. `replaces` is the version that a changed file
@@ -180,13 +174,13 @@ impl Pair {
             },
             (None, None) => return None,
         };
-        let points = self.points();
-        if let Some(point) = points.iter().find(|point| is_revision(point, file)) {
-            // The bytes that are there are known, by whichever way they came.
-            placement.source_revision = file.revision.clone();
-            placement.digests = point.digests();
-        }
         placement.placed.revision = replaces.clone();
+        if let Some(point) = self.point_of(file, replaces) {
+            // The bytes that are there are known, by whichever way they came, and so is the version that they are.
+            placement.source_revision = file.revision.clone();
+            placement.digests = point.digests;
+            placement.placed.revision = point.version;
+        }
         placement.linked = false;
         Some(placement)
     }
@@ -205,7 +199,7 @@ impl Pair {
         let points = self.points();
         let point = points.iter().find(|point| is_revision(point, file));
         let digests = point
-            .map(Point::digests)
+            .map(|point| point.digests)
             .or(known.map(|one| one.digests))
             .or(self.inward.as_ref().map(|one| one.digests));
         let source_path = held.map(|held| held.asset.path.clone());
@@ -213,7 +207,7 @@ impl Pair {
             flow: flow.way_out.to_owned(),
             source: flow.library.to_owned(),
             source_asset: delivery_id(&asset, SLOT),
-            source_revision: self.version_of(file),
+            source_revision: self.version_of(file, held),
             source_path: source_path
                 .or_else(|| known.map(|one| one.source_path.clone()))
                 .unwrap_or_else(|| file.path.clone()),
@@ -252,8 +246,11 @@ pub(super) struct Seen<'a> {
 
 /// Whether the file has the bytes that it had then.
 fn is_revision(point: &Point, file: &Asset) -> bool {
-    let same_hash = point.content_hash.is_some() && point.content_hash == file.content_hash;
-    point.revision == file.revision || (same_hash && point.size == file.size)
+    let Digests {
+        content_hash, size, ..
+    } = point.digests;
+    let same_hash = content_hash.is_some() && content_hash == file.content_hash;
+    point.revision == file.revision || (same_hash && size == file.size)
 }
 
 /// The pairs that placements of both ways make, by file.
@@ -269,11 +266,11 @@ pub(super) fn pairs_of(inward: Vec<Placement>, outward: Vec<Placement>) -> Vec<P
     }
     for placement in outward {
         let of_file = by_file.get(&placement.placed.asset);
-        let same = of_file
-            .and_then(|index| pairs.get_mut(*index))
-            .filter(|pair| pair.asset().as_ref() == Some(&asset_of(&placement.source_asset)));
-        match same {
-            Some(pair) => pair.outward = Some(placement),
+        let asset = asset_of(&placement.source_asset);
+        match of_file.and_then(|index| pairs.get_mut(*index)) {
+            Some(pair) if pair.asset() == Some(asset) => pair.outward = Some(placement),
+            // Its asset was gone, and somebody chose that the file becomes another one.
+            Some(_) => {}
             None => pairs.push(Pair {
                 inward: None,
                 outward: Some(placement),
@@ -294,7 +291,7 @@ pub(super) fn pairs_of(inward: Vec<Placement>, outward: Vec<Placement>) -> Vec<P
 
 #[cfg(test)]
 pub(super) mod tests {
-    use windlass_core::Readable;
+    use windlass_core::{ContentHash, Readable};
 
     use super::*;
 
@@ -408,6 +405,32 @@ pub(super) mod tests {
             pair.changed(&touched, &Revision::new("2")),
             Changed::default()
         );
+    }
+
+    #[test]
+    fn a_file_that_is_brought_back_as_it_was_is_of_the_version_that_it_was() {
+        let seen = Seen {
+            way_in: "in",
+            way_out: "out",
+            files: "work",
+            library: "dam",
+        };
+        let placement = |revision: &str| {
+            let placement = pair().as_inward(&seen, &file(revision), &Revision::new("2"));
+            placement.unwrap().placed.revision
+        };
+        assert_eq!(placement("r1"), Revision::new("1"));
+        assert_eq!(placement("r2"), Revision::new("2"));
+        assert_eq!(placement("r9"), Revision::new("2"));
+    }
+
+    #[test]
+    fn a_file_that_became_another_asset_is_no_pair_of_the_one_before() {
+        let inward = vec![placement(("id:1", "r3"), ("8", "1"))];
+        let outward = vec![placement(("7#pair", "2"), ("id:1", "r2"))];
+        let pairs = pairs_of(inward, outward);
+        let assets: Vec<_> = pairs.iter().filter_map(Pair::asset).collect();
+        assert_eq!(assets, [AssetId::new("8")]);
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl SyncHalf {
                 draft: asset_again(&before.collection, &file.path, &outward),
                 placement: Box::new(known),
                 asset: file.clone(),
-                leaves: Some(kept.collection.clone()),
+                leaves: vec![kept.collection.clone()],
             }),
         })))
     }

@@ -213,3 +213,52 @@ async fn an_asset_that_left_the_collection_is_apart_and_comes_together_again() {
     world.pass().await;
     assert_eq!(world.conflicts().await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_file_that_becomes_an_asset_again_becomes_one_and_not_one_in_each_pass() {
+    let world = World::trusting();
+    world.library.put("/Brand/Final/hero.jpg", "one").unwrap();
+    world.pass().await;
+    // It came out, was changed, and its asset is gone.
+    world.files.put("/Work/Final/hero.jpg", "two").unwrap();
+    world.pass().await;
+    world.library.put("/Brand/Final/hero.jpg", "three").unwrap();
+    world.pass().await;
+    world.dam.delete("/Brand/Final/hero.jpg");
+    world.files.put("/Work/Final/hero.jpg", "four").unwrap();
+    world.pass().await;
+    world.choose(Resolution::TakeFile).await;
+    for _ in 0..3 {
+        world.pass().await;
+    }
+    assert_eq!(world.asset_paths(), ["/Brand/Final/hero.jpg"]);
+    assert_eq!(world.dam.assets().len(), 1);
+    assert_eq!(world.asset("/Brand/Final/hero.jpg"), b"four");
+    world.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_brought_back_as_it_was_once_gets_what_its_asset_became() {
+    let mut world = World::trusting();
+    world.options.removing = removing();
+    world.files.put("/Work/Final/hero.jpg", "one").unwrap();
+    world.pass().await;
+    world.library.put("/Brand/Final/hero.jpg", "two").unwrap();
+    world.pass().await;
+    let file = world.file_id("/Work/Final/hero.jpg");
+    world.files.put("/Work/Final/hero.jpg", "one").unwrap();
+    world
+        .files
+        .rename("/Work/Final/hero.jpg", "/Else/hero.jpg")
+        .unwrap();
+    world.pass().await;
+    world
+        .files
+        .rename("/Else/hero.jpg", "/Work/Final/hero.jpg")
+        .unwrap();
+    world.pass().await;
+    world.pass().await;
+    assert_eq!(world.file_id("/Work/Final/hero.jpg"), file);
+    assert_eq!(world.file("/Work/Final/hero.jpg"), b"two");
+    world.assert_at_rest().await;
+}

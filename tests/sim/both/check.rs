@@ -1,0 +1,181 @@
+//! What must be true of a two-way world: always, and once people rest and nothing is left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use windlass_core::{AssetId, AssetPath, Ledger, Placement, fold_key};
+use windlass_sandbox::celum::{AssetSnapshot, Availability};
+use windlass_sandbox::dropbox::TreeEntry;
+
+use super::{COLLECTION, ROOT, WAY_IN, WAY_OUT, World};
+use crate::check::ledger_is_settled;
+
+/// What somebody saved and nobody brought over is still what a file or an asset is, and nothing became an asset twice.
+pub(super) async fn nothing_is_lost(world: &World) {
+    let placed = placed(world).await;
+    let mut book = world.book.borrow_mut();
+    book.known
+        .extend(placed.iter().map(|one| one.digests.blake3));
+    let current = book.current(world);
+    for (index, save) in book.saves.iter().enumerate() {
+        let (files, assets) = current.get(&index).copied().unwrap_or_default();
+        let is_free = save.is_ended || book.known.contains(&save.blake3);
+        assert!(is_free || files + assets > 0, "content {index} is lost");
+        assert!(
+            assets <= save.assets_max,
+            "content {index} is {assets} assets"
+        );
+    }
+    let assets = world.tenant.asset_count() + book.deleted;
+    let made = book.made;
+    assert!(assets <= made, "{assets} assets of {made} things");
+}
+
+async fn placed(world: &World) -> Vec<Placement> {
+    let mut placed = Vec::new();
+    for (flow, source) in [(WAY_IN, "studio"), (WAY_OUT, "dam")] {
+        let page = world.ledger.placements_after(flow, source, None, 10_000);
+        placed.extend(page.await.expect("placements"));
+    }
+    placed
+}
+
+/// Both sides agree about every pair that nothing keeps apart, and everything is settled.
+pub(super) async fn at_rest(world: &World) {
+    nothing_is_lost(world).await;
+    ledger_is_settled(&world.ledger).await;
+    assert_eq!(world.tenant.leaked_credentials(), 0);
+    let sides = Sides::of(world).await;
+    sides.are_of_people(world);
+    for (file, asset) in &sides.pairs {
+        sides.agree(world, file, *asset);
+    }
+}
+
+/// Both sides at one moment.
+struct Sides {
+    files: BTreeMap<String, TreeEntry>,
+    assets: BTreeMap<u64, AssetSnapshot>,
+    /// Files and what they are, by ids.
+    pairs: BTreeSet<(String, u64)>,
+    /// Subjects of conflicts.
+    disputed: BTreeSet<AssetId>,
+}
+
+impl Sides {
+    async fn of(world: &World) -> Sides {
+        let tree = world.account.tree().into_iter();
+        let files = tree.filter(|entry| entry.file.is_some());
+        let assets = world.tenant.assets().into_iter();
+        let conflicts = world.conflicts().await;
+        let both = |one: &windlass_core::Conflict| {
+            [one.found.subject.clone(), one.found.asset.asset.clone()]
+        };
+        Sides {
+            files: files.map(|entry| (entry.id.clone(), entry)).collect(),
+            assets: assets.map(|asset| (asset.id, asset)).collect(),
+            pairs: pairs(&placed(world).await),
+            disputed: conflicts.iter().flat_map(both).collect(),
+        }
+    }
+
+    /// Nobody finds what nobody saved, in part or damaged.
+    fn are_of_people(&self, world: &World) {
+        let mut book = world.book.borrow_mut();
+        for file in self.files.values() {
+            let content = book.content_of_file(world, &file.path_display);
+            assert!(content.is_some(), "{} is of nobody", file.path_display);
+        }
+        for asset in self.assets.values() {
+            let content = book.content_of_asset(world, asset.id);
+            assert!(content.is_some(), "asset {} is of nobody", asset.id);
+        }
+    }
+
+    fn agree(&self, world: &World, file: &str, asset: u64) {
+        let (Some(file), Some(asset)) = (self.files.get(file), self.assets.get(&asset)) else {
+            return;
+        };
+        if self.is_apart(file, asset) {
+            return;
+        }
+        let mut book = world.book.borrow_mut();
+        let of_file = book.content_of_file(world, &file.path_display);
+        let of_asset = book.content_of_asset(world, asset.id);
+        let both = format!("{} and {} {:?}", file.path_display, asset.id, asset);
+        assert_eq!(of_file, of_asset, "{both}");
+        assert!(is_in_one_place(file, asset), "{both} are in two places");
+    }
+
+    /// Whether something keeps the two from being one: a removal, a question, a missing approval, a right, a taken place.
+    fn is_apart(&self, file: &TreeEntry, asset: &AssetSnapshot) -> bool {
+        let is_elsewhere = below(&file.path_display, ROOT).is_none() || folders(asset).is_empty();
+        let waits = !is_approved(file) || asset.availability == Some(Availability::Direct(false));
+        let ids = [
+            AssetId::new(file.id.as_str()),
+            AssetId::new(asset.id.to_string()),
+        ];
+        let is_disputed = ids.iter().any(|id| self.disputed.contains(id));
+        let others = self.assets.values().filter(|other| other.id != asset.id);
+        let other_asset = others.into_iter().any(|other| is_in_one_place(file, other));
+        let others = self.files.values().filter(|other| other.id != file.id);
+        let other_file = others
+            .into_iter()
+            .any(|other| is_in_one_place(other, asset));
+        is_elsewhere || waits || is_disputed || other_asset || other_file
+    }
+}
+
+/// The pairs that placements make. An asset stands for one file: the one that it was placed as last.
+fn pairs(placed: &[Placement]) -> BTreeSet<(String, u64)> {
+    let number = |text: &str| text.parse::<u64>().expect("an asset's id");
+    let mut by_asset: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let (inward, outward): (Vec<_>, Vec<_>) = placed.iter().partition(|one| one.flow == WAY_IN);
+    for one in outward {
+        let (asset, _) = one.source_asset.as_str().rsplit_once('#').expect("a slot");
+        let file = one.placed.asset.to_string();
+        by_asset.insert(number(asset), vec![file]);
+    }
+    let taken: BTreeSet<u64> = by_asset.keys().copied().collect();
+    for one in inward {
+        let asset = number(one.placed.asset.as_str());
+        if !taken.contains(&asset) {
+            let files = by_asset.entry(asset).or_default();
+            files.push(one.source_asset.to_string());
+        }
+    }
+    let pairs = by_asset.into_iter();
+    pairs
+        .flat_map(|(asset, files)| files.into_iter().map(move |file| (file, asset)))
+        .collect()
+}
+
+fn is_approved(file: &TreeEntry) -> bool {
+    let is_tagged = file.tags.iter().any(|tag| tag == "final");
+    is_tagged || fold_key(&file.path_display).contains("/final/")
+}
+
+/// A path below another one, folded.
+fn below(path: &str, root: &str) -> Option<String> {
+    let (path, root) = (fold_key(path), fold_key(root));
+    let rest = path.strip_prefix(&root)?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
+}
+
+/// Where an asset is below the flow's collection.
+fn folders(asset: &AssetSnapshot) -> Vec<String> {
+    let parents = asset.parents.iter();
+    parents
+        .filter_map(|parent| below(parent, COLLECTION))
+        .collect()
+}
+
+/// Whether a file is where its asset is, and is called what it is called.
+fn is_in_one_place(file: &TreeEntry, asset: &AssetSnapshot) -> bool {
+    let path = AssetPath::new(&file.path_display);
+    let folder = below(path.parent().as_str(), ROOT);
+    let is_there = folder.is_some_and(|folder| folders(asset).contains(&folder));
+    let name = fold_key(path.name());
+    let stem = name.rsplit_once('.').map_or(&*name, |(stem, _)| stem);
+    let title = fold_key(&asset.name);
+    is_there && (title == name || title == stem)
+}
