@@ -27,7 +27,7 @@ impl Sync {
         ReleaseFlow {
             options: ReleaseOptions {
                 kind: Arc::new(kind),
-                cap: self.options.cap.clone(),
+                cap: self.options.cap,
                 ..release.options.clone()
             },
             gate: Arc::clone(&release.gate),
