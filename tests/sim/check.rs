@@ -12,7 +12,7 @@ use crate::world::{World, noise};
 pub(crate) async fn at_rest(world: &World) {
     match world.story.way {
         Way::NasToDropbox => dropbox_holds(world),
-        Way::NasToCelum | Way::DropboxToCelum | Way::TwoWay => celum_holds(world),
+        Way::NasToCelum | Way::DropboxToCelum | Way::Both => celum_holds(world),
     }
     assert_eq!(world.tenant.leaked_credentials(), 0);
     ledger_is_settled(&world.ledger).await;

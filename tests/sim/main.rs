@@ -44,7 +44,7 @@ fn live(story: &Story) -> Lived {
         .build()
         .expect("a runtime");
     match story.way {
-        Way::TwoWay => runtime.block_on(both::live(story)),
+        Way::Both => runtime.block_on(both::live(story)),
         _ => runtime.block_on(world::live(story)),
     }
 }
@@ -57,7 +57,7 @@ fn number(variable: &str) -> Option<u64> {
 /// Lives many stories and says how to repeat the first that fails.
 fn seeds(way: Way) {
     let few = match way {
-        Way::TwoWay => SEEDS_TWO_WAY,
+        Way::Both => SEEDS_TWO_WAY,
         _ => SEEDS,
     };
     let count = number("WINDLASS_SIM_SEEDS").unwrap_or(few);
@@ -91,7 +91,7 @@ fn dropbox_reaches_celum_whatever_fails() {
 
 #[test]
 fn dropbox_and_celum_agree_whatever_people_do_and_whatever_fails() {
-    seeds(Way::TwoWay);
+    seeds(Way::Both);
 }
 
 #[test]

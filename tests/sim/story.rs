@@ -18,7 +18,7 @@ pub(crate) enum Way {
     /// Dropbox to CELUM.
     DropboxToCelum,
     /// Between Dropbox and CELUM, while people work on both sides.
-    TwoWay,
+    Both,
 }
 
 impl Way {
@@ -26,7 +26,7 @@ impl Way {
         Way::NasToDropbox,
         Way::NasToCelum,
         Way::DropboxToCelum,
-        Way::TwoWay,
+        Way::Both,
     ];
 
     /// The way of a name that [`fmt::Display`] wrote; the first for none.
@@ -46,7 +46,7 @@ impl fmt::Display for Way {
             Way::NasToDropbox => "nas-to-dropbox",
             Way::NasToCelum => "nas-to-celum",
             Way::DropboxToCelum => "dropbox-to-celum",
-            Way::TwoWay => "two-way",
+            Way::Both => "two-way",
         })
     }
 }

@@ -158,7 +158,7 @@ impl World {
             Way::NasToDropbox | Way::NasToCelum => {
                 drop(self.nas.put(&path, bytes).expect("a file"))
             }
-            Way::DropboxToCelum | Way::TwoWay => drop(
+            Way::DropboxToCelum | Way::Both => drop(
                 self.account
                     .put_file(&path, bytes.into(), None)
                     .expect("a file"),
@@ -290,14 +290,14 @@ impl Flow {
         };
         let source: Arc<dyn Source> = match story.way {
             Way::NasToDropbox | Way::NasToCelum => Arc::new(world.nas.clone()),
-            Way::DropboxToCelum | Way::TwoWay => account().await?,
+            Way::DropboxToCelum | Way::Both => account().await?,
         };
         let (sink, sink_reader): (Arc<dyn Sink>, Arc<dyn Source>) = match story.way {
             Way::NasToDropbox => {
                 let account = account().await?;
                 (Arc::clone(&account) as _, account)
             }
-            Way::NasToCelum | Way::DropboxToCelum | Way::TwoWay => {
+            Way::NasToCelum | Way::DropboxToCelum | Way::Both => {
                 let tenant =
                     services::connect_celum(&world.tenant, story.index_lag, &wire, seed).await?;
                 (Arc::clone(&tenant) as _, tenant)

@@ -281,7 +281,7 @@ impl<'w> People<'w> {
             self.world.note(format!("it may not be: {}", error.chain()));
         }
         let mut book = self.world.book.borrow_mut();
-        let is_there = book.current(self.world).get(&content).is_some();
+        let is_there = book.current(self.world).contains_key(&content);
         if is_there && book.content_of(&hash).is_some() {
             book.begin(Some(content));
         }
