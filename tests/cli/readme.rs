@@ -100,7 +100,7 @@ fn every_block_of_configuration_that_the_readme_shows_is_one() {
             .unwrap_or_else(|| panic!("a block about {key}"))
     };
     let first = configuration(&served);
-    let rights = "[plugin.rights]\ncomponent = \"rights.wasm\"\n";
+    let rights = "[plugin.rights]\nfile = \"rights.wasm\"\n";
     // Blocks that go with the first one, each by itself.
     for block in [
         about("kind = \"sync\""),
