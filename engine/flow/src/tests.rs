@@ -1,6 +1,7 @@
 //! Flows against memory endpoints: what is decided, what is done, what a crash leaves.
 
 mod custody;
+mod dice;
 mod duplicates;
 mod passes;
 mod planfiles;

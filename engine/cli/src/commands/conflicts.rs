@@ -201,16 +201,7 @@ async fn leave(
     let file = choices::beside(&layered.base.join(&layered.config.ledger.file));
     choices::leave(&file, &conflict.found, resolution)?;
     out.say("another program writes the ledger: it takes the choice over with its next pass");
-    if out.json {
-        let chosen = Conflict {
-            resolution,
-            ..conflict
-        };
-        out.record("conflict", &Line::of(&chosen))?;
-        return Ok(Ended::Done);
-    }
-    out.data(&chosen(&conflict, resolution))?;
-    Ok(Ended::Done)
+    tell(conflict, resolution, out)
 }
 
 /// Notes a choice.
@@ -241,15 +232,20 @@ async fn resolve(args: &ConflictsResolveArgs, layered: &Layered, out: Out) -> Re
         )
         .with_hint("look at it once more with `windlass conflicts show`"));
     }
-    if out.json {
-        let chosen = Conflict {
-            resolution,
-            ..conflict
-        };
-        out.record("conflict", &Line::of(&chosen))?;
-        return Ok(Ended::Done);
+    tell(conflict, resolution, out)
+}
+
+fn tell(conflict: Conflict, resolution: Option<Resolution>, out: Out) -> Result<Ended> {
+    match out.json {
+        true => {
+            let chosen = Conflict {
+                resolution,
+                ..conflict
+            };
+            out.record("conflict", &Line::of(&chosen))?;
+        }
+        false => out.data(&chosen(&conflict, resolution))?,
     }
-    out.data(&chosen(&conflict, resolution))?;
     Ok(Ended::Done)
 }
 

@@ -24,6 +24,7 @@
 mod audit;
 mod book;
 mod inward;
+mod known;
 mod outward;
 mod pair;
 mod paired;

@@ -8,19 +8,7 @@ use std::collections::BTreeSet;
 use windlass_core::memory::Operation;
 
 use super::*;
-
-/// A small generator, so that a failing seed is the whole case.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
+use crate::tests::dice::Dice;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -130,7 +118,7 @@ fn leaked(
 
 async fn schedule(seed: u64) {
     let world = World::new();
-    let mut dice = Dice(seed.wrapping_mul(2_654_435_761) + 1);
+    let mut dice = Dice::of(seed);
     let assets: Vec<AssetId> = NAMES
         .iter()
         .map(|name| {

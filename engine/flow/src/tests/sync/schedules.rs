@@ -16,23 +16,7 @@ use windlass_core::memory::Operation;
 use windlass_core::{Blake3, Kind, Placement, Usable};
 
 use super::*;
-
-/// A small generator, so that a failing seed is the whole case.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
-        (!of.is_empty()).then(|| &of[self.roll(of.len() as u64) as usize])
-    }
-}
+use crate::tests::dice::Dice;
 
 /// A schedule under way.
 struct Schedule {
@@ -47,7 +31,7 @@ struct Schedule {
 
 impl Schedule {
     fn new(seed: u64, says: bool) -> Self {
-        let mut dice = Dice(seed.wrapping_mul(2_654_435_761) + 1);
+        let mut dice = Dice::of(seed);
         let mut world = match dice.roll(2) {
             0 => World::new(),
             _ => World::trusting(),
