@@ -9,6 +9,8 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
+mod emulated;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,22 +21,22 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
-use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
+use windlass_celum::CelumEndpoint;
 use windlass_core::{
     AssetPath, Assigned, Availability, Blake3, Chunk, ContentHash, Correlation, Destination,
-    Digests, Draft, Handing, Kind, LinkTerms, Query, Result, Secret, Sink, SystemClock, Value,
+    Digests, Draft, Handing, Kind, LinkTerms, Query, Result, Sink, SystemClock, Value,
 };
-use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions};
+use windlass_dropbox::DropboxEndpoint;
 use windlass_flow::{
     Desk, PublishOptions, ReleaseFlow, ReleaseOptions, RightsGate, RightsOptions, RunOptions,
     Runner, Silent, TakingBack,
 };
-use windlass_http::{ReqwestTransport, Transport, TransportOptions};
 use windlass_ledger::{LedgerOptions, SqlLedger};
-use windlass_sandbox::celum::{Availability as Switched, Profile};
-use windlass_sandbox::fault::FaultProfile;
-use windlass_sandbox::{Sandbox, SandboxOptions};
+use windlass_sandbox::Sandbox;
+use windlass_sandbox::celum::Availability as Switched;
 use windlass_transfer::{Engine, EngineOptions};
+
+use self::emulated::{account, kept_to, served, tenant};
 
 const FLOW: &str = "press";
 
@@ -54,60 +56,6 @@ struct Scene {
     flow: ReleaseFlow,
     runner: Runner,
     _folder: tempfile::TempDir,
-}
-
-fn network() -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(
-        ReqwestTransport::new(TransportOptions::default())?,
-    ))
-}
-
-async fn served(latency: u64) -> Sandbox {
-    let slow = FaultProfile {
-        latency_ms: latency,
-        ..FaultProfile::default()
-    };
-    let options = SandboxOptions {
-        seed: 1,
-        dropbox_faults: slow.clone(),
-        celum_faults: slow,
-        celum_profile: Profile {
-            index_lag: 0,
-            range: true,
-            ..Profile::default()
-        },
-        ..SandboxOptions::default()
-    };
-    Sandbox::start(options).await.expect("a sandbox")
-}
-
-async fn tenant(sandbox: &Sandbox) -> Result<Arc<CelumEndpoint>> {
-    let at = sandbox.endpoints();
-    let key = Secret::new(at.celum_api_key.clone());
-    let profile = CelumProfile {
-        index_lag: 0,
-        range: true,
-        ..CelumProfile::default()
-    };
-    let options = CelumOptions::new("dam", at.celum_api_root.clone(), key, profile);
-    CelumEndpoint::connect(network()?, options).await
-}
-
-async fn account(sandbox: &Sandbox) -> Result<Arc<DropboxEndpoint>> {
-    let at = sandbox.endpoints();
-    let credential = Credential::Refresh {
-        app_key: at.dropbox_app_key.clone(),
-        app_secret: Some(Secret::new(at.dropbox_app_secret.clone())),
-        refresh_token: Secret::new(at.dropbox_refresh_token.clone()),
-    };
-    let options = DropboxOptions {
-        api_url: at.dropbox_api.clone(),
-        content_url: at.dropbox_content.clone(),
-        notify_url: at.dropbox_notify.clone(),
-        stamps: true,
-        ..DropboxOptions::new("share", credential)
-    };
-    DropboxEndpoint::connect(network()?, options).await
 }
 
 impl Scene {
@@ -343,13 +291,6 @@ async fn measure(files: usize, off: usize, latency: u64) -> Result<(Vec<Duration
     scene.flow.ledger.close().await?;
     scene.sandbox.shutdown().await;
     Ok((stayed, sweeps))
-}
-
-/// The value that this share of sorted ones keeps to, in milliseconds.
-fn kept_to(sorted: &[Duration], share: f64) -> f64 {
-    let index = (sorted.len() as f64 * share).ceil() as usize;
-    let value = sorted[index.clamp(1, sorted.len()) - 1];
-    value.as_secs_f64() * 1_000.0
 }
 
 fn main() {
