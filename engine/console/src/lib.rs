@@ -2,8 +2,8 @@
 //! ring: web hooks are [`Bell`]s that somebody else understands, because no service is known here by name.
 //!
 //! A ring is believed in nothing: it makes a flow look sooner than it would have. Nothing that is answered here changes
-//! a flow, names a file or holds a secret, but it is meant for the machine itself and for what stands before it: whoever
-//! lets strangers in puts a server between that speaks TLS.
+//! a flow or holds a secret. Standings name flows, and files where a failure is about one, so it is meant for the machine
+//! itself and for what stands before it: whoever lets strangers in puts a server between that speaks TLS.
 
 mod bell;
 mod pace;
