@@ -14,10 +14,12 @@ mod emulated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -26,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use windlass_celum::CelumEndpoint;
 use windlass_core::{
-    AssetPath, Choices, Endpoint, Error, Kind, Ledger, Query, Result, Scope, Source, StepState,
-    SystemClock, Value,
+    AssetPath, Choices, Clock, Endpoint, Error, Kind, Ledger, Query, Result, Scope, Source,
+    StepState, SystemClock, Value,
 };
 use windlass_dropbox::DropboxEndpoint;
 use windlass_flow::{
@@ -58,6 +60,25 @@ const LONGEST: Duration = Duration::from_secs(240);
 
 /// How long after the last change everything must be there: far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How old the pairs are when the first change comes: far more than a flow looks back when it asks for changes, so that it
+/// is not told of all of them as if people had made them a moment ago.
+const AGE: SignedDuration = SignedDuration::from_hours(1);
+
+/// The time of day at both services: behind by the pairs' age while those are made.
+#[derive(Debug, Default)]
+struct ServicesClock {
+    is_right: AtomicBool,
+}
+
+impl Clock for ServicesClock {
+    fn now(&self) -> Timestamp {
+        match self.is_right.load(Ordering::Relaxed) {
+            true => Timestamp::now(),
+            false => Timestamp::now() - AGE,
+        }
+    }
+}
 
 /// When something happened to files, by name.
 type Moments = BTreeMap<String, Instant>;
@@ -119,6 +140,7 @@ struct Pass {
 /// Both services and the flow between them: one value for all passes.
 struct Scene {
     sandbox: Sandbox,
+    time: Arc<ServicesClock>,
     account: Arc<DropboxEndpoint>,
     dam: Arc<CelumEndpoint>,
     sync: Sync,
@@ -130,7 +152,8 @@ struct Scene {
 
 impl Scene {
     async fn new(latency: u64) -> Result<Self> {
-        let sandbox = served(latency).await;
+        let time = Arc::new(ServicesClock::default());
+        let sandbox = served(latency, Some(Arc::<ServicesClock>::clone(&time))).await;
         sandbox.celum().ensure_collection(below_root(COLLECTION))?;
         let dam = tenant(&sandbox).await?;
         let account = account(&sandbox).await?;
@@ -160,6 +183,7 @@ impl Scene {
         };
         Ok(Scene {
             sandbox,
+            time,
             account,
             dam,
             sync,
@@ -179,10 +203,11 @@ impl Scene {
         saved.expect("a file");
     }
 
-    /// Makes pairs of so many files and their assets.
+    /// Makes pairs of so many files and their assets, which are old then.
     async fn pair(&self, pairs: usize) -> Result<()> {
         (0..pairs).for_each(|index| self.save(index, 1));
         self.pass(&mut Moments::new()).await?;
+        self.time.is_right.store(true, Ordering::Relaxed);
         let is_at_rest = self.pass(&mut Moments::new()).await?.all.is_none();
         let paired = std::mem::take(&mut *self.watcher.seen()).len();
         match is_at_rest && paired == pairs {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_celum::{CelumEndpoint, CelumOptions, CelumProfile};
-use windlass_core::{Result, Secret};
+use windlass_core::{Clock, Result, Secret};
 use windlass_dropbox::{Credential, DropboxEndpoint, DropboxOptions};
 use windlass_http::{ReqwestTransport, Transport, TransportOptions};
 use windlass_sandbox::celum::Profile;
@@ -18,14 +18,15 @@ fn network() -> Result<Arc<dyn Transport>> {
     ))
 }
 
-/// Both services, each call of which takes so many milliseconds longer.
-pub(crate) async fn served(latency: u64) -> Sandbox {
+/// Both services, each call of which takes so many milliseconds longer. Without a clock they go by the usual one.
+pub(crate) async fn served(latency: u64, clock: Option<Arc<dyn Clock>>) -> Sandbox {
     let slow = FaultProfile {
         latency_ms: latency,
         ..FaultProfile::default()
     };
     let options = SandboxOptions {
         seed: 1,
+        clock,
         dropbox_faults: slow.clone(),
         celum_faults: slow,
         celum_profile: Profile {

@@ -60,7 +60,7 @@ struct Scene {
 
 impl Scene {
     async fn new(latency: u64) -> Result<Self> {
-        let sandbox = served(latency).await;
+        let sandbox = served(latency, None).await;
         let dam = tenant(&sandbox).await?;
         let outlet = account(&sandbox).await?;
         let folder = tempfile::tempdir().expect("a folder");
