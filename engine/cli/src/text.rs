@@ -8,6 +8,8 @@ use windlass_flow::{
     Withdrawn,
 };
 
+use crate::flows::sync::kept_under;
+
 mod archive;
 mod conflicts;
 mod explain;
@@ -609,7 +611,10 @@ pub(crate) fn waiting(flow: &str, conflicts: u64) -> String {
         1 => "1 conflict waits".to_owned(),
         count => format!("{count} conflicts wait"),
     };
-    format!("{wait}: `windlass conflicts list {flow}` lists what is to be chosen")
+    format!(
+        "{wait}: `windlass conflicts list {}` lists what is to be chosen",
+        kept_under(flow)
+    )
 }
 
 /// The word of an enum as JSON spells it.

@@ -114,7 +114,7 @@ fn an_edit_waits_in_the_queue_until_somebody_chooses() {
     let asset = bed.studio()[0].0;
     bed.save("/Studio/Final/hero.jpg", "edited by the studio");
     let told = bed.sync();
-    assert!(told.contains("conflict"), "{told}");
+    assert!(told.contains("`windlass conflicts list studio`"), "{told}");
     assert_eq!(bed.content(asset), b"one");
     let check = bed.run(&["conflicts", "list", "studio", "--check"]);
     assert_eq!(check.code, Some(1));

@@ -13,6 +13,7 @@ use windlass_core::{
 use super::{Ended, choices};
 use crate::args::{Choice, ConflictsCommand, ConflictsListArgs, ConflictsResolveArgs, SubjectArgs};
 use crate::config::{Config, EndpointConfig, Layered};
+use crate::flows::sync::kept_under;
 use crate::out::Out;
 use crate::text;
 use crate::wiring::{Access, Wiring};
@@ -69,6 +70,7 @@ async fn list(args: &ConflictsListArgs, layered: &Layered, out: Out) -> Result<E
     if let Some(flow) = flow {
         layered.config.flow(flow)?;
     }
+    let flow = flow.map(|flow| layered.config.whole(flow));
     let Some(ledger) = ledger(layered, out).await? else {
         return nothing(out);
     };
@@ -369,11 +371,8 @@ async fn each(
 
 /// How many conflicts of a flow wait, given its name or that of one of its ways.
 pub(super) async fn waiting(ledger: &dyn Ledger, flow: &str) -> Result<u64> {
-    let ways = [".in", ".out"].into_iter();
-    let whole = ways.filter_map(|way| flow.strip_suffix(way)).next();
-    let flow = whole.unwrap_or(flow);
     let mut count = 0;
-    each(ledger, Some(flow), |_| {
+    each(ledger, Some(kept_under(flow)), |_| {
         count += 1;
         Ok(())
     })
@@ -389,7 +388,7 @@ async fn find(ledger: &dyn Ledger, args: &SubjectArgs) -> Result<Conflict> {
         .then(|| AssetPath::new(&args.subject).key());
     let mut exact = None;
     let mut at_path = Vec::new();
-    each(ledger, Some(&args.flow), |conflict| {
+    each(ledger, Some(kept_under(&args.flow)), |conflict| {
         let found = &conflict.found;
         if found.subject.as_str() == args.subject {
             exact = Some(conflict.clone());

@@ -244,6 +244,12 @@ pub(crate) fn way_out(name: &str) -> String {
     format!("{name}.out")
 }
 
+/// The name under which conflicts of a flow are kept, given its own or that of one of its ways.
+pub(crate) fn kept_under(flow: &str) -> &str {
+    let mut ways = [".in", ".out"].into_iter();
+    ways.find_map(|way| flow.strip_suffix(way)).unwrap_or(flow)
+}
+
 impl CommonKeys for SyncConfig {
     fn common(&self) -> Common<'_> {
         Common {
