@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use windlass_core::{Action, ByteSize};
 
-use crate::plan::PlanSummary;
+use crate::plan::{PlanSummary, PlannedStep};
 
 /// Up to so many removals a share says nothing: one of two files is half of them.
 const FEW: u64 = 20;
@@ -59,6 +59,34 @@ pub struct RemovalCap {
 }
 
 impl RemovalCap {
+    /// Holds all steps that take something away, of `placed` that are placed, where they exceed the cap.
+    pub(crate) fn hold_beyond(
+        &self,
+        placed: u64,
+        steps: &mut [PlannedStep],
+        takes: impl Fn(&PlannedStep) -> bool,
+    ) {
+        let mut removals = Removals {
+            of: placed,
+            ..Removals::default()
+        };
+        for step in steps.iter().filter(|step| takes(step)) {
+            removals.steps += 1;
+            removals.bytes += step.asset.size;
+        }
+        let Some(exceeded) = self.exceeded_by(&removals) else {
+            return;
+        };
+        for step in steps.iter_mut().filter(|step| takes(step)) {
+            step.action = Action::Hold;
+            step.reason = format!(
+                "{exceeded}; it stays until somebody has looked: {}",
+                step.reason
+            );
+            step.work = None;
+        }
+    }
+
     /// Which cap the removals exceed, in one sentence without a full stop.
     pub fn exceeded_by(&self, removals: &Removals) -> Option<String> {
         let Removals { steps, bytes, of } = *removals;

@@ -10,7 +10,6 @@ use windlass_core::{
 
 use super::standing::Stands;
 use super::{ReleaseFlow, Scene, Stale, localize, lost_folder, original};
-use crate::caps::Removals;
 use crate::delivery::{Clearance, Delivery, asset_of, delivered_revision};
 use crate::flows::ingest::no_work;
 use crate::plan::{Cause, PlanSummary, PlannedStep, Work};
@@ -480,31 +479,11 @@ impl ReleaseFlow {
 
     /// Holds what would be taken back of so many placed assets beyond the cap. What rights forbid goes in any case.
     pub(crate) fn apply_cap(&self, placed: u64, steps: &mut [PlannedStep]) {
-        let Some(cap) = &self.options.cap else {
-            return;
-        };
-        let others = |step: &&mut PlannedStep| {
-            let cause = step.work.as_ref().and_then(Work::cause);
-            step.action == Action::Withdraw && cause != Some(Cause::Denied)
-        };
-        let mut removals = Removals {
-            of: placed,
-            ..Removals::default()
-        };
-        for step in steps.iter_mut().filter(others) {
-            removals.steps += 1;
-            removals.bytes += step.asset.size;
-        }
-        let Some(exceeded) = cap.exceeded_by(&removals) else {
-            return;
-        };
-        for step in steps.iter_mut().filter(others) {
-            step.action = Action::Hold;
-            step.reason = format!(
-                "{exceeded}; it stays until somebody has looked: {}",
-                step.reason
-            );
-            step.work = None;
+        if let Some(cap) = &self.options.cap {
+            cap.hold_beyond(placed, steps, |step| {
+                let cause = step.work.as_ref().and_then(Work::cause);
+                step.action == Action::Withdraw && cause != Some(Cause::Denied)
+            });
         }
     }
 

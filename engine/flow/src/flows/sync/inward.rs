@@ -17,7 +17,6 @@ use super::place::moved_below;
 use super::scene::{Item, Scene, is_below};
 use super::verdict::Verdict;
 use super::{Queue, Removing, Sync, SyncOptions, Way};
-use crate::caps::Removals;
 use crate::flows::ingest::{Ingest, Partners, no_work};
 use crate::plan::{PlanSummary, PlanWriter, PlannedStep, Work};
 
@@ -52,7 +51,7 @@ impl Sync {
         let mut summary = ingest.decide(&mut steps).await?;
         summary.origin = self.origin_in()?;
         let mut queue = Queue::default();
-        self.queue_proposals(&scene, &mut steps, &mut queue);
+        self.queue_proposals(&scene, &steps, &mut queue);
         let of_ingest = steps.len();
         self.plan_rest(&scene, &mut queue, &mut steps);
         self.apply_cap(&scene, &mut steps);
@@ -76,7 +75,7 @@ impl Sync {
     }
 
     /// Puts what the ingest found proposed into the queue.
-    fn queue_proposals(&self, scene: &Scene, steps: &mut [PlannedStep], queue: &mut Queue) {
+    fn queue_proposals(&self, scene: &Scene, steps: &[PlannedStep], queue: &mut Queue) {
         let proposed: BTreeSet<AssetId> = steps
             .iter()
             .filter(|step| step.action == Action::Conflict)
@@ -198,26 +197,9 @@ impl Sync {
 
     /// Holds what would be put away beyond the cap.
     fn apply_cap(&self, scene: &Scene, steps: &mut [PlannedStep]) {
-        let Some(cap) = &self.options.cap else { return };
-        let goes = |step: &&mut PlannedStep| step.action == Action::Relocate;
-        let mut removals = Removals {
-            of: scene.items.len() as u64,
-            ..Removals::default()
-        };
-        for step in steps.iter_mut().filter(goes) {
-            removals.steps += 1;
-            removals.bytes += step.asset.size;
-        }
-        let Some(exceeded) = cap.exceeded_by(&removals) else {
-            return;
-        };
-        for step in steps.iter_mut().filter(goes) {
-            step.action = Action::Hold;
-            step.reason = format!(
-                "{exceeded}; it stays until somebody has looked: {}",
-                step.reason
-            );
-            step.work = None;
+        if let Some(cap) = &self.options.cap {
+            let pairs = scene.items.len() as u64;
+            cap.hold_beyond(pairs, steps, |step| step.action == Action::Relocate);
         }
     }
 }

@@ -64,19 +64,37 @@ pub(super) struct Asked {
 }
 
 /// The files of a folder, by id and by place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Files {
     pub(super) by_id: BTreeMap<AssetId, Asset>,
     by_path: BTreeMap<String, AssetId>,
+    /// Whether spellings that differ in case or normal form are one name there: else they are two files, and both are seen.
+    folds: bool,
 }
 
 impl Files {
+    fn new(folds: bool) -> Self {
+        Files {
+            by_id: BTreeMap::new(),
+            by_path: BTreeMap::new(),
+            folds,
+        }
+    }
+
+    fn key(&self, path: &AssetPath) -> String {
+        match self.folds {
+            true => path.key(),
+            false => path.as_str().to_owned(),
+        }
+    }
+
     /// Applies one entry of a list: the next one may say otherwise.
     fn apply(&mut self, change: Change) {
         match change {
             Change::Asset(asset) => {
-                let key = asset.path.key();
-                let moved = self.by_id.get(&asset.id).map(|before| before.path.key());
+                let key = self.key(&asset.path);
+                let before = self.by_id.get(&asset.id);
+                let moved = before.map(|before| self.key(&before.path));
                 if let Some(from) = moved.filter(|from| *from != key) {
                     self.by_path.remove(&from);
                 }
@@ -92,7 +110,7 @@ impl Files {
     }
 
     fn remove(&mut self, path: &AssetPath) {
-        let key = path.key();
+        let key = self.key(path);
         let below = format!("{key}/");
         let mut gone: Vec<String> = self
             .by_path
@@ -126,7 +144,7 @@ impl Sync {
     }
 
     async fn see_all(&self, now: Timestamp) -> Result<Seen> {
-        let mut files = Files::default();
+        let mut files = Files::new(self.files().capabilities().folds_names);
         let cursor = self
             .read_changes(&self.options.root, &mut files, None)
             .await?;
@@ -190,7 +208,7 @@ impl Sync {
 
     /// Everything in a folder.
     pub(super) async fn list_files(&self, root: &AssetPath) -> Result<BTreeMap<AssetId, Asset>> {
-        let mut files = Files::default();
+        let mut files = Files::new(self.files().capabilities().folds_names);
         self.read_changes(root, &mut files, None).await?;
         Ok(files.by_id)
     }
@@ -221,4 +239,49 @@ impl Sync {
 
 fn newest<'a>(held: impl IntoIterator<Item = &'a Holding>) -> Option<Timestamp> {
     held.into_iter().filter_map(|one| one.changed).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_core::{Readable, Revision};
+
+    use super::*;
+
+    fn file(id: &str, path: &str) -> Change {
+        Change::Asset(Asset {
+            id: AssetId::new(id),
+            path: AssetPath::new(path),
+            revision: Revision::new("1"),
+            size: 1,
+            modified: None,
+            content_hash: None,
+            tags: Vec::new(),
+            readable: Readable::Yes,
+        })
+    }
+
+    fn seen(folds: bool, changes: Vec<Change>) -> Vec<String> {
+        let mut files = Files::new(folds);
+        changes.into_iter().for_each(|change| files.apply(change));
+        files.by_id.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_are_two_files_where_the_folder_keeps_them_apart() {
+        let both = || vec![file("1", "/A.jpg"), file("2", "/a.jpg")];
+        assert_eq!(seen(false, both()), ["1", "2"]);
+        assert_eq!(seen(true, both()), ["2"]);
+    }
+
+    #[test]
+    fn a_removal_takes_what_is_below_and_not_what_was_moved_away_before() {
+        let changes = vec![
+            file("1", "/x/a.jpg"),
+            file("2", "/x/b.jpg"),
+            file("3", "/xy.jpg"),
+            file("1", "/y/a.jpg"),
+            Change::Removed(AssetPath::new("/x")),
+        ];
+        assert_eq!(seen(true, changes), ["1", "3"]);
+    }
 }
