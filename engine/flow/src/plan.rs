@@ -177,6 +177,10 @@ pub enum Work {
         /// What has to be so for it to leave its library.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         release: Option<Box<Clearance>>,
+        /// Where its source and its sink agreed last that it is, if it is another one at the source by now and only the bytes
+        /// are brought over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agreed: Option<AssetPath>,
     },
     /// Change metadata only.
     Update {

@@ -120,6 +120,7 @@ impl StepRunner {
                 destination,
                 correlation,
                 release,
+                agreed,
                 ..
             } => {
                 if self.must_look(attempt, asset) {
@@ -127,6 +128,7 @@ impl StepRunner {
                     self.still_as_planned(asset).await?;
                 }
                 let outcome = self.place(attempt, asset, destination, correlation).await?;
+                let outcome = still_at(agreed.as_ref(), outcome);
                 if let Some(release) = release {
                     let draft = destination.draft();
                     let outcome = self.moved(asset, draft, release, outcome).await?;
@@ -648,6 +650,21 @@ impl StepRunner {
             bytes_moved,
         })
     }
+}
+
+/// What was placed, at the source's place that counts until the other one is brought over, too.
+fn still_at(agreed: Option<&AssetPath>, mut outcome: Outcome) -> Outcome {
+    if let (
+        Some(agreed),
+        Outcome::Done {
+            placement: Some(placement),
+            ..
+        },
+    ) = (agreed, &mut outcome)
+    {
+        placement.source_path = agreed.clone();
+    }
+    outcome
 }
 
 /// Whether a file that is handed out says something beside its bytes, or has to stop saying it: where its place is people's

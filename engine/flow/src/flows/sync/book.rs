@@ -24,6 +24,8 @@ struct Entry {
     proposes: bool,
     /// The file's place counts.
     moves: bool,
+    /// Where the file was when both were in one place, where its place does not count.
+    agreed: Option<AssetPath>,
     /// Where the asset is because the file was there.
     leaves: Vec<AssetPath>,
 }
@@ -57,6 +59,12 @@ fn entry(sync: &Sync, item: &Item, file: &Asset) -> Option<Entry> {
                 .and_then(|version| item.pair.as_inward(&sync.seen(), file, version)),
             proposes: *proposes,
             moves: *moves,
+            agreed: match (moves, &item.held) {
+                (false, Some(held)) if sync.options.mirrors => {
+                    sync.places(held).agreed(&item.pair, file)
+                }
+                _ => None,
+            },
             leaves: match moves {
                 true => sync.left_behind(item),
                 false => Vec::new(),
@@ -82,6 +90,10 @@ impl Partners for Book {
 
     fn mirrors(&self) -> bool {
         self.mirrors
+    }
+
+    fn agreed(&self, file: &AssetId) -> Option<AssetPath> {
+        self.concerned.get(file)?.agreed.clone()
     }
 
     fn leaves(&self, file: &AssetId) -> Vec<AssetPath> {

@@ -40,27 +40,40 @@ impl Places {
     /// Who moved what, if the two are in different places now. An asset that people put into further collections of the
     /// flow is where its file is as long as one of them is.
     pub(super) fn mover(&self, pair: &Pair, file: &Asset) -> Option<Mover> {
-        let is_there = |path: &AssetPath| {
-            let mut folders = self.folders.iter();
-            folders.any(|folder| folder.key() == path.parent().key()) && self.is_called(path.name())
-        };
-        if self.folders.is_empty() || is_there(&file.path) {
+        if self.folders.is_empty() || self.is_there(&file.path) {
             return None;
         }
-        let is_one = |folder: &AssetPath, asset: &AssetPath| {
-            let at = moved_below(&asset.parent(), &self.collection, &self.root);
-            at.is_some_and(|at| at.key() == folder.key())
-        };
-        let before = pair.file_places(is_one);
+        let before = self.before(pair);
         let file_stayed = before.iter().any(|place| place.key() == file.path.key());
         match file_stayed {
             // Nobody touched the file, so the asset went away from it.
             true => Some(Mover::Asset),
             // The asset is where the file was: the file went away from it.
-            false if before.iter().any(is_there) => Some(Mover::File),
+            false if before.iter().any(|place| self.is_there(place)) => Some(Mover::File),
             // Both went elsewhere: the system of record knows better.
             false => Some(Mover::Asset),
         }
+    }
+
+    /// Where the file was when both were in one place; of several such places the one that tells who moved since.
+    pub(super) fn agreed(&self, pair: &Pair, file: &Asset) -> Option<AssetPath> {
+        let before = self.before(pair);
+        let stayed = before.iter().find(|place| place.key() == file.path.key());
+        let at_asset = || before.iter().find(|place| self.is_there(place));
+        stayed.or_else(at_asset).or(before.first()).cloned()
+    }
+
+    fn before(&self, pair: &Pair) -> Vec<AssetPath> {
+        pair.file_places(|folder, asset| {
+            let at = moved_below(&asset.parent(), &self.collection, &self.root);
+            at.is_some_and(|at| at.key() == folder.key())
+        })
+    }
+
+    /// Whether a file at this path is where its asset is.
+    fn is_there(&self, path: &AssetPath) -> bool {
+        let mut folders = self.folders.iter();
+        folders.any(|folder| folder.key() == path.parent().key()) && self.is_called(path.name())
     }
 
     /// Where the file belongs by its asset: the folder, and the name.

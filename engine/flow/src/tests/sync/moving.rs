@@ -159,6 +159,27 @@ async fn an_edit_does_not_move_an_asset_back_that_somebody_moved() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_edited_and_moved_at_once_takes_its_asset_along() {
+    for to in ["/Work/Final/renamed.jpg", "/Work/Final/Spring/hero.jpg"] {
+        let world = World::trusting();
+        world.files.put("/Work/Final/hero.jpg", "one").unwrap();
+        world.pass().await;
+        let asset = world.asset_id("/Brand/Final/hero.jpg");
+        world.files.put("/Work/Final/hero.jpg", "two").unwrap();
+        world.files.rename("/Work/Final/hero.jpg", to).unwrap();
+        world.pass().await;
+        world.pass().await;
+        let there = to.replace("/Work", "/Brand");
+        assert_eq!(world.file_paths(), [to]);
+        assert_eq!(
+            (world.asset_id(&there), world.asset(&there)),
+            (asset, b"two".to_vec())
+        );
+        world.assert_at_rest().await;
+    }
+}
+
+#[tokio::test]
 async fn a_case_only_rename_is_one_of_the_same_file() {
     let (world, file, asset) = paired().await;
     world
