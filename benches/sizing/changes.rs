@@ -166,6 +166,7 @@ impl Scene {
             ingest: way_in(&options, &account, &dam, &ledger),
             release: way_out(&options, &account, &dam, &ledger),
             library: Arc::<CelumEndpoint>::clone(&dam),
+            assets: Arc::<CelumEndpoint>::clone(&dam),
             clock: Arc::new(SystemClock),
             remembered: Remembered::default(),
             options,

@@ -134,6 +134,7 @@ fn sync(world: &World, dropbox: &Arc<DropboxEndpoint>, celum: &Arc<CelumEndpoint
         ingest: ingest(world, &options, dropbox, celum, &ledger),
         options,
         library: Arc::<CelumEndpoint>::clone(celum),
+        assets: Arc::<CelumEndpoint>::clone(celum),
         clock: Arc::new(world.clock),
         remembered: Remembered::default(),
     }

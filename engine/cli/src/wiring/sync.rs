@@ -40,6 +40,7 @@ impl Wiring<'_> {
                 "these flows are between a Dropbox account or a folder and a CELUM tenant",
             ));
         };
+        let assets = Arc::clone(&sides.to.source);
         let back = Sides {
             from: sides.to.clone(),
             to: sides.from.clone(),
@@ -57,6 +58,7 @@ impl Wiring<'_> {
             ingest,
             release,
             library,
+            assets,
             clock: Arc::new(SystemClock),
             remembered: Remembered::default(),
         };

@@ -19,6 +19,7 @@ use crate::ports::{
     UploadSession,
 };
 use crate::ranges::Ranges;
+use crate::stamp::Stamp;
 
 #[async_trait]
 impl Sink for MemoryEndpoint {
@@ -158,7 +159,10 @@ impl Sink for MemoryEndpoint {
             Some(Reuse::Link) => {
                 file.links.insert(draft.collection.clone());
             }
-            _ => file.correlation = Some(correlation.clone()),
+            _ => {
+                file.correlation = Some(correlation.clone());
+                file.stamp = Some(Stamp::new(correlation, digests, draft)?);
+            }
         }
         let placed = placed(file, sheet);
         drop(store);
@@ -287,6 +291,7 @@ impl UploadSession for MemorySession {
         apply(&mut store, &id, &carried(&draft, sheet))?;
         let file = store.file_mut(&id).ok_or_else(|| gone(&id))?;
         file.correlation = Some(self.correlation.clone());
+        file.stamp = Some(Stamp::new(&self.correlation, digests, &draft)?);
         let placed = placed(file, sheet);
         store.sessions.remove(&self.id);
         drop(store);

@@ -1,5 +1,6 @@
 //! Reading from memory: pages of a listing that turn into deltas, and reads of a pinned revision.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::MutexGuard;
 
@@ -11,7 +12,8 @@ use super::store::Store;
 use crate::asset::{Asset, AssetId, AssetPath, Change, ChangePage, Cursor, Readable};
 use crate::digest::{Blake3, ChecksumAlgorithm, ChecksumHasher, ContentHash, Digests};
 use crate::error::{Error, Kind, Result, Status};
-use crate::ports::{AssetStream, Endpoint, Scope, Source};
+use crate::ports::{AssetStream, Endpoint, Scope, Source, StampedPage};
+use crate::stamp::Stamp;
 
 /// What a cursor says. Its text is `epoch|scope|since|after`, the last part only within a listing.
 struct Position {
@@ -42,6 +44,35 @@ impl Source for MemoryEndpoint {
             Some(after) => Ok(list(&store, &root, position.since, &after)),
             None => delta(&store, &root, position.since),
         }
+    }
+
+    async fn stamped(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<StampedPage> {
+        let page = self.changes(scope, cursor).await?;
+        let store = self.lock();
+        let listed = page.changes.iter();
+        let files = listed.filter_map(|change| match change {
+            Change::Asset(asset) => store.file(&asset.id),
+            Change::Folder(_) | Change::Removed(_) => None,
+        });
+        let stamped: Vec<_> = files
+            .filter_map(|file| Some((file.asset.id.clone(), file.stamp.clone()?, &file.bytes)))
+            .collect();
+        // Where the listing has hashes, whoever reads it sees for himself.
+        let is_touched = |stamp: &Stamp, bytes: &Bytes| {
+            !self.capabilities().lists_content_hash && stamp.blake3() != Some(Blake3::of(bytes))
+        };
+        let touched = stamped.iter();
+        let touched = touched.filter(|(_, stamp, bytes)| is_touched(stamp, bytes));
+        let touched = touched.map(|(id, _, _)| id.clone()).collect();
+        let stamps = stamped.into_iter().map(|(id, stamp, _)| (id, stamp));
+        let stamps = stamps.collect();
+        drop(store);
+        Ok(StampedPage {
+            page,
+            stamps,
+            collections: BTreeMap::new(),
+            touched,
+        })
     }
 
     async fn stat(&self, asset: &AssetId) -> Result<Option<Asset>> {

@@ -14,6 +14,7 @@ use crate::digest::ContentHash;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Correlation, Draft};
 use crate::outlet::{Member, SharedLink};
+use crate::stamp::Stamp;
 
 /// How many changes the log keeps; cursors that are older are reset. Far above any test's tree.
 const LOG_MAX: usize = 100_000;
@@ -29,6 +30,8 @@ pub(super) struct File {
     pub(super) tags: Vec<String>,
     pub(super) draft: Option<Draft>,
     pub(super) correlation: Option<Correlation>,
+    /// What it was made of.
+    pub(super) stamp: Option<Stamp>,
     /// Further collections that it was linked to.
     pub(super) links: BTreeSet<AssetPath>,
     /// The link by which people get it.
@@ -220,6 +223,7 @@ impl Store {
             tags: Vec::new(),
             draft: None,
             correlation: None,
+            stamp: None,
             links: BTreeSet::new(),
             shared: None,
             previous: None,

@@ -2,6 +2,7 @@
 
 mod auditing;
 mod deciding;
+mod finding;
 mod governing;
 mod keeping;
 mod moving;
@@ -136,6 +137,7 @@ impl World {
             ingest: self.ingest(),
             release,
             library: Arc::new(self.library.clone()),
+            assets: Arc::new(self.dam.clone()),
             clock: Arc::<ManualClock>::clone(&self.clock),
             remembered: Remembered::default(),
         })

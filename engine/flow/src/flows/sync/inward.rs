@@ -53,6 +53,8 @@ impl Sync {
         let mut queue = Queue::default();
         self.queue_proposals(&scene, &steps, &mut queue);
         let of_ingest = steps.len();
+        let found = self.adopting(&scene, &steps);
+        steps.extend(found);
         self.plan_rest(&scene, &mut queue, &mut steps);
         self.apply_cap(&scene, &mut steps);
         steps

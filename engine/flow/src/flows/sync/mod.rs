@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! look      both sides and the ledger: every pair with its file, its asset and where they agreed last   seen.rs, scene.rs, pair.rs
+//! find      pairs that the ledger does not have, by what is stamped on both sides and by place            found.rs
 //! judge     who changed what, who may decide, what somebody chose                                       verdict.rs, place.rs
 //! way in    new and changed files through the ingest; assets whose file was removed are put away         inward.rs
 //! way out   newer versions, moved and renamed assets, files whose asset was deleted                      outward.rs, paired.rs
@@ -23,6 +24,7 @@
 
 mod audit;
 mod book;
+mod found;
 mod inward;
 mod known;
 mod outward;
@@ -144,6 +146,8 @@ pub struct Sync {
     pub release: ReleaseFlow,
     /// Who governs the assets.
     pub library: Arc<dyn Library>,
+    /// The same place to list, with what is stamped on the assets.
+    pub assets: Arc<dyn Source>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// What was seen by the last pass of this value.

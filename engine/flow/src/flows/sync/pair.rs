@@ -5,7 +5,7 @@
 //! which both agreed. A file's revisions never come back, so the point that names the revision which is there now is the
 //! newest one; where neither does, people changed the file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_core::{
     Asset, AssetId, AssetPath, Blake3, Digests, Evidence, Holding, Placed, Placement, Revision,
@@ -115,6 +115,12 @@ impl Pair {
         outward.is_some_and(|outward| outward.placed.revision == file.revision)
     }
 
+    /// Whether the way out has told the file anything, even if only its bytes.
+    pub(super) fn is_told(&self) -> bool {
+        let outward = self.outward.as_ref();
+        outward.is_some_and(|outward| outward.draft_digest != nothing_told())
+    }
+
     /// Where the file was when both were in one place. `is_one` says of a folder of files and the path of an asset whether
     /// they are: what was brought over while they were not is no agreement about places.
     pub(super) fn file_places(
@@ -143,6 +149,59 @@ impl Pair {
             .map_or(nothing.clone(), |point| point.version)
     }
 
+    /// The same pair with another file in the place of the one that is gone. The asset was placed as it, and its bytes are
+    /// those of no revision of it.
+    pub(super) fn succeeded(&self, flow: &Seen<'_>, file: &Asset, held: &Holding) -> Option<Pair> {
+        let version = &held.asset.revision;
+        let points = self.points().into_iter();
+        let point =
+            points.max_by_key(|point| (is_revision(point, file), point.version == *version))?;
+        let known = self.as_outward(flow, file, Some(held))?;
+        let evidence = known.placed.evidence;
+        Some(Pair {
+            inward: None,
+            outward: Some(Placement {
+                source_revision: point.version,
+                source_path: held.asset.path.parent().join(file.path.name()),
+                placed: Placed {
+                    asset: file.id.clone(),
+                    revision: point.revision,
+                    size: point.digests.size,
+                    content_hash: point.digests.content_hash,
+                    evidence,
+                },
+                digests: point.digests,
+                draft_digest: nothing_told(),
+                ..known
+            }),
+        })
+    }
+
+    /// What of it the ledger is to have where it has nothing: the half that tells most about how both stand.
+    pub(super) fn recorded(&self, file: &Asset, version: &Revision) -> Option<Placement> {
+        let halves = [&self.inward, &self.outward].into_iter().flatten();
+        let told = |half: &&Placement| {
+            let half = (*half).clone();
+            let alone = match half.source_asset == file.id {
+                true => Pair {
+                    inward: Some(half),
+                    outward: None,
+                },
+                false => Pair {
+                    inward: None,
+                    outward: Some(half),
+                },
+            };
+            let changed = alone.changed(file, version);
+            (
+                alone.agreed(file, version).is_some(),
+                !changed.file,
+                !changed.asset,
+            )
+        };
+        halves.max_by_key(told).cloned()
+    }
+
     /// The pair as the way in sees it: a file that was placed as the asset. `replaces` is the version that a changed file
     /// would follow.
     pub(super) fn as_inward(
@@ -168,7 +227,7 @@ impl Pair {
                     evidence: outward.placed.evidence,
                 },
                 digests: outward.digests,
-                draft_digest: Blake3::of(b""),
+                draft_digest: nothing_told(),
                 collection: AssetPath::new(""),
                 linked: false,
             },
@@ -224,7 +283,7 @@ impl Pair {
                 content_hash: file.content_hash,
                 size: file.size,
             }),
-            draft_digest: known.map_or(Blake3::of(b""), |one| one.draft_digest),
+            draft_digest: known.map_or_else(nothing_told, |one| one.draft_digest),
             collection: file.path.parent(),
             linked: false,
         })
@@ -244,6 +303,11 @@ pub(super) struct Seen<'a> {
     pub(super) library: &'a str,
 }
 
+/// The digest of no draft: nobody knows what one side was told of the other.
+pub(super) fn nothing_told() -> Blake3 {
+    Blake3::of(b"")
+}
+
 /// Whether the file has the bytes that it had then.
 fn is_revision(point: &Point, file: &Asset) -> bool {
     let Digests {
@@ -253,10 +317,15 @@ fn is_revision(point: &Point, file: &Asset) -> bool {
     point.revision == file.revision || (same_hash && size == file.size)
 }
 
-/// The pairs that placements of both ways make, by file.
-pub(super) fn pairs_of(inward: Vec<Placement>, outward: Vec<Placement>) -> Vec<Pair> {
+/// The pairs that placements of both ways make, by file. An asset stands for one file: of several that it was placed as, the
+/// one that is there, else the one that the way out placed last.
+pub(super) fn pairs_of(
+    inward: Vec<Placement>,
+    outward: Vec<Placement>,
+    is_there: impl Fn(&AssetId) -> bool,
+) -> Vec<Pair> {
     let mut pairs: Vec<Pair> = Vec::with_capacity(inward.len());
-    let mut by_file = std::collections::BTreeMap::new();
+    let mut by_file = BTreeMap::new();
     for placement in inward {
         by_file.insert(placement.source_asset.clone(), pairs.len());
         pairs.push(Pair {
@@ -277,16 +346,22 @@ pub(super) fn pairs_of(inward: Vec<Placement>, outward: Vec<Placement>) -> Vec<P
             }),
         }
     }
-    // An asset stands for one file: the one that it was placed as last.
-    let taken: BTreeSet<AssetId> = pairs
-        .iter()
-        .filter(|pair| pair.outward.is_some())
-        .filter_map(Pair::asset)
-        .collect();
-    pairs.retain(|pair| {
-        pair.outward.is_some() || pair.asset().is_some_and(|asset| !taken.contains(&asset))
-    });
-    pairs
+    let mut of_asset: BTreeMap<AssetId, (bool, bool, usize)> = BTreeMap::new();
+    for (index, pair) in pairs.iter().enumerate() {
+        let Some(asset) = pair.asset() else { continue };
+        let rank = (pair.file().is_some_and(&is_there), pair.outward.is_some());
+        let better = of_asset
+            .get(&asset)
+            .is_none_or(|best| (best.0, best.1) < rank);
+        if better {
+            of_asset.insert(asset, (rank.0, rank.1, index));
+        }
+    }
+    let kept: BTreeSet<usize> = of_asset.into_values().map(|(_, _, index)| index).collect();
+    let all = pairs.into_iter().enumerate();
+    all.filter(|(index, _)| kept.contains(index))
+        .map(|(_, pair)| pair)
+        .collect()
 }
 
 #[cfg(test)]
@@ -428,7 +503,7 @@ pub(super) mod tests {
     fn a_file_that_became_another_asset_is_no_pair_of_the_one_before() {
         let inward = vec![placement(("id:1", "r3"), ("8", "1"))];
         let outward = vec![placement(("7#pair", "2"), ("id:1", "r2"))];
-        let pairs = pairs_of(inward, outward);
+        let pairs = pairs_of(inward, outward, |_| false);
         let assets: Vec<_> = pairs.iter().filter_map(Pair::asset).collect();
         assert_eq!(assets, [AssetId::new("8")]);
     }
@@ -441,7 +516,7 @@ pub(super) mod tests {
         ];
         // Its file was removed, and it was published again as another one.
         let outward = vec![placement(("7#pair", "1"), ("id:3", "r1"))];
-        let pairs = pairs_of(inward, outward);
+        let pairs = pairs_of(inward, outward, |_| false);
         let files: Vec<_> = pairs.iter().filter_map(Pair::file).collect();
         assert_eq!(files, [&AssetId::new("id:2"), &AssetId::new("id:3")]);
     }

@@ -195,7 +195,7 @@ fn known_of(sync: &Sync, item: &Item) -> Known {
         follows,
         is_ours: file.is_some_and(|file| item.pair.is_ours(file)),
         is_kept: item.is_kept,
-        is_placed: item.pair.outward.is_some(),
+        is_placed: item.pair.is_told(),
         has_asset: held.is_some(),
         leaves: match &item.verdict {
             Verdict::KeepFile(reason) => Some(reason.clone()),

@@ -11,7 +11,7 @@ use windlass_core::{
 };
 
 use super::known::Doubt;
-use super::pair::{Pair, pairs_of};
+use super::pair::{Pair, nothing_told, pairs_of};
 use super::place::{Places, moved_below};
 use super::seen::Seen;
 use super::undo::Undone;
@@ -21,11 +21,12 @@ use super::{Sync, Way};
 /// How many assets a library or a ledger is asked about at once.
 const BATCH: usize = 256;
 
-/// What waits for a choice, whose file was taken back, and what is under way.
+/// What waits for a choice, whose file was taken back, what is under way, and whether pairs that were found are recorded.
 type Noted<'a> = (
     &'a BTreeMap<AssetId, Conflict>,
     &'a BTreeSet<AssetId>,
     &'a Doubt,
+    bool,
 );
 
 /// One pair, and what is due about it.
@@ -45,6 +46,8 @@ pub(super) struct Item {
     is_chosen: bool,
     /// Nobody has agreed on anything yet: both sides have something in one place.
     is_strange: bool,
+    /// By what the pair was found, where the ledger does not have it.
+    pub(super) found: Option<String>,
     /// What was put away and came back by an undo.
     pub(super) undone: Undone,
 }
@@ -69,9 +72,27 @@ pub(super) struct Scene {
     pub(super) touched: Option<BTreeSet<AssetId>>,
     /// What waits for a choice, and what somebody chose.
     conflicts: BTreeMap<AssetId, Conflict>,
+    /// Whoever looks records pairs that the ledger does not have; others leave those alone until then.
+    records: bool,
 }
 
 impl Item {
+    /// A pair of which both sides are known.
+    pub(super) fn of(pair: Pair, file: Option<Asset>, held: Option<Holding>) -> Result<Self> {
+        Ok(Item {
+            undone: Undone::of(&pair)?,
+            pair,
+            file,
+            held,
+            objection: None,
+            verdict: Verdict::Agree,
+            is_kept: false,
+            is_chosen: false,
+            is_strange: false,
+            found: None,
+        })
+    }
+
     /// What a conflict about it is kept under.
     pub(super) fn subject(&self) -> Option<AssetId> {
         let file = self.file.as_ref().map(|file| file.id.clone());
@@ -119,6 +140,7 @@ impl Sync {
             taken: self.taken().await?,
             doubt: self.doubt(way).await?,
             touched: seen.touched.clone(),
+            records: way == Way::In,
             ..Scene::default()
         };
         let (inward, outward) = self.placed().await?;
@@ -126,7 +148,8 @@ impl Sync {
             .iter()
             .map(|one| (one.source_asset.clone(), one.placed.asset.clone()))
             .collect();
-        let pairs = pairs_of(inward, outward);
+        let is_listed = |file: &AssetId| scene.files.contains_key(file);
+        let pairs = pairs_of(inward, outward, is_listed);
         let paired: BTreeSet<AssetId> =
             pairs.iter().filter_map(|one| one.file().cloned()).collect();
         scene.superseded = known
@@ -148,8 +171,13 @@ impl Sync {
             .cloned()
             .collect();
         scene.leave_doubtful();
-        self.meet_strangers(&mut scene);
-        let removes = self.options.removing.is_some() && self.has_seen_all().await?;
+        let has_seen_all = self.has_seen_all().await?;
+        if !has_seen_all {
+            self.meet_again(&mut scene).await?;
+        }
+        self.succeed(&mut scene)?;
+        self.meet_strangers(&mut scene)?;
+        let removes = self.options.removing.is_some() && has_seen_all;
         self.judge(&mut scene, removes);
         self.confirm_what_is_due(&mut scene, removes).await?;
         self.remembered.keep(seen);
@@ -199,23 +227,16 @@ impl Sync {
             .as_ref()
             .and_then(|held| self.options.query.objection(held));
         Ok(Item {
-            undone: Undone::of(&pair)?,
-            pair,
-            file,
-            held,
             objection,
-            verdict: Verdict::Agree,
-            is_kept: false,
-            is_chosen: false,
-            is_strange: false,
+            ..Item::of(pair, file, held)?
         })
     }
 
     /// A file and an asset that nobody brought together and that would have one place: somebody has to say what they are to
     /// each other, or each would become a second one of the other.
-    fn meet_strangers(&self, scene: &mut Scene) {
+    fn meet_strangers(&self, scene: &mut Scene) -> Result<()> {
         if !self.options.mirrors {
-            return;
+            return Ok(());
         }
         let files = scene.new_files.iter().filter_map(|id| scene.files.get(id));
         let by_place: BTreeMap<String, AssetId> = files
@@ -238,18 +259,13 @@ impl Sync {
                 scene.new_assets.insert(asset, held);
                 continue;
             }
+            let pair = self.strangers(file, &held);
             scene.items.push(Item {
-                pair: self.strangers(file, &held),
-                file: Some(file.clone()),
-                held: Some(held),
-                objection: None,
-                verdict: Verdict::Agree,
-                is_kept: false,
-                is_chosen: false,
                 is_strange: true,
-                undone: Undone::default(),
+                ..Item::of(pair, Some(file.clone()), Some(held))?
             });
         }
+        Ok(())
     }
 
     /// A pair that has not agreed on anything.
@@ -275,7 +291,7 @@ impl Sync {
                     content_hash: None,
                     size: held.asset.size,
                 },
-                draft_digest: Blake3::of(b""),
+                draft_digest: nothing_told(),
                 collection: held.asset.path.parent(),
                 linked: false,
             }),
@@ -290,15 +306,20 @@ impl Sync {
     fn judge(&self, scene: &mut Scene, removes: bool) {
         for item in &mut scene.items {
             self.judge_one(
-                (&scene.conflicts, &scene.taken, &scene.doubt),
+                (&scene.conflicts, &scene.taken, &scene.doubt, scene.records),
                 item,
                 removes,
             );
         }
     }
 
-    fn judge_one(&self, (conflicts, taken, doubt): Noted<'_>, item: &mut Item, removes: bool) {
-        if doubt.is_about(&item.pair) {
+    fn judge_one(
+        &self,
+        (conflicts, taken, doubt, records): Noted<'_>,
+        item: &mut Item,
+        removes: bool,
+    ) {
+        if doubt.is_about(&item.pair) || (item.found.is_some() && !records) {
             item.verdict = Verdict::Wait;
             return;
         }
@@ -400,7 +421,7 @@ impl Sync {
                 item.held = found;
                 item.objection = objection;
                 self.judge_one(
-                    (&scene.conflicts, &scene.taken, &scene.doubt),
+                    (&scene.conflicts, &scene.taken, &scene.doubt, scene.records),
                     item,
                     removes,
                 );
