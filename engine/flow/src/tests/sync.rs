@@ -273,6 +273,13 @@ impl World {
         self.ledger.set_cursor(&key, None).await.unwrap();
     }
 
+    /// The same two sides with a ledger that knows nothing, and nobody who remembers.
+    fn lose_ledger(&mut self) {
+        let clock = Arc::<MovedClock>::clone(&self.running);
+        self.ledger = Arc::new(MemoryLedger::new(clock));
+        self.kept.lock().unwrap().clear();
+    }
+
     async fn conflicts(&self) -> Vec<Conflict> {
         self.ledger.conflicts(None, None, 100).await.unwrap()
     }

@@ -5,12 +5,6 @@ use windlass_core::Question;
 use super::*;
 
 impl World {
-    /// The same two sides with a ledger that knows nothing.
-    fn lose_ledger(&mut self) {
-        let clock = Arc::<MovedClock>::clone(&self.running);
-        self.ledger = Arc::new(MemoryLedger::new(clock));
-    }
-
     /// Somebody saves by removing the file and making another one in its place.
     fn replace(&self, path: &str, bytes: &'static str) -> AssetId {
         assert!(self.files.delete(path));

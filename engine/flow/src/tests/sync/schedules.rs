@@ -26,6 +26,12 @@ struct Schedule {
     saves: u32,
     /// How many things people made that may become assets.
     made: usize,
+    /// What was carried over, though the ledger that is there may not know it.
+    carried: BTreeSet<Blake3>,
+    /// Where files were when a pass last looked, and both were in one place.
+    agreed: BTreeSet<String>,
+    /// Where somebody made another file in the place of one, and no pass has looked since.
+    replaced: BTreeSet<String>,
     says: bool,
 }
 
@@ -45,6 +51,9 @@ impl Schedule {
             dice,
             saves: 0,
             made: 0,
+            carried: BTreeSet::new(),
+            agreed: BTreeSet::new(),
+            replaced: BTreeSet::new(),
             says,
         }
     }
@@ -58,6 +67,25 @@ impl Schedule {
     fn save(&mut self) -> String {
         self.saves += 1;
         format!("save {}", self.saves)
+    }
+
+    /// Whoever saves over something, or removes it, wants its content no more; what was carried over, even if no ledger knows
+    /// it, may go from the other side then, too.
+    fn give_up(&mut self, path: &str, is_file: bool) {
+        let (files, dam) = (&self.world.files, &self.world.dam);
+        let (here, there) = match is_file {
+            true => (files, dam),
+            false => (dam, files),
+        };
+        let bytes_of = |endpoint: &MemoryEndpoint, asset: &AssetId| endpoint.bytes(asset).unwrap();
+        let Some(asset) = here.asset_at(path) else {
+            return;
+        };
+        let bytes = bytes_of(here, &asset.id);
+        let mut others = there.assets().into_iter();
+        if others.any(|other| bytes_of(there, &other.id) == bytes) {
+            self.carried.insert(Blake3::of(&bytes));
+        }
     }
 
     fn some_file(&mut self) -> Option<String> {
@@ -80,19 +108,21 @@ impl Schedule {
 
     /// What somebody does while nobody looks.
     fn disturb(&mut self) {
-        match self.dice.roll(14) {
+        match self.dice.roll(16) {
             0 | 1 => {
                 let path = format!("/Work/{}", self.some_place());
                 let bytes = self.save();
                 self.say(|| format!("the agency saves {path} as {bytes:?}"));
                 let is_new = self.world.files.asset_at(&path).is_none();
                 self.made += usize::from(is_new);
+                self.give_up(&path, true);
                 self.world.files.put(&path, bytes).unwrap();
             }
             2 | 3 => {
                 let Some(path) = self.some_file() else { return };
                 let bytes = self.save();
                 self.say(|| format!("the agency edits {path} to {bytes:?}"));
+                self.give_up(&path, true);
                 self.world.files.put(&path, bytes).unwrap();
             }
             4 => {
@@ -100,11 +130,13 @@ impl Schedule {
                     return;
                 };
                 self.say(|| format!("the agency moves {from} to {to}"));
+                self.made += usize::from(self.replaced.remove(&from));
                 drop(self.world.files.rename(&from, &format!("/Work/{to}")));
             }
             5 => {
                 let Some(path) = self.some_file() else { return };
                 self.say(|| format!("the agency removes {path}"));
+                self.give_up(&path, true);
                 self.world.files.delete(&path);
             }
             6 => {
@@ -113,6 +145,7 @@ impl Schedule {
                 self.say(|| format!("the brand saves {path} as {bytes:?}"));
                 let is_new = self.world.dam.asset_at(&path).is_none();
                 self.made += usize::from(is_new);
+                self.give_up(&path, false);
                 self.world.library.put(&path, bytes).unwrap();
             }
             7 | 8 => {
@@ -121,6 +154,7 @@ impl Schedule {
                 };
                 let bytes = self.save();
                 self.say(|| format!("the brand edits {path} to {bytes:?}"));
+                self.give_up(&path, false);
                 self.world.library.put(&path, bytes).unwrap();
             }
             9 => {
@@ -135,6 +169,7 @@ impl Schedule {
                     return;
                 };
                 self.say(|| format!("the brand deletes {path}"));
+                self.give_up(&path, false);
                 self.world.dam.delete(&path);
             }
             11 => {
@@ -148,6 +183,19 @@ impl Schedule {
                 self.world
                     .library
                     .set_usable(&asset, Usable::Stated(usable));
+            }
+            12 | 13 => {
+                let Some(path) = self.some_file() else { return };
+                let bytes = self.save();
+                self.say(|| format!("the agency saves {path} as another file, {bytes:?}"));
+                // Nothing tells what a file was that nobody saw there.
+                match self.agreed.contains(&path) {
+                    true => drop(self.replaced.insert(path.clone())),
+                    false => self.made += 1,
+                }
+                self.give_up(&path, true);
+                self.world.files.delete(&path);
+                self.world.files.put(&path, bytes).unwrap();
             }
             _ => {
                 let faults = [
@@ -184,11 +232,21 @@ impl Schedule {
     /// Contents that somebody saved and that no half has carried over.
     async fn unknown(&self) -> BTreeSet<String> {
         let placed = self.placed().await;
-        let known: BTreeSet<Blake3> = placed.iter().map(|one| one.digests.blake3).collect();
+        let mut known: BTreeSet<Blake3> = placed.iter().map(|one| one.digests.blake3).collect();
+        known.extend(&self.carried);
         let contents = self.contents().into_iter();
         contents
             .filter(|content| !known.contains(&Blake3::of(content.as_bytes())))
             .collect()
+    }
+
+    async fn see_agreed(&mut self) {
+        let places = self.placed().await.into_iter();
+        let places = places.map(|one| match one.flow.as_str() {
+            "brand.in" => one.source_path.to_string(),
+            _ => one.collection.join(one.source_path.name()).to_string(),
+        });
+        self.agreed = places.collect();
     }
 
     async fn placed(&self) -> Vec<Placement> {
@@ -218,10 +276,20 @@ impl Schedule {
         contents
     }
 
+    /// All that the flow ever knew is lost, and whoever remembers it begins anew.
+    async fn lose_ledger(&mut self) {
+        self.say(|| "the ledger is lost".to_owned());
+        let placed = self.placed().await;
+        self.carried
+            .extend(placed.iter().map(|one| one.digests.blake3));
+        self.world.lose_ledger();
+    }
+
     /// A pass in which nothing may be lost.
     async fn pass(&mut self) -> Passed {
         let before = self.unknown().await;
         let passed = self.world.pass().await;
+        self.replaced.clear();
         let acting: Vec<String> = [&passed.inward, &passed.outward]
             .into_iter()
             .flat_map(acting)
@@ -339,7 +407,12 @@ impl Schedule {
                 from.replacen("/Work", "/Brand", 1),
                 &asset.id,
             );
-            if is_apart || waits || superseded || is_taken {
+            let held = self
+                .world
+                .ledger
+                .holds("brand.in", "work", std::slice::from_ref(&file.id));
+            let is_held = held.await.unwrap().iter().any(Option::is_some);
+            if is_apart || waits || superseded || is_taken || is_held {
                 continue;
             }
             let (file_bytes, asset_bytes) = (
@@ -358,10 +431,12 @@ impl Schedule {
             for _ in 0..self.dice.roll(4) {
                 self.disturb();
             }
-            match self.dice.roll(4) {
-                0 => self.crash().await,
+            match self.dice.roll(24) {
+                0..6 => self.crash().await,
+                6 => self.lose_ledger().await,
                 _ => drop(self.pass().await),
             }
+            self.see_agreed().await;
         }
         self.come_to_rest().await;
         self.check().await;
