@@ -47,7 +47,7 @@ pub use flows::Flow;
 pub use flows::ingest::{Ingest, IngestOptions, Partners};
 pub use flows::release::{
     ArchiveOptions, Closed, Keys, LocalizeOptions, Needs, PublishOptions, Relations, ReleaseFlow,
-    ReleaseKind, ReleaseOptions, RenditionRule, Shared, Stale, TakingBack, VerifyRelease,
+    ReleaseKind, ReleaseOptions, RenditionRule, Shared, Sight, Stale, TakingBack, VerifyRelease,
     template::Template,
 };
 pub use flows::restore::{Restore, RestoreOptions, restore_flow};

@@ -37,7 +37,7 @@ pub use self::audit::VerifyRelease;
 pub use self::close::Closed;
 use self::kind::as_rules;
 pub(crate) use self::kind::rules_of;
-pub use self::kind::{Needs, ReleaseKind};
+pub use self::kind::{Needs, ReleaseKind, Sight};
 pub use self::localize::LocalizeOptions;
 pub use self::publish::{PublishOptions, RenditionRule};
 use self::standing::Standing;
@@ -332,7 +332,10 @@ impl ReleaseFlow {
         let mut selected = match self.options.sweep {
             // A sweep is about what is there.
             true => BTreeMap::new(),
-            false => self.list().await?,
+            false => match self.options.kind.sight() {
+                Some(sight) => sight.selected.clone(),
+                None => self.list().await?,
+            },
         };
         let ids: BTreeSet<AssetId> = placed.keys().map(asset_of).collect();
         let ids: Vec<AssetId> = ids.into_iter().collect();
@@ -377,6 +380,9 @@ impl ReleaseFlow {
     async fn placed(&self) -> Result<BTreeMap<AssetId, Placement>> {
         let (flow, source) = (&self.options.flow, self.gate.library.name());
         let mut placed = BTreeMap::new();
+        if self.options.kind.sight().is_some() {
+            return Ok(self.options.kind.placed(placed));
+        }
         let mut after = None;
         loop {
             let page = self
