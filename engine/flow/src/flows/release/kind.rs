@@ -116,6 +116,8 @@ pub trait ReleaseKind: fmt::Debug + Send + Sync {
 pub struct Sight {
     /// The selected assets about which something may be due.
     pub(crate) selected: BTreeMap<AssetId, Holding>,
+    /// Those are all of them, as a list has them now.
+    pub(crate) is_whole: bool,
     /// What is in the flow's folders.
     pub(crate) standing: Standing,
 }

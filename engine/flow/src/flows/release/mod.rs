@@ -337,10 +337,11 @@ impl ReleaseFlow {
                 None => self.list().await?,
             },
         };
+        let mut placed_of = self.vouched_for().await;
         let ids: BTreeSet<AssetId> = placed.keys().map(asset_of).collect();
-        let ids: Vec<AssetId> = ids.into_iter().collect();
+        let ids = ids.into_iter().filter(|id| !placed_of.contains_key(id));
+        let ids: Vec<AssetId> = ids.collect();
         let mut unselected = BTreeMap::new();
-        let mut placed_of = BTreeMap::new();
         for batch in ids.chunks(BATCH) {
             let held = self.gate.library.consult(batch).await?;
             for (id, held) in batch.iter().zip(held) {
@@ -374,6 +375,30 @@ impl ReleaseFlow {
             placed,
             standing,
         })
+    }
+
+    /// Of a kind that listed everything a moment ago: what the list lets be where it is. Of thousands of pairs hardly any is
+    /// to go, and a call for each of them would take longer than until the next look. What the list objects to is asked for
+    /// by its id before anything goes.
+    async fn vouched_for(&self) -> BTreeMap<AssetId, Holding> {
+        let sight = self.options.kind.sight().filter(|sight| sight.is_whole);
+        let Some(sight) = sight else {
+            return BTreeMap::new();
+        };
+        let uses = any_use();
+        let holdings = sight.selected.values();
+        let asked: Vec<Asked<'_>> = holdings
+            .map(|holding| Asked {
+                holding,
+                uses: &uses,
+            })
+            .collect();
+        // What there is to tell of it is told where all are judged.
+        let (passages, _) = self.gate.judge(&asked).await;
+        let judged = sight.selected.iter().zip(passages);
+        let open = judged.filter(|(_, passage)| matches!(passage, Passage::Open { .. }));
+        open.map(|((id, held), _)| (id.clone(), held.clone()))
+            .collect()
     }
 
     /// Everything that the flow has placed.

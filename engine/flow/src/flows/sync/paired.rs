@@ -109,6 +109,7 @@ impl Paired {
             known,
             sight: Some(Sight {
                 selected,
+                is_whole: pairs.touched.is_none(),
                 standing: pairs.standing.clone(),
             }),
         }
