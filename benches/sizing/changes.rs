@@ -11,15 +11,15 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 mod emulated;
+mod two_way;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -28,29 +28,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use windlass_celum::CelumEndpoint;
 use windlass_core::{
-    AssetPath, Choices, Clock, Endpoint, Error, Kind, Ledger, Query, Result, Scope, Source,
-    StepState, SystemClock, Value,
+    AssetPath, Endpoint, Error, Kind, Ledger, Result, Scope, Source, StepState, SystemClock,
 };
 use windlass_dropbox::DropboxEndpoint;
-use windlass_flow::{
-    Approval, Arrivals, Authority, BytesAuthority, Duplicates, Event, Ingest, IngestOptions,
-    Observer, PlaceAuthority, Plan, Readiness, ReleaseFlow, ReleaseOptions, Remembered, RightsGate,
-    RightsOptions, RunOptions, Runner, Selection, Silent, Sync, SyncOptions, TakingBack,
-};
+use windlass_flow::{Event, Observer, Plan, Remembered, RunOptions, Runner, Sync};
 use windlass_ledger::{LedgerOptions, SqlLedger};
 use windlass_sandbox::Sandbox;
 use windlass_transfer::{Engine, EngineOptions};
 
-use self::emulated::{account, kept_to, served, tenant};
-
-const FLOW: &str = "work";
-
-/// The folder of the files, and the collection of the assets.
-const ROOT: &str = "/Work";
-const COLLECTION: &str = "/Brand Library/Work";
-
-/// Among how many folders the files are.
-const FOLDERS: usize = 20;
+use self::emulated::{account, kept_to, network, served, tenant};
+use self::two_way::{
+    COLLECTION, FOLDERS, Moments, ROOT, ServicesClock, below_root, file_name, median, options,
+    took, way_in, way_out,
+};
 
 /// How much time is between two changes on average; it is from nothing to twice as much.
 const GAP: Duration = Duration::from_secs(2);
@@ -60,28 +50,6 @@ const LONGEST: Duration = Duration::from_secs(240);
 
 /// How long after the last change everything must be there: far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// How old the pairs are when the first change comes: far more than a flow looks back when it asks for changes, so that it
-/// is not told of all of them as if people had made them a moment ago.
-const AGE: SignedDuration = SignedDuration::from_hours(1);
-
-/// The time of day at both services: behind by the pairs' age while those are made.
-#[derive(Debug, Default)]
-struct ServicesClock {
-    is_right: AtomicBool,
-}
-
-impl Clock for ServicesClock {
-    fn now(&self) -> Timestamp {
-        match self.is_right.load(Ordering::Relaxed) {
-            true => Timestamp::now(),
-            false => Timestamp::now() - AGE,
-        }
-    }
-}
-
-/// When something happened to files, by name.
-type Moments = BTreeMap<String, Instant>;
 
 /// Sees when each file is in the library: proved, and noted in the ledger.
 #[derive(Debug, Default)]
@@ -155,8 +123,8 @@ impl Scene {
         let time = Arc::new(ServicesClock::default());
         let sandbox = served(latency, Some(Arc::<ServicesClock>::clone(&time))).await;
         sandbox.celum().ensure_collection(below_root(COLLECTION))?;
-        let dam = tenant(&sandbox).await?;
-        let account = account(&sandbox).await?;
+        let dam = tenant(&sandbox, network()?).await?;
+        let account = account(&sandbox, network()?).await?;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("ledger.db");
         let ledger = SqlLedger::open(&file, LedgerOptions::default()).await?;
@@ -279,7 +247,7 @@ impl Scene {
         // As many as may ring during one pass; a ring that waits for room says the same as those before it.
         let (rings, heard) = mpsc::channel(64);
         let ear = Ear {
-            source: account(&self.sandbox).await?,
+            source: account(&self.sandbox, network()?).await?,
             ledger: Arc::<SqlLedger>::clone(&self.ledger),
             scope: Scope {
                 root: AssetPath::new(ROOT),
@@ -311,17 +279,8 @@ impl Scene {
     }
 }
 
-/// A path as the emulated tenant writes it.
-fn below_root(path: &str) -> &str {
-    path.trim_start_matches('/')
-}
-
 fn wrong(message: String) -> Error {
     Error::new(Kind::Integrity, message)
-}
-
-fn file_name(index: usize) -> String {
-    format!("picture-{index:05}.jpg")
 }
 
 /// Which files are saved, each with the number of its edition: every other one is new.
@@ -333,117 +292,6 @@ fn changes_to(pairs: usize, changes: usize) -> Vec<(usize, u32)> {
         _ => (known[number / 2], 2),
     };
     (0..changes).map(change).collect()
-}
-
-fn approved() -> (String, Value) {
-    ("approval".to_owned(), Value::Text("Approved".to_owned()))
-}
-
-fn options() -> SyncOptions {
-    SyncOptions {
-        name: FLOW.to_owned(),
-        way_in: format!("{FLOW}.in"),
-        way_out: format!("{FLOW}.out"),
-        root: AssetPath::new(ROOT),
-        query: Query {
-            collection: AssetPath::new(COLLECTION),
-            asset_types: Vec::new(),
-            fields: vec![approved()],
-        },
-        authority: Authority {
-            bytes: BytesAuthority::File,
-            place: PlaceAuthority::Whoever,
-            fields: BTreeSet::new(),
-            availability: false,
-        },
-        mirrors: true,
-        governed: Vec::new(),
-        publishes: true,
-        removing: None,
-        cap: None,
-    }
-}
-
-fn way_in(
-    options: &SyncOptions,
-    account: &Arc<DropboxEndpoint>,
-    dam: &Arc<CelumEndpoint>,
-    ledger: &Arc<SqlLedger>,
-) -> Ingest {
-    let campaign = ("campaignId".to_owned(), Value::Text("CMP-2041".to_owned()));
-    Ingest {
-        options: IngestOptions {
-            flow: options.way_in.clone(),
-            root: options.root.clone(),
-            selection: Selection {
-                approval: Some(Approval {
-                    folder: Some("Final".to_owned()),
-                    tag: None,
-                }),
-                ..Selection::default()
-            },
-            collection: options.query.collection.clone(),
-            keep_folders: options.mirrors,
-            asset_type: Some("campaignAsset".to_owned()),
-            set: BTreeMap::from([campaign, approved()]),
-            availability: None,
-            choices: Choices::default(),
-            ready: Readiness::default(),
-            duplicates: Some(Duplicates::Place),
-            retry_held: false,
-        },
-        source: Arc::<DropboxEndpoint>::clone(account),
-        sink: Arc::<CelumEndpoint>::clone(dam),
-        hooks: None,
-        informant: None,
-        ledger: Arc::<SqlLedger>::clone(ledger),
-        arrivals: Arrivals::default(),
-        observer: Arc::new(Silent),
-        partners: None,
-    }
-}
-
-fn way_out(
-    options: &SyncOptions,
-    account: &Arc<DropboxEndpoint>,
-    dam: &Arc<CelumEndpoint>,
-    ledger: &Arc<SqlLedger>,
-) -> ReleaseFlow {
-    let rights = RightsOptions {
-        audience: "agencies".to_owned(),
-        market: None,
-        channel: None,
-        unstated_is_open: true,
-        ignores_availability: false,
-    };
-    let gate = RightsGate {
-        library: Arc::<CelumEndpoint>::clone(dam),
-        hooks: None,
-        query: None,
-        options: rights.clone(),
-        clock: Arc::new(SystemClock),
-    };
-    ReleaseFlow {
-        options: ReleaseOptions {
-            flow: options.way_out.clone(),
-            query: options.query.clone(),
-            root: options.root.clone(),
-            kind: Sync::kind(options),
-            rights,
-            taking_back: TakingBack::default(),
-            handing: None,
-            shared: Vec::new(),
-            cap: None,
-            retry_held: false,
-            sweep: false,
-        },
-        gate: Arc::new(gate),
-        localization: None,
-        outlet: Arc::<DropboxEndpoint>::clone(account),
-        reader: Arc::<DropboxEndpoint>::clone(account),
-        ledger: Arc::<SqlLedger>::clone(ledger),
-        observer: Arc::new(Silent),
-    }
 }
 
 /// What was found.
@@ -482,19 +330,6 @@ async fn measure(pairs: usize, changes: usize, latency: u64) -> Result<Measured>
     scene.ledger.close().await?;
     scene.sandbox.shutdown().await;
     Ok(measured)
-}
-
-/// How long it took from one moment to the other for each file, sorted.
-fn took(from: &Moments, to: &Moments) -> Vec<Duration> {
-    let mut took: Vec<Duration> = from.iter().map(|(name, at)| to[name] - *at).collect();
-    took.sort();
-    took
-}
-
-fn median(calls: impl Iterator<Item = u64>) -> u64 {
-    let mut calls: Vec<u64> = calls.collect();
-    calls.sort_unstable();
-    calls[calls.len() / 2]
 }
 
 fn print(latency: u64, measured: &Measured) {

@@ -12,7 +12,8 @@ use windlass_sandbox::celum::Profile;
 use windlass_sandbox::fault::FaultProfile;
 use windlass_sandbox::{Sandbox, SandboxOptions};
 
-fn network() -> Result<Arc<dyn Transport>> {
+/// The network as it is here: without latency.
+pub(crate) fn network() -> Result<Arc<dyn Transport>> {
     Ok(Arc::new(
         ReqwestTransport::new(TransportOptions::default())?,
     ))
@@ -39,8 +40,11 @@ pub(crate) async fn served(latency: u64, clock: Option<Arc<dyn Clock>>) -> Sandb
     Sandbox::start(options).await.expect("a sandbox")
 }
 
-/// The tenant, by a client of its own.
-pub(crate) async fn tenant(sandbox: &Sandbox) -> Result<Arc<CelumEndpoint>> {
+/// The tenant, by a client of its own on this network.
+pub(crate) async fn tenant(
+    sandbox: &Sandbox,
+    network: Arc<dyn Transport>,
+) -> Result<Arc<CelumEndpoint>> {
     let at = sandbox.endpoints();
     let key = Secret::new(at.celum_api_key.clone());
     let profile = CelumProfile {
@@ -49,11 +53,14 @@ pub(crate) async fn tenant(sandbox: &Sandbox) -> Result<Arc<CelumEndpoint>> {
         ..CelumProfile::default()
     };
     let options = CelumOptions::new("dam", at.celum_api_root.clone(), key, profile);
-    CelumEndpoint::connect(network()?, options).await
+    CelumEndpoint::connect(network, options).await
 }
 
-/// The account, by a client of its own.
-pub(crate) async fn account(sandbox: &Sandbox) -> Result<Arc<DropboxEndpoint>> {
+/// The account, by a client of its own on this network.
+pub(crate) async fn account(
+    sandbox: &Sandbox,
+    network: Arc<dyn Transport>,
+) -> Result<Arc<DropboxEndpoint>> {
     let at = sandbox.endpoints();
     let credential = Credential::Refresh {
         app_key: at.dropbox_app_key.clone(),
@@ -67,7 +74,7 @@ pub(crate) async fn account(sandbox: &Sandbox) -> Result<Arc<DropboxEndpoint>> {
         stamps: true,
         ..DropboxOptions::new("share", credential)
     };
-    DropboxEndpoint::connect(network()?, options).await
+    DropboxEndpoint::connect(network, options).await
 }
 
 /// The value that this share of sorted ones keeps to, in milliseconds.

@@ -36,7 +36,7 @@ use windlass_sandbox::Sandbox;
 use windlass_sandbox::celum::Availability as Switched;
 use windlass_transfer::{Engine, EngineOptions};
 
-use self::emulated::{account, kept_to, served, tenant};
+use self::emulated::{account, kept_to, network, served, tenant};
 
 const FLOW: &str = "press";
 
@@ -61,8 +61,8 @@ struct Scene {
 impl Scene {
     async fn new(latency: u64) -> Result<Self> {
         let sandbox = served(latency, None).await;
-        let dam = tenant(&sandbox).await?;
-        let outlet = account(&sandbox).await?;
+        let dam = tenant(&sandbox, network()?).await?;
+        let outlet = account(&sandbox, network()?).await?;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("ledger.db");
         let ledger = SqlLedger::open(&file, LedgerOptions::default()).await?;

@@ -598,6 +598,15 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// The steps of a run about the asset at a path, each with what [`NewStep::payload`] said.
     async fn steps_at(&self, run: RunId, path: &AssetPath) -> Result<Vec<(StepRecord, String)>>;
 
+    /// The steps of a run after `after` that have not ended, ascending, at most `limit`, each with what
+    /// [`NewStep::payload`] said.
+    async fn unended(
+        &self,
+        run: RunId,
+        after: Option<StepId>,
+        limit: u32,
+    ) -> Result<Vec<(StepRecord, String)>>;
+
     /// What a report of a run is made of. `NotFound` without the run.
     async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts>;
 

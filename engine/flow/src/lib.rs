@@ -29,6 +29,7 @@ mod report;
 mod rights;
 mod run;
 mod select;
+mod since;
 mod undo;
 mod verify;
 
@@ -46,7 +47,7 @@ pub use flows::Flow;
 pub use flows::ingest::{Ingest, IngestOptions, Partners};
 pub use flows::release::{
     ArchiveOptions, Closed, Keys, LocalizeOptions, Needs, PublishOptions, Relations, ReleaseFlow,
-    ReleaseKind, ReleaseOptions, RenditionRule, Shared, Stale, TakingBack, VerifyRelease,
+    ReleaseKind, ReleaseOptions, RenditionRule, Shared, Sight, Stale, TakingBack, VerifyRelease,
     template::Template,
 };
 pub use flows::restore::{Restore, RestoreOptions, restore_flow};
@@ -71,6 +72,7 @@ pub use report::{
 pub use rights::{Passage, RightsGate, RightsOptions, Use};
 pub use run::{Desk, Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
 pub use select::{Approval, Pick, Selection, Selector};
+pub use since::Since;
 pub use undo::{
     GivesBack, GivesNothing, TakenAway, Undo, UndoItem, UndoState, Verdict, give_up_undoing,
 };

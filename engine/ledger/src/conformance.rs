@@ -79,6 +79,7 @@ macro_rules! conformance_suite {
             custody_tells_every_attempt_in_order
             facts_of_a_run_are_counted_where_its_steps_are
             steps_about_a_path_are_found_with_what_they_were_to_do
+            steps_that_have_not_ended_are_read_in_order_with_what_they_are_to_do
             placements_are_read_in_order_and_found_by_what_they_became
             contents_are_found_where_they_were_placed_last
             a_link_is_unchanged_while_its_asset_stands_for_another

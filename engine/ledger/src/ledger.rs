@@ -399,6 +399,15 @@ impl Ledger for SqlLedger {
         self.reader.steps_at(run, path).await
     }
 
+    async fn unended(
+        &self,
+        run: RunId,
+        after: Option<StepId>,
+        limit: u32,
+    ) -> Result<Vec<(StepRecord, String)>> {
+        self.reader.unended(run, after, limit).await
+    }
+
     async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts> {
         self.reader.facts(run, wanted).await
     }

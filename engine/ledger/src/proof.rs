@@ -23,6 +23,11 @@ pub(crate) const STEPS_AT: &str = "SELECT id, action, reason, state, attempt, en
      path, size, bytes_moved, message, hint, error, placed, ended, took, payload FROM step \
      WHERE run = (SELECT key FROM run WHERE id = $1) AND path = $2 ORDER BY id";
 
+pub(crate) const UNENDED: &str = "SELECT id, action, reason, state, attempt, endpoint, asset, revision, \
+     path, size, bytes_moved, message, hint, error, placed, ended, took, payload FROM step \
+     WHERE run = (SELECT key FROM run WHERE id = $1) AND id > $2 AND state IN ('open', 'leased') \
+     ORDER BY id LIMIT $3";
+
 pub(crate) const PROVED: &str = "SELECT evidence, COUNT(*) AS steps FROM custody \
      WHERE run = $1 AND event = 'done' AND evidence IS NOT NULL GROUP BY evidence";
 
@@ -121,11 +126,25 @@ impl Reader {
         let rows = self
             .rows(STEPS_AT, values![run.to_string(), path.as_str()])
             .await?;
-        let both = |row| {
-            let columns = self.columns(row);
-            Ok((columns.step_record()?, columns.text("payload")?))
-        };
-        rows.iter().map(both).collect()
+        rows.iter().map(|row| self.with_payload(row)).collect()
+    }
+
+    pub(crate) async fn unended(
+        &self,
+        run: RunId,
+        after: Option<StepId>,
+        limit: u32,
+    ) -> Result<Vec<(StepRecord, String)>> {
+        let after = after.map_or(i64::MIN, |step| step.0);
+        let rows = self
+            .rows(UNENDED, values![run.to_string(), after, i64::from(limit)])
+            .await?;
+        rows.iter().map(|row| self.with_payload(row)).collect()
+    }
+
+    fn with_payload(&self, row: &AnyRow) -> Result<(StepRecord, String)> {
+        let columns = self.columns(row);
+        Ok((columns.step_record()?, columns.text("payload")?))
     }
 
     pub(crate) async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts> {

@@ -755,6 +755,23 @@ impl Ledger for MemoryLedger {
             .collect())
     }
 
+    async fn unended(
+        &self,
+        run: RunId,
+        after: Option<StepId>,
+        limit: u32,
+    ) -> Result<Vec<(StepRecord, String)>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let book = self.open()?;
+        let rest = book
+            .steps
+            .range((after.map_or(Unbounded, Excluded), Unbounded));
+        let of_run =
+            rest.filter(|(_, entry)| entry.run == run && !entry.record.state.is_terminal());
+        let both = of_run.map(|(_, entry)| (entry.record.clone(), entry.payload.clone()));
+        Ok(both.take(limit as usize).collect())
+    }
+
     async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts> {
         let mut book = self.open()?;
         let started = book.run(run)?.started;

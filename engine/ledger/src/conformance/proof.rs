@@ -196,6 +196,27 @@ pub async fn steps_about_a_path_are_found_with_what_they_were_to_do(
     assert_eq!(ledger.steps_at(run, &nowhere).await.unwrap(), []);
 }
 
+pub async fn steps_that_have_not_ended_are_read_in_order_with_what_they_are_to_do(
+    ledger: &dyn Ledger,
+    _clock: &ManualClock,
+) {
+    let run = running(ledger, 4).await;
+    running(ledger, 4).await;
+    let taken = take(ledger, run, &WorkerId::fresh(), 2).await;
+    place(ledger, &taken[..1], &[placement(1)]).await;
+    let left = ledger.unended(run, None, 10).await.unwrap();
+    let found: Vec<_> = left.iter().map(|(_, payload)| payload.clone()).collect();
+    assert_eq!(found, [2, 3, 4].map(|number| step(number).payload));
+    assert_eq!(left[0].0.state, StepState::Leased);
+    let after_first = Some(left[0].0.id);
+    assert_eq!(
+        ledger.unended(run, after_first, 1).await.unwrap(),
+        left[1..2]
+    );
+    let last = Some(left[2].0.id);
+    assert_eq!(ledger.unended(run, last, 10).await.unwrap(), []);
+}
+
 /// Ends leased steps with a placement each.
 async fn place(ledger: &dyn Ledger, taken: &[LeasedStep], placements: &[Placement]) {
     let reports: Vec<StepReport> = taken

@@ -12,7 +12,7 @@ use crate::notes::{
 use crate::open::Target;
 use crate::place::Place;
 use crate::proof::{
-    ATTEMPTS, CUSTODY, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, SLICES, STEPS_AT,
+    ATTEMPTS, CUSTODY, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, SLICES, STEPS_AT, UNENDED,
     WITHDRAWALS, WITHDRAWALS_AFTER,
 };
 use crate::read::{
@@ -312,6 +312,15 @@ async fn the_past_is_read_along_its_indexes() {
         STEPS_AT,
         &[
             "SEARCH step USING INDEX step_path (run=? AND path=?)",
+            "SCALAR SUBQUERY 1",
+            run,
+        ],
+    )
+    .await;
+    runs_as(
+        UNENDED,
+        &[
+            "SEARCH step USING INDEX step_run (run=? AND rowid>?)",
             "SCALAR SUBQUERY 1",
             run,
         ],

@@ -19,7 +19,7 @@ use crate::notes::{
 use crate::place::Place;
 use crate::proof::{
     ATTEMPTS, CUSTODY, CUSTODY_OF_RUN, LAST_DONE, PLACED_AS, PLACEMENTS_AFTER, PROVED, REASONS,
-    SLICES, SLOWEST, STEPS_AT, WITHDRAWALS, WITHDRAWALS_AFTER,
+    SLICES, SLOWEST, STEPS_AT, UNENDED, WITHDRAWALS, WITHDRAWALS_AFTER,
 };
 use crate::read::{
     CHANGED, CONTENTS, HOLDING, HOLDS, HOLDS_SIZE, INTENTS, NEXT_DUE, PARTS, PLACEMENTS, SESSIONS,
@@ -107,6 +107,7 @@ async fn look_ups_on_a_server_go_along_its_indexes() {
         (NEXT_DUE, &[t], &["run_id_key", "step_open"]),
         (STEPS, &[t, n, n], &["run_id_key", "step_run"]),
         (STEPS_AT, &[t, t], &["run_id_key", "step_path"]),
+        (UNENDED, &[t, n, n], &["run_id_key", "step_run"]),
         (ADD_CONTENTS, &[t], &[]),
         (PLACE, &[t, n], &[]),
         (HOLD, &[t, n], &[]),

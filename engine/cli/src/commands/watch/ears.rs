@@ -9,11 +9,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use windlass_core::{
     AssetId, AssetPath, Cursor, Kind, Ledger, Library, Query, Result, Revision, Scope, Source,
 };
+use windlass_flow::Since;
 
 use super::daemon::Event;
 use super::notes;
@@ -27,9 +28,6 @@ const LONGEST: Duration = Duration::from_secs(240);
 /// The first pause after a failure; doubled up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
-
-/// How far a library is looked back at: its index may lag, and its clock may differ.
-const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is listened to.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,19 +169,19 @@ impl Ear {
         query: &Query,
         every: Duration,
     ) -> Result<Infallible> {
-        let mut since = Timestamp::now() - OVERLAP;
-        let mut known = changed(library, query, since).await?;
+        let mut since = Since::new(Timestamp::now());
+        let mut known = changed(library, query, since.look()).await?;
         self.tell(room, Event::Heard).await;
         loop {
+            since.saw(known.values().filter_map(|(changed, _)| *changed).max());
             tokio::time::sleep(every).await;
-            let now = changed(library, query, since).await?;
+            let from = since.look();
+            let now = changed(library, query, from).await?;
+            known.retain(|_, (changed, _)| changed.is_none_or(|changed| changed >= from));
             if now != known {
                 self.tell(room, Event::Ring).await;
             }
-            let newest = now.values().filter_map(|(changed, _)| *changed).max();
-            since = newest.map_or(since, |newest| since.max(newest - OVERLAP));
             known = now;
-            known.retain(|_, (changed, _)| changed.is_none_or(|changed| changed >= since));
         }
     }
 

@@ -144,10 +144,20 @@ impl Setup {
         {
             return Ok(kept);
         }
-        self.forget().await;
         let wiring = Wiring::beside(&self.layered, self.out, Arc::clone(&self.shared));
         let observer = progress::teller(&self.flow, self.out);
         let wired = wiring.flow(&self.flow, false, observer).await?;
+        let same = self
+            .kept
+            .as_ref()
+            .filter(|kept| kept.edition == self.edition);
+        if let (Flow::Sync(now), Some(Flow::Sync(before))) =
+            (&wired.flow, same.map(|kept| &kept.wired.flow))
+        {
+            // What was seen is as old as it says itself, however it is looked at.
+            now.sync.remembered.take_over(&before.sync.remembered);
+        }
+        self.forget().await;
         Ok(Kept {
             wired,
             since: Instant::now(),

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Serialize, Serializer};
-use windlass_core::{AssetId, AssetPath, Error, Finding, Kind, Placement, Result};
+use windlass_core::{AssetId, AssetPath, Error, Finding, Holding, Kind, Placement, Result};
 
+use super::standing::Standing;
 use super::{Closed, ReleaseFlow, RenditionRule, Routed, Scene, any_use};
 use crate::plan::{PlanSummary, PlannedStep};
 use crate::rights::Use;
@@ -36,6 +37,12 @@ pub trait ReleaseKind: fmt::Debug + Send + Sync {
     /// The folders at the sink in which deliveries may be, of a flow with this root.
     fn folders(&self, root: &AssetPath) -> BTreeSet<AssetPath> {
         BTreeSet::from([root.clone()])
+    }
+
+    /// What the kind saw of both sides a moment ago, and knows of what was placed, so that nobody lists them once more;
+    /// `None` of a kind that did not look.
+    fn sight(&self) -> Option<&Sight> {
+        None
     }
 
     /// What counts as placed, of what the ledger says is: for a kind that knows better.
@@ -102,6 +109,17 @@ pub trait ReleaseKind: fmt::Debug + Send + Sync {
         let (_, _) = (flow, placed);
         Ok(Vec::new())
     }
+}
+
+/// Both sides as a kind saw them.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// The selected assets about which something may be due.
+    pub(crate) selected: BTreeMap<AssetId, Holding>,
+    /// Those are all of them, as a list has them now.
+    pub(crate) is_whole: bool,
+    /// What is in the flow's folders.
+    pub(crate) standing: Standing,
 }
 
 /// What a library must have.

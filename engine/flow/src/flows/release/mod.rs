@@ -37,7 +37,7 @@ pub use self::audit::VerifyRelease;
 pub use self::close::Closed;
 use self::kind::as_rules;
 pub(crate) use self::kind::rules_of;
-pub use self::kind::{Needs, ReleaseKind};
+pub use self::kind::{Needs, ReleaseKind, Sight};
 pub use self::localize::LocalizeOptions;
 pub use self::publish::{PublishOptions, RenditionRule};
 use self::standing::Standing;
@@ -332,12 +332,16 @@ impl ReleaseFlow {
         let mut selected = match self.options.sweep {
             // A sweep is about what is there.
             true => BTreeMap::new(),
-            false => self.list().await?,
+            false => match self.options.kind.sight() {
+                Some(sight) => sight.selected.clone(),
+                None => self.list().await?,
+            },
         };
+        let mut placed_of = self.vouched_for().await;
         let ids: BTreeSet<AssetId> = placed.keys().map(asset_of).collect();
-        let ids: Vec<AssetId> = ids.into_iter().collect();
+        let ids = ids.into_iter().filter(|id| !placed_of.contains_key(id));
+        let ids: Vec<AssetId> = ids.collect();
         let mut unselected = BTreeMap::new();
-        let mut placed_of = BTreeMap::new();
         for batch in ids.chunks(BATCH) {
             let held = self.gate.library.consult(batch).await?;
             for (id, held) in batch.iter().zip(held) {
@@ -373,10 +377,37 @@ impl ReleaseFlow {
         })
     }
 
+    /// Of a kind that listed everything a moment ago: what the list lets be where it is. Of thousands of pairs hardly any is
+    /// to go, and a call for each of them would take longer than until the next look. What the list objects to is asked for
+    /// by its id before anything goes.
+    async fn vouched_for(&self) -> BTreeMap<AssetId, Holding> {
+        let sight = self.options.kind.sight().filter(|sight| sight.is_whole);
+        let Some(sight) = sight else {
+            return BTreeMap::new();
+        };
+        let uses = any_use();
+        let holdings = sight.selected.values();
+        let asked: Vec<Asked<'_>> = holdings
+            .map(|holding| Asked {
+                holding,
+                uses: &uses,
+            })
+            .collect();
+        // What there is to tell of it is told where all are judged.
+        let (passages, _) = self.gate.judge(&asked).await;
+        let judged = sight.selected.iter().zip(passages);
+        let open = judged.filter(|(_, passage)| matches!(passage, Passage::Open { .. }));
+        open.map(|((id, held), _)| (id.clone(), held.clone()))
+            .collect()
+    }
+
     /// Everything that the flow has placed.
     async fn placed(&self) -> Result<BTreeMap<AssetId, Placement>> {
         let (flow, source) = (&self.options.flow, self.gate.library.name());
         let mut placed = BTreeMap::new();
+        if self.options.kind.sight().is_some() {
+            return Ok(self.options.kind.placed(placed));
+        }
         let mut after = None;
         loop {
             let page = self

@@ -1,6 +1,7 @@
 //! What of all that was placed still stands at the sink, and what people made of the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use windlass_core::{
     Asset, AssetId, AssetPath, Change, Kind, Placement, Readable, Result, Revision, Scope, Source,
@@ -29,31 +30,48 @@ pub(crate) enum Stands {
     GoneWithFolder,
 }
 
-/// See the module.
-#[derive(Debug, Default)]
+/// See the module. Cheap to clone.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
-    there: BTreeMap<AssetId, Asset>,
+    there: Arc<BTreeMap<AssetId, Asset>>,
+    /// What was asked for because it is in none of the flow's folders.
+    elsewhere: BTreeMap<AssetId, Asset>,
     /// What is at each folded path.
-    by_path: BTreeMap<String, AssetId>,
-    folders: BTreeSet<String>,
+    by_path: Arc<BTreeMap<String, AssetId>>,
+    folders: Arc<BTreeSet<String>>,
 }
 
 impl Standing {
-    /// Lists the flow's folders at the sink, and asks for what was placed and is not in them.
+    /// What somebody listed a moment ago: the assets below the flow's folders, which of them is at each folded path, and
+    /// the folded folders.
+    pub(crate) fn listed_by(
+        there: Arc<BTreeMap<AssetId, Asset>>,
+        by_path: Arc<BTreeMap<String, AssetId>>,
+        folders: Arc<BTreeSet<String>>,
+    ) -> Self {
+        Standing {
+            there,
+            elsewhere: BTreeMap::new(),
+            by_path,
+            folders,
+        }
+    }
+
+    /// Lists the flow's folders at the sink, unless its kind has, and asks for what was placed and is not in them.
     pub(crate) async fn look(
         flow: &ReleaseFlow,
         placed: &BTreeMap<AssetId, Placement>,
     ) -> Result<Self> {
-        let mut standing = Standing::default();
-        for root in flow.roots() {
-            standing.list(flow.reader.as_ref(), root).await?;
-        }
+        let mut standing = match flow.options.kind.sight() {
+            Some(sight) => sight.standing.clone(),
+            None => Standing::listed(flow).await?,
+        };
         for placement in placed.values() {
             let id = &placement.placed.asset;
             if !standing.there.contains_key(id)
                 && let Some(asset) = flow.reader.stat(id).await?
             {
-                standing.there.insert(id.clone(), asset);
+                standing.elsewhere.insert(id.clone(), asset);
             }
         }
         Ok(standing)
@@ -70,12 +88,12 @@ impl Standing {
 
     /// An asset of the sink, if it is there.
     pub(crate) fn asset(&self, asset: &AssetId) -> Option<&Asset> {
-        self.there.get(asset)
+        self.there.get(asset).or_else(|| self.elsewhere.get(asset))
     }
 
     /// Everything that is in these folders.
     pub(crate) fn below(&self, folders: &BTreeSet<AssetPath>) -> Vec<&Asset> {
-        let there = self.there.values();
+        let there = self.there.values().chain(self.elsewhere.values());
         there
             .filter(|asset| is_below(&asset.path, folders))
             .collect()
@@ -87,7 +105,7 @@ impl Standing {
         for root in flow.roots() {
             let scope = Scope { root };
             match flow.reader.changes(&scope, None).await {
-                Ok(_) => drop(standing.folders.insert(scope.root.key())),
+                Ok(_) => drop(Arc::make_mut(&mut standing.folders).insert(scope.root.key())),
                 Err(error) if error.kind() == Kind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -97,7 +115,7 @@ impl Standing {
 
     /// Where an asset of the sink is, if it is there.
     pub(crate) fn path_of(&self, asset: &AssetId) -> Option<&AssetPath> {
-        self.there.get(asset).map(|asset| &asset.path)
+        self.asset(asset).map(|asset| &asset.path)
     }
 
     /// Whether a folder is there.
@@ -120,7 +138,7 @@ impl Standing {
                 Err(error) if error.kind() == Kind::NotFound => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.folders.insert(scope.root.key());
+            Arc::make_mut(&mut self.folders).insert(scope.root.key());
             for change in page.changes {
                 self.take(change);
             }
@@ -132,28 +150,28 @@ impl Standing {
     }
 
     fn take(&mut self, change: Change) {
+        let there = Arc::make_mut(&mut self.there);
+        let by_path = Arc::make_mut(&mut self.by_path);
+        let folders = Arc::make_mut(&mut self.folders);
         match change {
             Change::Asset(asset) => {
-                let mut folder = asset.path.parent();
-                while !folder.as_str().is_empty() && self.folders.insert(folder.key()) {
-                    folder = folder.parent();
-                }
+                take_folders(folders, &asset.path);
                 let path = asset.path.key();
-                let before = self.there.insert(asset.id.clone(), asset.clone());
+                let before = there.insert(asset.id.clone(), asset.clone());
                 if let Some(before) = before.filter(|before| before.path.key() != path) {
-                    self.by_path.remove(&before.path.key());
+                    by_path.remove(&before.path.key());
                 }
-                self.by_path.insert(path, asset.id);
+                by_path.insert(path, asset.id);
             }
             Change::Folder(folder) => {
-                self.folders.insert(folder.path.key());
+                folders.insert(folder.path.key());
             }
             Change::Removed(path) => {
                 let below = format!("{}/", path.key());
                 let is_gone = |key: &String| *key == path.key() || key.starts_with(&below);
-                self.folders.retain(|key| !is_gone(key));
-                self.by_path.retain(|key, _| !is_gone(key));
-                self.there.retain(|_, asset| !is_gone(&asset.path.key()));
+                folders.retain(|key| !is_gone(key));
+                by_path.retain(|key, _| !is_gone(key));
+                there.retain(|_, asset| !is_gone(&asset.path.key()));
             }
         }
     }
@@ -161,7 +179,7 @@ impl Standing {
     /// How a placement stands.
     pub(crate) fn of(&self, placement: &Placement) -> Stands {
         let placed = &placement.placed;
-        let Some(there) = self.there.get(&placed.asset) else {
+        let Some(there) = self.asset(&placed.asset) else {
             let folder = placement.collection.key();
             return match folder.is_empty() || self.folders.contains(&folder) {
                 true => Stands::Gone,
@@ -179,6 +197,14 @@ impl Standing {
                 path: there.path.clone(),
             },
         }
+    }
+}
+
+/// Adds the folders that a file is in, folded.
+pub(crate) fn take_folders(folders: &mut BTreeSet<String>, file: &AssetPath) {
+    let mut folder = file.parent();
+    while !folder.as_str().is_empty() && folders.insert(folder.key()) {
+        folder = folder.parent();
     }
 }
 

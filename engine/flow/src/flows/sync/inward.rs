@@ -1,6 +1,7 @@
 //! The way in: what is new or changed among the files goes to the library, and assets whose file was removed are put away.
 
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use async_trait::async_trait;
 use windlass_core::digest::ChecksumAlgorithm;
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, AssetStream, Calls, Capabilities, Change, ChangePage,
-    CheckItem, Cursor, Digests, Draft, DraftPart, Endpoint, Error, HeldBack, Kind, Load, Question,
-    Result, Scope, Source, SpoolOrder,
+    CheckItem, Cursor, Digests, Draft, DraftPart, Endpoint, HeldBack, Load, Question, Result,
+    Scope, Source, SpoolOrder,
 };
 
 use super::book::Book;
@@ -242,19 +243,15 @@ impl Endpoint for Listed {
 #[async_trait]
 impl Source for Listed {
     async fn changes(&self, _scope: &Scope, cursor: Option<&Cursor>) -> Result<ChangePage> {
-        let from = match cursor {
-            None => 0,
-            Some(cursor) => cursor.as_str().parse::<usize>().map_err(|error| {
-                Error::new(Kind::CursorReset, "not a cursor of this listing").with_source(error)
-            })?,
-        };
-        let files = self.scene.files.values().skip(from).take(PAGE);
-        let changes: Vec<Change> = files.cloned().map(Change::Asset).collect();
-        let next = from + changes.len();
+        // A page ends with the id that the next one begins behind.
+        let after = cursor.map_or(Unbounded, |cursor| Excluded(AssetId::new(cursor.as_str())));
+        let mut files = self.scene.files.range((after, Unbounded));
+        let page: Vec<&Asset> = files.by_ref().take(PAGE).map(|(_, file)| file).collect();
+        let last = page.last().map_or("", |last| last.id.as_str());
         Ok(ChangePage {
-            more: next < self.scene.files.len(),
-            changes,
-            cursor: Cursor::new(next.to_string()),
+            more: files.next().is_some(),
+            cursor: Cursor::new(last),
+            changes: page.into_iter().cloned().map(Change::Asset).collect(),
         })
     }
 

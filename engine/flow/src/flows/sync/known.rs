@@ -123,18 +123,16 @@ impl Sync {
         };
         let mut after = None;
         loop {
-            let steps = ledger.steps(run, after, ROWS).await?;
-            let Some(last) = steps.last() else {
+            let steps = ledger.unended(run, after, ROWS).await?;
+            let Some((last, _)) = steps.last() else {
                 return Ok(doubt);
             };
             after = Some(last.id);
-            for step in steps.iter().filter(|step| !step.state.is_terminal()) {
+            for (step, payload) in &steps {
                 doubt.sources.insert(asset_of(&step.asset));
-                for (_, payload) in ledger.steps_at(run, &step.path).await? {
-                    let draft = Work::from_payload(&payload)?.draft().clone();
-                    let path = draft.collection.join(&draft.file_name);
-                    doubt.places.insert(path.key());
-                }
+                let work = Work::from_payload(payload)?;
+                let path = work.draft().collection.join(&work.draft().file_name);
+                doubt.places.insert(path.key());
             }
         }
     }

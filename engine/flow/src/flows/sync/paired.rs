@@ -11,7 +11,7 @@ use super::scene::{Item, Scene as Pairs};
 use super::verdict::Verdict;
 use super::{Sync, SyncOptions};
 use crate::delivery::{Delivery, asset_of, delivery_id};
-use crate::flows::release::{ReleaseFlow, ReleaseKind, Routed, Scene, rules_of};
+use crate::flows::release::{ReleaseFlow, ReleaseKind, Routed, Scene, Sight, rules_of};
 use crate::plan::{Cause, PlannedStep, Work};
 use crate::rights::Use;
 
@@ -26,6 +26,8 @@ pub(super) struct Paired {
     /// Something goes with files: fields, links, receipts.
     tells: bool,
     known: BTreeMap<AssetId, Known>,
+    /// Both sides, once somebody looked at them.
+    sight: Option<Sight>,
 }
 
 /// What the pairs say of one asset.
@@ -60,20 +62,30 @@ impl Paired {
             is_whole: false,
             tells: false,
             known: BTreeMap::new(),
+            sight: None,
         }
     }
 
     pub(super) fn of(sync: &Sync, pairs: &Pairs) -> Self {
-        let items = pairs.items.iter();
-        let mut known: BTreeMap<AssetId, Known> = items
-            .filter_map(|item| Some((item.pair.asset()?, item)))
-            .filter(|(asset, item)| pairs.concerns(asset, &item.verdict))
-            .map(|(asset, item)| (asset, known_of(sync, item)))
-            .collect();
+        let mut known: BTreeMap<AssetId, Known> = BTreeMap::new();
+        let mut selected: BTreeMap<AssetId, Holding> = BTreeMap::new();
+        for item in &pairs.items {
+            let Some(asset) = item.pair.asset() else {
+                continue;
+            };
+            if !pairs.concerns(&asset, &item.verdict) {
+                continue;
+            }
+            if let (Some(held), None) = (&item.held, &item.objection) {
+                selected.insert(asset.clone(), Holding::clone(held));
+            }
+            known.insert(asset, known_of(sync, item));
+        }
         for (id, held) in &pairs.new_assets {
             if !sync.options.publishes {
                 continue;
             }
+            selected.insert(id.clone(), Holding::clone(held));
             known.insert(
                 id.clone(),
                 Known {
@@ -95,6 +107,11 @@ impl Paired {
             is_whole: pairs.touched.is_none(),
             tells: sync.release.options.handing.is_some() || !sync.options.governed.is_empty(),
             known,
+            sight: Some(Sight {
+                selected,
+                is_whole: pairs.touched.is_none(),
+                standing: pairs.standing.clone(),
+            }),
         }
     }
 
@@ -170,7 +187,7 @@ impl Paired {
 
 fn known_of(sync: &Sync, item: &Item) -> Known {
     let file = item.file.as_ref();
-    let held = item.held.as_ref();
+    let held = item.held.as_deref();
     let seen = sync.seen();
     let here = file.map(|file| (file.path.parent(), file.path.name().to_owned()));
     let (place, follows) = match (&item.verdict, held) {
@@ -230,6 +247,10 @@ impl ReleaseKind for Paired {
 
     fn folders(&self, root: &AssetPath) -> BTreeSet<AssetPath> {
         BTreeSet::from([root.clone()])
+    }
+
+    fn sight(&self) -> Option<&Sight> {
+        self.sight.as_ref()
     }
 
     fn placed(&self, _noted: BTreeMap<AssetId, Placement>) -> BTreeMap<AssetId, Placement> {

@@ -4,6 +4,7 @@
 //! nothing is acted upon that the library did not confirm.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use windlass_core::{
     Asset, AssetId, AssetPath, Blake3, Conflict, ConflictSide, Digests, Evidence, Holding,
@@ -17,6 +18,7 @@ use super::seen::Seen;
 use super::undo::Undone;
 use super::verdict::{AssetNow, FileNow, Rules, Verdict};
 use super::{Sync, Way};
+use crate::flows::release::standing::Standing;
 
 /// How many assets a library or a ledger is asked about at once.
 const BATCH: usize = 256;
@@ -36,7 +38,7 @@ pub(super) struct Item {
     /// The file, wherever it is.
     pub(super) file: Option<Asset>,
     /// The asset, wherever it is filed.
-    pub(super) held: Option<Holding>,
+    pub(super) held: Option<Arc<Holding>>,
     /// Why the asset is not asked for, where it is not.
     pub(super) objection: Option<String>,
     pub(super) verdict: Verdict,
@@ -57,11 +59,13 @@ pub(super) struct Item {
 pub(super) struct Scene {
     pub(super) items: Vec<Item>,
     /// Everything in the flow's folder.
-    pub(super) files: BTreeMap<AssetId, Asset>,
+    pub(super) files: Arc<BTreeMap<AssetId, Asset>>,
+    /// The same as a release sees it.
+    pub(super) standing: Standing,
     /// Files that are of no pair.
     pub(super) new_files: BTreeSet<AssetId>,
     /// Assets that are of no pair.
-    pub(super) new_assets: BTreeMap<AssetId, Holding>,
+    pub(super) new_assets: BTreeMap<AssetId, Arc<Holding>>,
     /// Files whose asset has another file by now.
     pub(super) superseded: BTreeMap<AssetId, AssetId>,
     /// Assets whose file the way out took back and did not place again.
@@ -135,7 +139,8 @@ impl Sync {
     pub(super) async fn look(&self, way: Way) -> Result<Scene> {
         let mut seen = self.see().await?;
         let mut scene = Scene {
-            files: seen.files.by_id.clone(),
+            files: Arc::clone(&seen.files.by_id),
+            standing: seen.files.standing(),
             conflicts: self.noted().await?,
             taken: self.taken().await?,
             doubt: self.doubt(way).await?,
@@ -194,6 +199,7 @@ impl Sync {
             .collect();
         for batch in missing.chunks(BATCH) {
             let found = self.library.consult(batch).await?;
+            let found = found.into_iter().map(|held| held.map(Arc::new));
             seen.asked.assets.extend(batch.iter().cloned().zip(found));
         }
         for id in pairs.iter().filter_map(Pair::file) {
@@ -213,7 +219,7 @@ impl Sync {
         &self,
         scene: &Scene,
         seen: &Seen,
-        held: &mut BTreeMap<AssetId, Holding>,
+        held: &mut BTreeMap<AssetId, Arc<Holding>>,
         pair: Pair,
     ) -> Result<Item> {
         let file = pair.file().and_then(|id| {
@@ -418,7 +424,7 @@ impl Sync {
                 let Some(item) = scene.items.get_mut(*index) else {
                     continue;
                 };
-                item.held = found;
+                item.held = found.map(Arc::new);
                 item.objection = objection;
                 self.judge_one(
                     (&scene.conflicts, &scene.taken, &scene.doubt, scene.records),

@@ -6,16 +6,15 @@
 //! went elsewhere. So everything is listed anew after a while, and when a cursor is not valid any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use windlass_core::{Asset, AssetId, AssetPath, Change, Cursor, Holding, Kind, Result, Scope};
 
 use super::Sync;
+use crate::flows::release::standing::{Standing, take_folders};
 use crate::observe::Event;
-
-/// How far back changes of a library are asked for: its lists may lag, and its times are not ours.
-const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
+use crate::since::Since;
 
 /// How long a look at everything counts. Less than the quarter of an hour after which a daemon looks by itself.
 const WHOLE: SignedDuration = SignedDuration::from_mins(12);
@@ -29,6 +28,13 @@ impl Remembered {
     fn take(&self) -> Option<Seen> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.take()
+    }
+
+    /// Remembers what another value of the same flow did, which is not used any more.
+    pub fn take_over(&self, other: &Remembered) {
+        if let Some(seen) = other.take() {
+            self.keep(seen);
+        }
     }
 
     /// Remembers it for the next pass.
@@ -45,9 +51,9 @@ pub(super) struct Seen {
     /// Where the folder's list of changes stands.
     cursor: Cursor,
     /// What is asked for.
-    pub(super) held: BTreeMap<AssetId, Holding>,
-    /// The newest time that the library has said of anything.
-    newest: Option<Timestamp>,
+    pub(super) held: BTreeMap<AssetId, Arc<Holding>>,
+    /// From when on changes of the library are asked for.
+    since: Since,
     /// When all of it was listed.
     whole_at: Timestamp,
     /// Assets that are new or another by now; `None` where everything was listed.
@@ -60,14 +66,17 @@ pub(super) struct Seen {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     pub(super) files: BTreeMap<AssetId, Option<Asset>>,
-    pub(super) assets: BTreeMap<AssetId, Option<Holding>>,
+    pub(super) assets: BTreeMap<AssetId, Option<Arc<Holding>>>,
 }
 
-/// The files of a folder, by id and by place.
+/// The files of a folder, by id and by place. Scenes share them: they are changed once nobody looks at the last one any
+/// more.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
-    pub(super) by_id: BTreeMap<AssetId, Asset>,
-    by_path: BTreeMap<String, AssetId>,
+    pub(super) by_id: Arc<BTreeMap<AssetId, Asset>>,
+    by_path: Arc<BTreeMap<String, AssetId>>,
+    /// Folders that are there, folded.
+    folders: Arc<BTreeSet<String>>,
     /// Whether spellings that differ in case or normal form are one name there: else they are two files, and both are seen.
     folds: bool,
 }
@@ -75,8 +84,9 @@ pub(super) struct Files {
 impl Files {
     fn new(folds: bool) -> Self {
         Files {
-            by_id: BTreeMap::new(),
-            by_path: BTreeMap::new(),
+            by_id: Arc::default(),
+            by_path: Arc::default(),
+            folders: Arc::default(),
             folds,
         }
     }
@@ -88,41 +98,64 @@ impl Files {
         }
     }
 
+    /// The same as a release sees it, for which spellings that differ in case or normal form are one place anywhere.
+    pub(super) fn standing(&self) -> Standing {
+        let by_path = match self.folds {
+            true => Arc::clone(&self.by_path),
+            false => {
+                let files = self.by_id.values();
+                Arc::new(files.map(|one| (one.path.key(), one.id.clone())).collect())
+            }
+        };
+        let (by_id, folders) = (Arc::clone(&self.by_id), Arc::clone(&self.folders));
+        Standing::listed_by(by_id, by_path, folders)
+    }
+
     /// Applies one entry of a list: the next one may say otherwise.
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Asset(asset) => {
-                let key = self.key(&asset.path);
-                let before = self.by_id.get(&asset.id);
-                let moved = before.map(|before| self.key(&before.path));
-                if let Some(from) = moved.filter(|from| *from != key) {
-                    self.by_path.remove(&from);
-                }
-                let there = self.by_path.insert(key, asset.id.clone());
-                if let Some(other) = there.filter(|other| *other != asset.id) {
-                    self.by_id.remove(&other);
-                }
-                self.by_id.insert(asset.id.clone(), asset);
+            Change::Asset(asset) => self.put(asset),
+            Change::Folder(folder) => {
+                Arc::make_mut(&mut self.folders).insert(folder.path.key());
             }
-            Change::Folder(_) => {}
             Change::Removed(path) => self.remove(&path),
         }
+    }
+
+    fn put(&mut self, asset: Asset) {
+        let key = self.key(&asset.path);
+        let before = self.by_id.get(&asset.id);
+        let moved = before.map(|before| self.key(&before.path));
+        let by_path = Arc::make_mut(&mut self.by_path);
+        let by_id = Arc::make_mut(&mut self.by_id);
+        if let Some(from) = moved.filter(|from| *from != key) {
+            by_path.remove(&from);
+        }
+        let there = by_path.insert(key, asset.id.clone());
+        if let Some(other) = there.filter(|other| *other != asset.id) {
+            by_id.remove(&other);
+        }
+        take_folders(Arc::make_mut(&mut self.folders), &asset.path);
+        by_id.insert(asset.id.clone(), asset);
     }
 
     fn remove(&mut self, path: &AssetPath) {
         let key = self.key(path);
         let below = format!("{key}/");
-        let mut gone: Vec<String> = self
-            .by_path
-            .range(below.clone()..)
-            .map(|(key, _)| key)
-            .take_while(|key| key.starts_with(&below))
-            .cloned()
-            .collect();
+        let is_below = |key: &&String| key.starts_with(&below);
+        let keys = self.by_path.range(below.clone()..).map(|(key, _)| key);
+        let mut gone: Vec<String> = keys.take_while(is_below).cloned().collect();
         gone.push(key);
+        let folder = path.key();
+        let folders = Arc::make_mut(&mut self.folders);
+        folders.remove(&folder);
+        let below = format!("{folder}/");
+        folders.retain(|key| !key.starts_with(&below));
+        let by_path = Arc::make_mut(&mut self.by_path);
+        let by_id = Arc::make_mut(&mut self.by_id);
         for key in gone {
-            if let Some(id) = self.by_path.remove(&key) {
-                self.by_id.remove(&id);
+            if let Some(id) = by_path.remove(&key) {
+                by_id.remove(&id);
             }
         }
     }
@@ -132,29 +165,33 @@ impl Sync {
     /// Both sides: what changed since the last look, or all of it.
     pub(super) async fn see(&self) -> Result<Seen> {
         let now = self.clock.now();
-        let before = self.remembered.take();
-        let before = before.filter(|seen| now.duration_since(seen.whole_at) < WHOLE);
-        let Some(before) = before else {
-            return self.see_all(now).await;
+        let Some(before) = self.remembered.take() else {
+            return self.see_all(now, Since::new(now)).await;
         };
+        // Up to which time the library is known is not forgotten with the rest.
+        let since = before.since.clone();
+        if now.duration_since(before.whole_at) >= WHOLE {
+            return self.see_all(now, since).await;
+        }
         match self.see_again(before).await {
-            Err(error) if error.kind() == Kind::CursorReset => self.see_all(now).await,
+            Err(error) if error.kind() == Kind::CursorReset => self.see_all(now, since).await,
             seen => seen,
         }
     }
 
-    async fn see_all(&self, now: Timestamp) -> Result<Seen> {
+    async fn see_all(&self, now: Timestamp, mut since: Since) -> Result<Seen> {
         let mut files = Files::new(self.files().capabilities().folds_names);
         let cursor = self
             .read_changes(&self.options.root, &mut files, None)
             .await?;
         let mut held = BTreeMap::new();
         let (query, mut after) = (&self.options.query, None);
+        since.look();
         loop {
             let page = self.library.holdings(query, after.as_ref()).await?;
             for one in page.holdings {
                 if query.objection(&one).is_none() {
-                    held.insert(one.asset.id.clone(), one);
+                    held.insert(one.asset.id.clone(), Arc::new(one));
                 }
             }
             match page.next {
@@ -162,10 +199,11 @@ impl Sync {
                 None => break,
             }
         }
+        since.saw(newest(held.values().map(Arc::as_ref)));
         Ok(Seen {
             files,
             cursor,
-            newest: newest(held.values()),
+            since,
             held,
             whole_at: now,
             touched: None,
@@ -178,22 +216,21 @@ impl Sync {
         seen.cursor = self
             .read_changes(&self.options.root, &mut seen.files, Some(seen.cursor))
             .await?;
-        let newest_seen = seen.newest.unwrap_or(seen.whole_at);
-        let since = newest_seen.checked_sub(OVERLAP).unwrap_or(Timestamp::MIN);
+        let since = seen.since.look();
         let (query, mut after) = (&self.options.query, None);
         let mut touched = BTreeSet::new();
         loop {
             let page = self.library.changed(query, since, after.as_ref()).await?;
-            seen.newest = seen.newest.max(newest(&page.holdings));
+            seen.since.saw(newest(&page.holdings));
             for one in page.holdings {
                 let id = one.asset.id.clone();
-                if seen.held.get(&id) == Some(&one) {
+                if seen.held.get(&id).is_some_and(|known| **known == one) {
                     continue;
                 }
                 touched.insert(id.clone());
                 seen.asked.assets.remove(&id);
                 match query.objection(&one) {
-                    None => drop(seen.held.insert(id, one)),
+                    None => drop(seen.held.insert(id, Arc::new(one))),
                     Some(_) => drop(seen.held.remove(&id)),
                 }
             }
@@ -210,7 +247,7 @@ impl Sync {
     pub(super) async fn list_files(&self, root: &AssetPath) -> Result<BTreeMap<AssetId, Asset>> {
         let mut files = Files::new(self.files().capabilities().folds_names);
         self.read_changes(root, &mut files, None).await?;
-        Ok(files.by_id)
+        Ok(Arc::unwrap_or_clone(files.by_id))
     }
 
     /// Reads what a folder's list says, and answers where it stands then. A folder that is not there is no empty one: all
@@ -225,6 +262,8 @@ impl Sync {
         let mut cursor = from;
         loop {
             let page = self.files().changes(&scope, cursor.as_ref()).await?;
+            // What can be listed is there, though it may be empty.
+            Arc::make_mut(&mut files.folders).insert(root.key());
             page.changes.into_iter().for_each(|one| files.apply(one));
             self.ingest.observer.observe(Event::Listed {
                 assets: files.by_id.len() as u64,

@@ -97,6 +97,15 @@ impl Ledger for CountedLedger {
         self.inner.steps_at(run, path).await
     }
 
+    async fn unended(
+        &self,
+        run: RunId,
+        after: Option<StepId>,
+        limit: u32,
+    ) -> Result<Vec<(StepRecord, String)>> {
+        self.inner.unended(run, after, limit).await
+    }
+
     async fn facts(&self, run: RunId, wanted: FactsWanted) -> Result<RunFacts> {
         self.inner.facts(run, wanted).await
     }

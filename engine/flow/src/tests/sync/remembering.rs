@@ -90,3 +90,14 @@ async fn rights_of_all_that_came_out_are_asked_for_when_everything_is_looked_at(
     world.pass().await;
     assert_eq!(world.file_paths(), ["/Withdrawn/Work/press.jpg"]);
 }
+
+#[tokio::test]
+async fn the_way_out_lists_the_files_no_second_time() {
+    let world = world().await;
+    let before = world.files.calls(Operation::Changes);
+    world.library.put("/Brand/Final/3.jpg", "newer").unwrap();
+    world.run_half(Way::Out).await;
+    assert_eq!(world.file("/Work/Final/3.jpg"), b"newer");
+    let pages = world.files.calls(Operation::Changes) - before;
+    assert_eq!(pages, 1, "one call tells what changed");
+}
