@@ -26,6 +26,8 @@ pub(super) struct Paired {
     /// Something goes with files: fields, links, receipts.
     tells: bool,
     known: BTreeMap<AssetId, Known>,
+    /// What of files that were put away is deleted for good, or held beyond the cap.
+    ends: Vec<PlannedStep>,
 }
 
 /// What the pairs say of one asset.
@@ -60,6 +62,7 @@ impl Paired {
             is_whole: false,
             tells: false,
             known: BTreeMap::new(),
+            ends: Vec::new(),
         }
     }
 
@@ -95,7 +98,13 @@ impl Paired {
             is_whole: pairs.touched.is_none(),
             tells: sync.release.options.handing.is_some() || !sync.options.governed.is_empty(),
             known,
+            ends: Vec::new(),
         }
+    }
+
+    /// The same with steps that end what was put away.
+    pub(super) fn and_ends(self, ends: Vec<PlannedStep>) -> Self {
+        Paired { ends, ..self }
     }
 
     fn delivery(&self, asset: &AssetId, held: &Holding) -> Option<Delivery> {
@@ -247,5 +256,6 @@ impl ReleaseKind for Paired {
     fn amend(&self, steps: &mut Vec<PlannedStep>) {
         steps.retain(|step| self.keeps(step));
         steps.iter_mut().for_each(|step| self.put_away(step));
+        steps.extend(self.ends.iter().cloned());
     }
 }

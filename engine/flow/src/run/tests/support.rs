@@ -230,6 +230,7 @@ impl World {
             observer: Arc::<Seen>::clone(&self.seen),
             options: self.options.clone(),
             desk: None,
+            library: None,
         }
     }
 
