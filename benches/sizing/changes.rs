@@ -149,6 +149,7 @@ impl Scene {
             observer: Arc::<Watcher>::clone(&watcher),
             options: RunOptions::default(),
             desk: None,
+            library: None,
         };
         Ok(Scene {
             sandbox,

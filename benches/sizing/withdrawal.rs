@@ -99,6 +99,7 @@ impl Scene {
             observer: Arc::new(Silent),
             options: RunOptions::default(),
             desk: Some(Arc::new(desk)),
+            library: None,
         };
         Ok(Scene {
             sandbox,

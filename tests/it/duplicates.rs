@@ -57,6 +57,7 @@ impl Flow {
                 ..RunOptions::default()
             },
             desk: None,
+            library: None,
         };
         let ingest = Ingest {
             options,

@@ -109,6 +109,7 @@ impl Flow {
                 ..RunOptions::default()
             },
             desk: None,
+            library: None,
         };
         Flow {
             ingest,

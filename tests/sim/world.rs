@@ -362,6 +362,7 @@ impl Flow {
                 ..RunOptions::default()
             },
             desk: None,
+            library: None,
         };
         Ok(Flow {
             ingest,

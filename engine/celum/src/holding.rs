@@ -72,13 +72,12 @@ impl Shared {
                 message: "this user does not see it, so its name is not known".to_owned(),
             });
         }
-        let paths = asset.parent_paths.iter();
         Holding {
             asset: self.shown(asset, scope),
             title: asset.name.clone(),
             asset_type: sheet.and_then(|(_, sheet)| Some(sheet?.name.clone())),
             usable: usable(asset.availability.as_ref()),
-            collections: paths.map(|path| self.path(path)).collect(),
+            collections: self.collections(asset),
             statements,
             findings,
             locked: asset.lock.as_ref().and_then(locked),
@@ -86,6 +85,20 @@ impl Shared {
             has_file: !asset.current_version.is_placeholder(),
             changed: asset.changed(),
         }
+    }
+
+    /// The collections that hold an asset. One that this user does not see is among them under its id: nobody should take
+    /// the asset for being nowhere else.
+    fn collections(&self, asset: &wire::Asset) -> Vec<AssetPath> {
+        let paths = asset.parent_paths.iter();
+        let seen: BTreeSet<i64> = paths
+            .clone()
+            .filter_map(|path| path.path_segments.last())
+            .map(|last| last.collection_id)
+            .collect();
+        let hidden = asset.parent_ids.iter().filter(|id| !seen.contains(id));
+        let hidden = hidden.map(|id| AssetPath::new(&format!("/collection {id}")));
+        paths.map(|path| self.path(path)).chain(hidden).collect()
     }
 }
 

@@ -191,6 +191,7 @@ impl<'a> Wiring<'a> {
             ledger: Arc::clone(&ledger),
             engine,
             desk: release::desk(&wired_flow),
+            library: sync::library(&wired_flow),
             observer,
             options: RunOptions {
                 transfers: limits.transfers,

@@ -58,7 +58,7 @@ impl CallForecast {
         }
         match work {
             Work::Adopt { .. } => return,
-            Work::TakeBack { .. } => load.taken_back += 1,
+            Work::TakeBack { .. } | Work::Retire { .. } => load.taken_back += 1,
             Work::Update { .. } | Work::Move { .. } => load.updates += 1,
             Work::Place { .. } if step.action.reuses() => load.reused += 1,
             Work::Place { destination, .. } => {

@@ -225,6 +225,17 @@ pub enum Work {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
+    /// Delete an asset that was put away because its file is gone, if nobody touched it since.
+    Retire {
+        /// What was placed, as the version that was put away.
+        placement: Box<Placement>,
+        /// The file, as it was last known.
+        asset: Asset,
+        /// What it was when it was put away, and where.
+        draft: Draft,
+        /// Why nobody has to keep it any more.
+        why: String,
+    },
     /// Record what is placed already.
     Adopt {
         /// What the ledger is to know of it.
@@ -247,6 +258,8 @@ pub enum Cause {
     /// The flow does not place it any more, whatever rights allow.
     #[default]
     Unwanted,
+    /// It was put away, and was kept for as long as it has to be.
+    Expired,
 }
 
 /// Which content a step is about.
@@ -266,6 +279,7 @@ impl Work {
             | Work::Update { asset, .. }
             | Work::Move { asset, .. }
             | Work::TakeBack { asset, .. }
+            | Work::Retire { asset, .. }
             | Work::Adopt { asset, .. } => asset,
         }
     }
@@ -274,6 +288,7 @@ impl Work {
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Work::TakeBack { cause, .. } => Some(*cause),
+            Work::Retire { .. } => Some(Cause::Expired),
             Work::Place { .. } | Work::Update { .. } | Work::Move { .. } | Work::Adopt { .. } => {
                 None
             }
@@ -298,7 +313,10 @@ impl Work {
         match self {
             Work::Place { release, .. } => release.as_deref(),
             Work::Move { release, .. } => Some(release),
-            Work::Update { .. } | Work::Adopt { .. } | Work::TakeBack { .. } => None,
+            Work::Update { .. }
+            | Work::Adopt { .. }
+            | Work::TakeBack { .. }
+            | Work::Retire { .. } => None,
         }
     }
 
@@ -313,7 +331,8 @@ impl Work {
             Work::Update { .. }
             | Work::Adopt { .. }
             | Work::Move { .. }
-            | Work::TakeBack { .. } => None,
+            | Work::TakeBack { .. }
+            | Work::Retire { .. } => None,
         }
     }
 
@@ -342,7 +361,8 @@ impl Work {
             Work::Update { draft, .. }
             | Work::Adopt { draft, .. }
             | Work::Move { draft, .. }
-            | Work::TakeBack { draft, .. } => draft,
+            | Work::TakeBack { draft, .. }
+            | Work::Retire { draft, .. } => draft,
         }
     }
 
@@ -357,7 +377,8 @@ impl Work {
             Work::Update { placement, .. }
             | Work::Adopt { placement, .. }
             | Work::Move { placement, .. }
-            | Work::TakeBack { placement, .. } => Some(&placement.placed.asset),
+            | Work::TakeBack { placement, .. }
+            | Work::Retire { placement, .. } => Some(&placement.placed.asset),
         }
     }
 

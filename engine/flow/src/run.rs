@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
-    Action, Clock, Evidence, Ledger, Result, RunId, RunState, Sink, Source, StepState, SystemClock,
-    Tally, WorkerId,
+    Action, Clock, Evidence, Ledger, Library, Result, RunId, RunState, Sink, Source, StepState,
+    SystemClock, Tally, WorkerId,
 };
 use windlass_transfer::Engine;
 
@@ -23,6 +23,7 @@ use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep};
 
 mod activity;
 pub(crate) mod desk;
+mod ending;
 mod evidence;
 mod journal;
 mod outcome;
@@ -36,6 +37,7 @@ mod tracker;
 mod twins;
 
 pub use desk::Desk;
+pub(crate) use ending::{is_over, touched_asset, touched_file};
 use shift::Shift;
 use step::StepRunner;
 use tracker::Tracker;
@@ -151,6 +153,8 @@ pub struct Runner {
     pub observer: Arc<dyn Observer>,
     /// What flows do that hand out; `None` for others.
     pub desk: Option<Arc<Desk>>,
+    /// Who governs the assets that its steps may delete for good; `None` where none does.
+    pub library: Option<Arc<dyn Library>>,
     /// How.
     pub options: RunOptions,
 }

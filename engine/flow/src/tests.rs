@@ -179,6 +179,7 @@ impl World {
                 ..RunOptions::default()
             },
             desk: None,
+            library: None,
         }
     }
 

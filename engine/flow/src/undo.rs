@@ -335,8 +335,8 @@ pub(crate) fn left_in_any_case(taken: &TakenAway) -> Option<Verdict> {
         )));
     }
     match (&taken.work, &taken.withdrawal) {
-        (Work::TakeBack { .. }, Some(_)) => None,
-        (Work::TakeBack { .. }, None) => Some(Verdict::left(
+        (Work::TakeBack { .. } | Work::Retire { .. }, Some(_)) => None,
+        (Work::TakeBack { .. } | Work::Retire { .. }, None) => Some(Verdict::left(
             "it was brought back, placed again or taken away anew since",
         )),
         _ => Some(Verdict::left("nothing was taken away")),

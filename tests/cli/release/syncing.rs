@@ -1,5 +1,7 @@
 //! Two-way sync on the command line: what goes in, what comes back, and what waits for somebody.
 
+mod purging;
+
 use super::*;
 
 /// A flow between a studio's folder and a collection.
@@ -183,6 +185,10 @@ fn what_a_two_way_flow_cannot_be_is_refused_in_a_sentence() {
         (
             r#"removing = { files = "/Removed", assets = "/Brand Library/Studio/Removed" }"#,
             "is inside the flow's collection",
+        ),
+        (
+            r#"removing = { files = "/Removed", assets = "/Brand Library/Removed", purge = true }"#,
+            "flow.studio.removing.days says it",
         ),
         (
             r#"authority = { bytes = "asset" }"#,

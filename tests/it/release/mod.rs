@@ -235,6 +235,7 @@ impl World {
                 outlet: Arc::clone(&flow.outlet),
                 observer: Arc::clone(&flow.observer),
             })),
+            library: None,
             options: RunOptions {
                 retry_after: Duration::from_millis(20),
                 ..RunOptions::default()

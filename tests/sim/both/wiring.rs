@@ -162,6 +162,7 @@ fn options(plot: &Plot) -> SyncOptions {
             files: AssetPath::new(REMOVED),
             assets: AssetPath::new(REMOVED_ASSETS),
             days: None,
+            purge: false,
         }),
         cap: None,
     }
@@ -290,6 +291,7 @@ fn runner(world: &World, flow: &Flow, sync: &Arc<Sync>) -> Result<Runner> {
         })?,
         observer: Arc::new(Silent),
         desk,
+        library: (flow.name() == WAY_IN).then(|| Arc::clone(&sync.library)),
         options: RunOptions {
             transfers: 3,
             tries: 6,

@@ -41,6 +41,17 @@ async fn told(asset: Value) -> Holding {
 }
 
 #[tokio::test]
+async fn a_collection_that_nobody_sees_is_among_those_that_hold_an_asset() {
+    let mut asset = asset(55, 1, "hall-7.tif", b"abc");
+    let seen = told(asset.clone()).await.collections;
+    let ids = asset["parentIds"].as_array_mut().unwrap();
+    ids.push(json!(987));
+    let hidden = AssetPath::new("/collection 987");
+    assert!(!seen.is_empty() && !seen.contains(&hidden));
+    assert_eq!(told(asset).await.collections, [seen, vec![hidden]].concat());
+}
+
+#[tokio::test]
 async fn a_query_becomes_one_filter_and_asks_for_all_fields() {
     let tenant = Tenant::new();
     let mut second = asset_type();

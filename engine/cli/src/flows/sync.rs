@@ -147,9 +147,13 @@ pub(crate) struct RemovingConfig {
     files: String,
     /// The collection, outside of the flow's, for assets whose file was removed.
     assets: String,
-    /// After so many days plans name what could be deleted by hand. Nothing is deleted by itself.
+    /// After so many days plans name what could be deleted by hand. Nothing is deleted by itself without `purge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     days: Option<u32>,
+    /// What was put away longer than `days` ago is deleted for good, as long as nobody touched it and the other one of the
+    /// pair is gone still. Counts against `max_removals` by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    purge: bool,
 }
 
 impl SyncConfig {
@@ -204,6 +208,7 @@ impl SyncConfig {
                 files: AssetPath::new(&removing.files),
                 assets: AssetPath::new(&removing.assets),
                 days: removing.days,
+                purge: removing.purge,
             }),
             cap: Some(RemovalCap::from(&self.max_removals)),
         })
@@ -214,6 +219,14 @@ impl SyncConfig {
         let Some(removing) = &self.removing else {
             return Ok(());
         };
+        if removing.purge && removing.days.is_none() {
+            let message = format!(
+                "flow.{name}.removing.purge deletes what was put away long ago, and nothing says how long"
+            );
+            return Err(Error::new(Kind::Config, message).with_hint(format!(
+                "flow.{name}.removing.days says it; or leave out purge"
+            )));
+        }
         let is_inside = |path: &str, of: &str| {
             let of = AssetPath::new(of).key();
             format!("{}/", AssetPath::new(path).key()).starts_with(&format!("{of}/"))

@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
-use windlass_core::{Error, Kind, Result, SystemClock};
-use windlass_flow::{Remembered, Sync, SyncHalf, Way};
+use windlass_core::{Error, Kind, Library, Result, SystemClock};
+use windlass_flow::{Flow, Remembered, Sync, SyncHalf, Way};
 
 use super::{Sides, Wiring};
 use crate::flows::sync::{SyncConfig, way_in, way_out};
+
+/// Who governs the assets that steps of a flow may delete for good.
+pub(super) fn library(flow: &Flow) -> Option<Arc<dyn Library>> {
+    match flow {
+        Flow::Sync(half) if half.way == Way::In => Some(Arc::clone(&half.sync.library)),
+        Flow::Sync(_) | Flow::Ingest(_) | Flow::Release(_) => None,
+    }
+}
 
 impl Wiring<'_> {
     /// The way of a two-way flow that `name` says.

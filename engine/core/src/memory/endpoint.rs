@@ -63,6 +63,10 @@ pub enum Operation {
     Link,
     /// [`Outlet::share`](crate::Outlet::share).
     Share,
+    /// [`Library::retire`](crate::Library::retire), before anything ends.
+    Retire,
+    /// The answer of a retirement: it is done, the caller is not told.
+    RetireAnswer,
 }
 
 /// What happens to an asset behind its reader's back.
@@ -174,6 +178,20 @@ impl MemoryEndpoint {
     /// Removes whatever is at a path, a folder with everything below. True when something was.
     pub fn delete(&self, path: &str) -> bool {
         self.lock().remove_path(&AssetPath::new(path))
+    }
+
+    /// Brings back something that was removed: under its id, as another revision.
+    ///
+    /// Errors: `Conflict` when it is there, or something else at the path.
+    pub fn restore(&self, asset: &AssetId, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let mut store = self.lock();
+        if store.file(asset).is_some() {
+            return Err(Error::new(Kind::Conflict, "it is there").with_context("asset", asset));
+        }
+        let path = AssetPath::new(path);
+        store
+            .add_file_as(Some(asset), &path, bytes.into())
+            .map(|_| ())
     }
 
     /// Sets an asset's tags; they are kept lower-cased.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::endpoint::MemoryEndpoint;
+use super::endpoint::{MemoryEndpoint, Operation};
 use crate::asset::{Asset, AssetId, AssetPath, ChangePage, Cursor, Revision};
 use crate::error::{Error, Kind, Result, Status};
 use crate::library::{
@@ -35,6 +35,8 @@ struct Card {
     locked: Option<String>,
     is_hidden: bool,
     unlinked: BTreeSet<AssetPath>,
+    /// Further collections that people put it into.
+    more: BTreeSet<AssetPath>,
     older: Vec<Asset>,
     /// What the file was when somebody looked last: another one has changed since.
     seen: Option<(Revision, AssetPath)>,
@@ -50,6 +52,7 @@ impl Default for Card {
             locked: None,
             is_hidden: false,
             unlinked: BTreeSet::new(),
+            more: BTreeSet::new(),
             older: Vec::new(),
             seen: None,
             changed: None,
@@ -145,6 +148,12 @@ impl MemoryLibrary {
         self.with(asset, |card| card.is_hidden = is_hidden);
     }
 
+    /// Puts it into a further collection.
+    pub fn put_into(&self, asset: &AssetId, collection: &str) {
+        let collection = AssetPath::new(collection);
+        self.with(asset, |card| card.more.insert(collection));
+    }
+
     /// Relates two assets.
     pub fn relate(&self, from: &AssetId, kind: &str, to: &AssetId) {
         let relation = (from.clone(), kind.to_owned(), to.clone());
@@ -223,6 +232,7 @@ impl MemoryLibrary {
         }
         let mut collections = vec![asset.path.parent()];
         collections.extend(self.endpoint.links(&asset.id));
+        collections.extend(card.more);
         collections.retain(|collection| !card.unlinked.contains(collection));
         let stem = asset.path.name().rsplit_once('.');
         let statements = card.fields.into_iter().map(|(name, value)| Statement {
@@ -450,6 +460,7 @@ impl Library for MemoryLibrary {
     }
 
     async fn retire(&self, asset: &AssetId, how: &Retirement) -> Result<bool> {
+        drop(self.endpoint.enter(Operation::Retire)?);
         let Some(held) = self.consult(std::slice::from_ref(asset)).await?.remove(0) else {
             return Ok(true);
         };
@@ -469,6 +480,7 @@ impl Library for MemoryLibrary {
                 self.endpoint.delete(held.asset.path.as_str());
             }
         }
+        drop(self.endpoint.enter(Operation::RetireAnswer)?);
         Ok(true)
     }
 }

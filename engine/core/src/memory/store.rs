@@ -197,6 +197,16 @@ impl Store {
 
     /// Adds a file where none is.
     pub(super) fn add_file(&mut self, path: &AssetPath, bytes: Bytes) -> Result<&mut File> {
+        self.add_file_as(None, path, bytes)
+    }
+
+    /// Adds a file where none is, under this id if it has one.
+    pub(super) fn add_file_as(
+        &mut self,
+        id: Option<&AssetId>,
+        path: &AssetPath,
+        bytes: Bytes,
+    ) -> Result<&mut File> {
         let path = &match self.numbers_names && self.at(path).is_some() {
             true => path
                 .parent()
@@ -206,7 +216,10 @@ impl Store {
         self.must_be_free(path)?;
         self.add_folder(&path.parent())?;
         let asset = Asset {
-            id: AssetId::new(format!("asset-{}", self.next())),
+            id: match id {
+                Some(id) => id.clone(),
+                None => AssetId::new(format!("asset-{}", self.next())),
+            },
             path: path.clone(),
             revision: self.revision(),
             size: bytes.len() as u64,

@@ -15,6 +15,7 @@
 //! Looking is the transfer's: it has the intent in its journal. Where there is none, no commit was ever sent. Only what
 //! the transfer does not know is looked for here: a copy, and what an attempt made that decided otherwise whether a
 //! version or a new asset is due. Updates of metadata and links need no look: to do them twice is to do them once.
+//! What is deleted for good is asked about each time (`ending.rs`).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{
     Asset, AssetId, AssetPath, Blake3, Correlation, Destination, Digests, Draft, DraftPart, Error,
-    Evidence, Expected, Finding, Journal, Kind, Outcome, Placed, Placement, Result, Reuse,
+    Evidence, Expected, Finding, Journal, Kind, Library, Outcome, Placed, Placement, Result, Reuse,
     Revision, Sink, Source, Status, StepId,
 };
 use windlass_transfer::{Engine, Gate, TransferRequest, Transferred};
@@ -33,12 +34,13 @@ use windlass_transfer::{Engine, Gate, TransferRequest, Transferred};
 use super::Runner;
 use super::activity::{Activity, Doing};
 use super::desk::{Back, Desk, touched};
+use super::ending::End;
 use super::evidence::ReadBack;
 use super::journal::StepJournal;
 use super::outcome::may_pass;
 use crate::delivery::Clearance;
 use crate::observe::{Event, Observer};
-use crate::plan::Work;
+use crate::plan::{Cause, Work};
 
 /// How often it is tried to take an asset out of a collection, and how long is waited in between.
 const UNLINK_TRIES: u32 = 4;
@@ -70,13 +72,14 @@ pub(super) struct Attempt {
 #[derive(Debug)]
 pub(super) struct StepRunner {
     flow: String,
-    source: Arc<dyn Source>,
+    pub(super) source: Arc<dyn Source>,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) sink_reader: Option<Arc<dyn Source>>,
     pub(super) engine: Engine,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) evidence: Evidence,
     desk: Option<Arc<Desk>>,
+    pub(super) library: Option<Arc<dyn Library>>,
     /// Until when the plan is taken at its word.
     fresh_until: Option<Instant>,
     /// Attempts end by being dropped.
@@ -98,6 +101,7 @@ impl StepRunner {
             observer: Arc::clone(&runner.observer),
             evidence: runner.options.evidence,
             desk: runner.desk.clone(),
+            library: runner.library.clone(),
             fresh_until,
             never: CancellationToken::new(),
             told: AtomicBool::new(false),
@@ -186,11 +190,10 @@ impl StepRunner {
                 asset,
                 draft,
                 why,
-                cause: _,
+                cause,
                 keep,
                 note,
             } => {
-                attempt.activity.begin(Doing::Undoing);
                 let back = Back {
                     placement,
                     asset,
@@ -199,7 +202,25 @@ impl StepRunner {
                     keep: keep.as_ref(),
                     note: note.as_deref(),
                 };
+                if *cause == Cause::Expired {
+                    return self.erase(attempt, back).await;
+                }
+                attempt.activity.begin(Doing::Undoing);
                 self.desk()?.take_back(back).await
+            }
+            Work::Retire {
+                placement,
+                asset,
+                draft,
+                why,
+            } => {
+                let end = End {
+                    placement,
+                    asset,
+                    draft,
+                    why,
+                };
+                self.retire(attempt, end).await
             }
             Work::Adopt { placement, .. } => Ok(Outcome::Done {
                 placement: Some(placement.clone()),
@@ -208,7 +229,7 @@ impl StepRunner {
         }
     }
 
-    fn desk(&self) -> Result<&Arc<Desk>> {
+    pub(super) fn desk(&self) -> Result<&Arc<Desk>> {
         self.desk.as_ref().ok_or_else(|| {
             Error::new(
                 Kind::Unsupported,

@@ -202,6 +202,7 @@ impl World {
                 outlet: Arc::new(self.outlet.clone()),
                 observer: Arc::new(Silent),
             })),
+            library: None,
             options: RunOptions {
                 retry_after: Duration::from_millis(1),
                 clock: Arc::<MovedClock>::clone(&self.running),

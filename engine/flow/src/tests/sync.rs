@@ -2,10 +2,12 @@
 
 mod auditing;
 mod deciding;
+mod ending;
 mod finding;
 mod governing;
 mod keeping;
 mod moving;
+mod purging;
 mod remembering;
 mod removing;
 mod schedules;
@@ -18,8 +20,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use windlass_core::memory::{ManualClock, MemoryEndpoint, MemoryLedger, MemoryLibrary};
 use windlass_core::{
-    Action, AssetId, AssetPath, Capabilities, Conflict, Endpoint, Ledger, Query, Resolution, Reuse,
-    Value,
+    Action, AssetId, AssetPath, Capabilities, Conflict, Endpoint, Ledger, Library, Query,
+    Resolution, Reuse, Source, Value,
 };
 use windlass_transfer::{Engine, EngineOptions};
 
@@ -195,15 +197,22 @@ impl World {
             })),
             _ => None,
         };
+        let way_in = |half: &SyncHalf| half.way == Way::In;
+        let library: Option<Arc<dyn Library>> = match flow {
+            Flow::Sync(half) if way_in(half) => Some(Arc::clone(&half.sync.library)),
+            _ => None,
+        };
+        let files = desk.is_some().then(|| Arc::new(self.files.clone()));
         Runner {
             flow: flow.name().to_owned(),
             source: flow.source(),
             sink: flow.sink(),
-            sink_reader: None,
+            sink_reader: files.map(|files| files as Arc<dyn Source>),
             ledger: Arc::<MemoryLedger>::clone(&self.ledger),
             engine: Engine::new(EngineOptions::default()).unwrap(),
             observer: Arc::new(Silent),
             desk,
+            library,
             options: RunOptions {
                 retry_after: Duration::from_millis(1),
                 clock: Arc::<MovedClock>::clone(&self.running),
@@ -364,6 +373,7 @@ fn removing() -> Option<Removing> {
         files: AssetPath::new("/Removed"),
         assets: AssetPath::new("/Removed"),
         days: None,
+        purge: false,
     })
 }
 

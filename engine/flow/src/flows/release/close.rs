@@ -13,6 +13,7 @@ use super::{BATCH, ReleaseFlow, ReleaseOptions};
 use crate::documents::Documents;
 use crate::observe::Silent;
 use crate::plan::PlanSummary;
+use crate::run::is_over;
 
 /// What closing a run found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -83,7 +84,8 @@ impl ReleaseFlow {
                 return Ok(());
             };
             after = Some(last.placement.source_asset.clone());
-            for withdrawal in &page {
+            // What was deleted for good was not where people look, and is new if it comes back.
+            for withdrawal in page.iter().filter(|one| !is_over(one)) {
                 match there.path_of(&withdrawal.placement.placed.asset) {
                     None => closed.proved_absent += 1,
                     Some(path) => closed.still_there.push(path.clone()),

@@ -43,6 +43,7 @@ pub use self::publish::{PublishOptions, RenditionRule};
 use self::standing::Standing;
 pub(crate) use self::steps::BLOCKED;
 use self::steps::{Decided, Known};
+pub(crate) use self::undo::is_as_placed;
 use crate::caps::RemovalCap;
 use crate::coverage::{CoverageMap, CoverageOfRun};
 use crate::delivery::{Deliveries, Delivery, asset_of};

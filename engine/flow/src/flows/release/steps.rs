@@ -484,7 +484,9 @@ impl ReleaseFlow {
         if let Some(cap) = &self.options.cap {
             cap.hold_beyond(placed, steps, |step| {
                 let cause = step.work.as_ref().and_then(Work::cause);
-                step.action == Action::Withdraw && cause != Some(Cause::Denied)
+                // What is kept for long enough has a cap of its own.
+                let counts = !matches!(cause, Some(Cause::Denied | Cause::Expired));
+                step.action == Action::Withdraw && counts
             });
         }
     }

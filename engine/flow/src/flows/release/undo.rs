@@ -168,7 +168,8 @@ impl ReleaseFlow {
             .with_hint(self.history(withdrawal, at))
     }
 
-    fn history(&self, withdrawal: &Withdrawal, at: &AssetPath) -> String {
+    /// Where what is deleted may still be found.
+    pub(crate) fn history(&self, withdrawal: &Withdrawal, at: &AssetPath) -> String {
         let placed = &withdrawal.placement.placed;
         format!(
             "{} may keep deleted files for some weeks: restore {at} there, revision {}",
@@ -221,7 +222,7 @@ fn is_current(placement: &Placement, now: &Asset) -> bool {
 }
 
 /// Whether nobody changed it since it was placed.
-fn is_as_placed(asset: &Asset, placed: &Placed) -> bool {
+pub(crate) fn is_as_placed(asset: &Asset, placed: &Placed) -> bool {
     let same_hash = asset.content_hash.is_some() && asset.content_hash == placed.content_hash;
     asset.revision == placed.revision || (asset.size == placed.size && same_hash)
 }

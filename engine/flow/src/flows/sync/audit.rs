@@ -22,6 +22,7 @@ use crate::audit::{Audit, AuditWriter, AuditedFile, ReadBack, Standing, Telling,
 use crate::delivery::asset_of;
 use crate::flows::release::BLOCKED;
 use crate::plan::PlannedStep;
+use crate::run::is_over;
 
 /// How many pairs are named at once.
 const BATCH: usize = 256;
@@ -72,10 +73,12 @@ impl VerifySync<'_> {
         let rest = self.files(&scene, &next).chain(self.assets(&scene, &next));
         let mut rest: Vec<AuditedFile> = rest.collect();
         let away = self.put_away(&scene).await?;
-        let counted = counted(&scene) + away.len() as u64;
+        let retired = self.retired(&scene, &away).await?;
+        let counted = counted(&scene) + (away.len() + retired.len()) as u64;
         for withdrawal in &away {
-            rest.push(self.kept(withdrawal).await?);
+            rest.push(self.kept(withdrawal, &next).await?);
         }
+        rest.extend(retired);
         for batch in rest.chunks(BATCH) {
             telling.tell(batch.to_vec()).await?;
         }
@@ -98,12 +101,43 @@ impl VerifySync<'_> {
         Ok(away)
     }
 
-    async fn kept(&self, withdrawal: &Withdrawal) -> Result<AuditedFile> {
+    /// Assets that the flow deleted for good, of which nothing is there again.
+    async fn retired(&self, scene: &Scene, away: &[Withdrawal]) -> Result<Vec<AuditedFile>> {
+        let away: BTreeSet<AssetId> = away
+            .iter()
+            .map(|one| asset_of(&one.placement.source_asset))
+            .collect();
+        let items = scene.items.iter();
+        let paired: BTreeSet<AssetId> = items.filter_map(|item| item.pair.asset()).collect();
+        let mut retired = self.flow.retired().await?;
+        retired.retain(|one| {
+            let (file, asset) = (&one.placement.source_asset, &one.placement.placed.asset);
+            let is_back = scene.files.contains_key(file) || scene.new_assets.contains_key(asset);
+            !is_back && !away.contains(asset) && !paired.contains(asset)
+        });
+        let retired = retired.into_iter().map(|one| AuditedFile {
+            standing: Standing::Withdrawn,
+            path: one.placement.source_path,
+            size: one.placement.digests.size,
+            why: Some(format!("its asset was deleted for good: {}", one.reason)),
+            source_asset: Some(one.placement.source_asset),
+            sink_asset: Some(one.placement.placed.asset),
+        });
+        Ok(retired.collect())
+    }
+
+    async fn kept(&self, withdrawal: &Withdrawal, next: &Next) -> Result<AuditedFile> {
         let placement = &withdrawal.placement;
         let there = self.flow.files().stat(&placement.placed.asset).await?;
         let name = placement.collection.join(placement.source_path.name());
+        let ends = ends(next.outward.get(&asset_of(&placement.source_asset)));
+        let deleted = format!("its file was deleted for good: {}", withdrawal.reason);
         let why = match (&there, &withdrawal.kept) {
-            (Some(there), _) => format!("its file is kept as {}", there.path),
+            (Some(there), None) if is_over(withdrawal) => {
+                format!("{deleted}; somebody restored it as {}", there.path)
+            }
+            (None, None) if is_over(withdrawal) => deleted,
+            (Some(there), _) => format!("its file is kept as {}{ends}", there.path),
             (None, Some(kept)) => format!("its file was kept as {kept}, and is gone from there"),
             (None, None) => "its file was gone already".to_owned(),
         };
@@ -121,7 +155,8 @@ impl VerifySync<'_> {
         let flow = self.flow;
         let (mut inward, mut outward) = (Vec::new(), Vec::new());
         flow.plan_scene(Arc::clone(scene), &mut inward).await?;
-        let way_out = flow.way_out(Paired::of(flow, scene));
+        let ends = flow.old_files(scene).await?.steps;
+        let way_out = flow.way_out(Paired::of(flow, scene).and_ends(ends));
         way_out.decide(&mut outward).await?;
         let said = |step: PlannedStep| (step.asset.id, (step.action, step.reason));
         Ok(Next {
@@ -199,7 +234,7 @@ impl VerifySync<'_> {
     fn name(&self, scene: &Scene, next: &Next, item: &Item) -> Named {
         let why = |standing, why: &str| (standing, Some(why.to_owned()));
         match &item.verdict {
-            Verdict::Agree => self.at_rest(scene, item),
+            Verdict::Agree => self.at_rest(scene, next, item),
             Verdict::Wait => why(Standing::Pending, "a run of the other way is about it"),
             Verdict::Inward { .. } => self.inward(next, item),
             Verdict::Outward { .. } => self.outward(next, item),
@@ -221,24 +256,26 @@ impl VerifySync<'_> {
     }
 
     /// How a pair stands about which nothing is due.
-    fn at_rest(&self, scene: &Scene, item: &Item) -> Named {
+    fn at_rest(&self, scene: &Scene, next: &Next, item: &Item) -> Named {
         let file = self.flow.file_now(item, &scene.taken);
         let gone = "both the file and its asset are gone";
         match (file, self.flow.asset_now(item)) {
             (FileNow::There(file), AssetNow::There(held)) => agreement(item, file, held),
             (FileNow::Kept, _) => {
                 let at = item.file.as_ref().map(|file| &file.path);
+                let ends = ends(item.pair.asset().and_then(|id| next.outward.get(&id)));
                 (
                     Standing::Withdrawn,
-                    at.map(|at| format!("its file is kept as {at}")),
+                    at.map(|at| format!("its file is kept as {at}{ends}")),
                 )
             }
             (FileNow::Taken, _) => (Standing::Withdrawn, None),
             (_, AssetNow::Kept(held)) => {
                 let at = held.asset.path.parent();
+                let ends = ends(item.pair.file().and_then(|id| next.inward.get(id)));
                 (
                     Standing::Withdrawn,
-                    Some(format!("its asset is kept in {at}")),
+                    Some(format!("its asset is kept in {at}{ends}")),
                 )
             }
             (FileNow::Gone, AssetNow::Gone) => (Standing::SourceGone, Some(gone.to_owned())),
@@ -370,6 +407,15 @@ fn changed(item: &Item) -> Changed {
     match (&item.file, item.version()) {
         (Some(file), Some(version)) => item.pair.changed(file, version),
         _ => Changed::default(),
+    }
+}
+
+/// What is said of something that was put away and that a run would delete.
+fn ends(said: Option<&(Action, String)>) -> String {
+    match said {
+        Some((Action::Withdraw, _)) => "; the next run deletes it".to_owned(),
+        Some((Action::Hold, why)) => format!("; {why}"),
+        _ => String::new(),
     }
 }
 

@@ -9,12 +9,13 @@ use async_trait::async_trait;
 use windlass_core::digest::ChecksumAlgorithm;
 use windlass_core::{
     Action, Asset, AssetId, AssetPath, AssetStream, Calls, Capabilities, Change, ChangePage,
-    CheckItem, Cursor, Digests, Draft, DraftPart, Endpoint, HeldBack, Load, Question, Result,
-    Scope, Source, SpoolOrder,
+    CheckItem, Cursor, Digests, Endpoint, HeldBack, Load, Question, Result, Scope, Source,
+    SpoolOrder,
 };
 
 use super::book::Book;
 use super::place::moved_below;
+use super::purge::put_away_as;
 use super::scene::{Item, Scene, is_below};
 use super::verdict::Verdict;
 use super::{Queue, Removing, Sync, SyncOptions, Way};
@@ -58,6 +59,8 @@ impl Sync {
         steps.extend(found);
         self.plan_rest(&scene, &mut queue, &mut steps);
         self.apply_cap(&scene, &mut steps);
+        let expired = self.old_assets(&scene).await?;
+        steps.extend(expired.steps);
         steps
             .iter()
             .skip(of_ingest)
@@ -69,7 +72,7 @@ impl Sync {
         agree
             .filter_map(|item| item.file.as_ref())
             .for_each(|file| summary.unchanged.count(file));
-        summary.find(self.old_assets(&scene).as_slice());
+        summary.find(expired.told.as_slice());
         queue.ended = scene.ended(&queue.found);
         summary.queue = queue;
         steps.sort_by_cached_key(|step| SpoolOrder::of(&step.asset));
@@ -142,20 +145,7 @@ impl Sync {
         let mut placement = item.pair.as_inward(&self.seen(), last, item.version()?)?;
         placement.collection = self.filed(item).first()?.clone();
         let id = placement.placed.asset.clone();
-        let draft = Draft {
-            name: last.path.name().to_owned(),
-            file_name: last.path.name().to_owned(),
-            collection: kept.clone(),
-            asset_type: None,
-            fields: Vec::new(),
-            availability: None,
-            handing: None,
-            yields: BTreeSet::from([
-                DraftPart::Name,
-                DraftPart::AssetType,
-                DraftPart::Availability,
-            ]),
-        };
+        let draft = put_away_as(last.path.name(), &kept, item.version()?);
         Some(PlannedStep {
             action: Action::Relocate,
             reason: format!("{reason}; its asset {id} is kept in {kept}"),

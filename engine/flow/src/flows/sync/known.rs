@@ -9,6 +9,7 @@ use super::pair::Pair;
 use super::{Sync, Way};
 use crate::delivery::asset_of;
 use crate::plan::Work;
+use crate::run::is_over;
 
 /// Among how many runs of the other way an open one is looked for.
 const RUNS_LOOKED_AT: u32 = 100;
@@ -39,12 +40,34 @@ impl Doubt {
 }
 
 impl Sync {
-    /// What both halves have placed.
+    /// What both halves have placed, without what is left of pairs that have ended.
     pub(super) async fn placed(&self) -> Result<(Vec<Placement>, Vec<Placement>)> {
         let seen = self.seen();
-        let inward = self.placements(seen.way_in, seen.files).await?;
-        let outward = self.placements(seen.way_out, seen.library).await?;
+        let mut inward = self.placements(seen.way_in, seen.files).await?;
+        let mut outward = self.placements(seen.way_out, seen.library).await?;
+        let ended = self.ended().await?;
+        inward.retain(|one| !ended.contains(&inward_pair(one)));
+        outward.retain(|one| !ended.contains(&outward_pair(one)));
         Ok((inward, outward))
+    }
+
+    /// The pairs, each as its file and its asset, of which one was deleted for good after it had been put away. What comes
+    /// back of them is new; as soon as the way that did it places it again, this is forgotten.
+    async fn ended(&self) -> Result<BTreeSet<(AssetId, AssetId)>> {
+        let files = self.withdrawn().await?;
+        let files = files.iter().filter(|one| is_over(one));
+        let mut ended: BTreeSet<_> = files.map(|one| outward_pair(&one.placement)).collect();
+        let assets = self.retired().await?;
+        ended.extend(assets.iter().map(|one| inward_pair(&one.placement)));
+        Ok(ended)
+    }
+
+    /// Assets that the way in deleted for good.
+    pub(super) async fn retired(&self) -> Result<Vec<Withdrawal>> {
+        let seen = self.seen();
+        let mut retired = self.withdrawals(seen.way_in, seen.files).await?;
+        retired.retain(is_over);
+        Ok(retired)
     }
 
     async fn placements(&self, flow: &str, source: &str) -> Result<Vec<Placement>> {
@@ -73,6 +96,10 @@ impl Sync {
     /// What the way out took back and did not place again.
     pub(super) async fn withdrawn(&self) -> Result<Vec<Withdrawal>> {
         let seen = self.seen();
+        self.withdrawals(seen.way_out, seen.library).await
+    }
+
+    async fn withdrawals(&self, flow: &str, source: &str) -> Result<Vec<Withdrawal>> {
         let mut withdrawn: Vec<Withdrawal> = Vec::new();
         loop {
             let last = withdrawn.last();
@@ -80,7 +107,7 @@ impl Sync {
             let page = self
                 .ingest
                 .ledger
-                .withdrawals_after(seen.way_out, seen.library, last.as_ref(), ROWS)
+                .withdrawals_after(flow, source, last.as_ref(), ROWS)
                 .await?;
             match page.is_empty() {
                 true => return Ok(withdrawn),
@@ -136,4 +163,16 @@ impl Sync {
             }
         }
     }
+}
+
+/// The file and the asset of a placement of the way in.
+fn inward_pair(placement: &Placement) -> (AssetId, AssetId) {
+    let (file, asset) = (&placement.source_asset, &placement.placed.asset);
+    (file.clone(), asset.clone())
+}
+
+/// The same of one of the way out.
+fn outward_pair(placement: &Placement) -> (AssetId, AssetId) {
+    let (asset, file) = (&placement.source_asset, &placement.placed.asset);
+    (file.clone(), asset_of(asset))
 }

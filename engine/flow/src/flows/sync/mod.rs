@@ -93,17 +93,21 @@ pub struct Authority {
     pub availability: bool,
 }
 
-/// How removals at one side are carried out at the other one: by putting away, never by deleting.
+/// How removals at one side are carried out at the other one: by putting away, and by deleting only what was put away long
+/// ago.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removing {
     /// The folder where files are kept whose asset is gone: one folder in it for each pass that puts something away.
     pub files: AssetPath,
     /// The collection where assets are kept whose file is gone, in the same way.
     pub assets: AssetPath,
-    /// For how many days it is kept at least: what was put away longer ago is named, so that people may delete it. `None`
-    /// keeps it without a word.
+    /// For how many days it is kept at least: what was put away longer ago is named, so that people may delete it.
+    /// `None` keeps it without a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<u32>,
+    /// What was put away longer ago than that is deleted, as long as nobody touched it. Says nothing without `days`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purge: bool,
 }
 
 /// What the configuration says about a two-way flow.

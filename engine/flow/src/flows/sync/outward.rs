@@ -14,9 +14,10 @@ impl Sync {
     /// Decides what the way out would do. Writes nothing anywhere.
     pub async fn decide_out(&self, writer: &mut dyn PlanWriter) -> Result<PlanSummary> {
         let scene = self.look(Way::Out).await?;
-        let way_out = self.way_out(Paired::of(self, &scene));
-        let mut summary = way_out.decide(writer).await?;
-        summary.find(self.old_files(&scene).await?.as_slice());
+        let expired = self.old_files(&scene).await?;
+        let paired = Paired::of(self, &scene).and_ends(expired.steps);
+        let mut summary = self.way_out(paired).decide(writer).await?;
+        summary.find(expired.told.as_slice());
         Ok(summary)
     }
 

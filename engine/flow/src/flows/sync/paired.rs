@@ -28,6 +28,8 @@ pub(super) struct Paired {
     known: BTreeMap<AssetId, Known>,
     /// Both sides, once somebody looked at them.
     sight: Option<Sight>,
+    /// What of files that were put away is deleted for good, or held beyond the cap.
+    ends: Vec<PlannedStep>,
 }
 
 /// What the pairs say of one asset.
@@ -63,6 +65,7 @@ impl Paired {
             tells: false,
             known: BTreeMap::new(),
             sight: None,
+            ends: Vec::new(),
         }
     }
 
@@ -112,7 +115,13 @@ impl Paired {
                 is_whole: pairs.touched.is_none(),
                 standing: pairs.standing.clone(),
             }),
+            ends: Vec::new(),
         }
+    }
+
+    /// The same with steps that end what was put away.
+    pub(super) fn and_ends(self, ends: Vec<PlannedStep>) -> Self {
+        Paired { ends, ..self }
     }
 
     fn delivery(&self, asset: &AssetId, held: &Holding) -> Option<Delivery> {
@@ -268,5 +277,6 @@ impl ReleaseKind for Paired {
     fn amend(&self, steps: &mut Vec<PlannedStep>) {
         steps.retain(|step| self.keeps(step));
         steps.iter_mut().for_each(|step| self.put_away(step));
+        steps.extend(self.ends.iter().cloned());
     }
 }

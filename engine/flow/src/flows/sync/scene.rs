@@ -82,7 +82,7 @@ pub(super) struct Scene {
 
 impl Item {
     /// A pair of which both sides are known.
-    pub(super) fn of(pair: Pair, file: Option<Asset>, held: Option<Holding>) -> Result<Self> {
+    pub(super) fn of(pair: Pair, file: Option<Asset>, held: Option<Arc<Holding>>) -> Result<Self> {
         Ok(Item {
             undone: Undone::of(&pair)?,
             pair,

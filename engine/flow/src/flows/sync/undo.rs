@@ -4,6 +4,8 @@
 //! overruled. So the placement tells it: what was asked of it, and with that the digest, is a pure function of the
 //! placement and the reason. An asset that came back gets its file again; a file that came back is apart from its asset.
 //! As soon as both are there, the next thing that is brought over replaces that placement, and later removals count.
+//!
+//! What was deleted for good after it had been put away does not come back by this: it is said where it may be found.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +19,7 @@ use super::pair::{Pair, SLOT};
 use super::{SyncHalf, Way};
 use crate::delivery::{Clearance, asset_of, delivery_id};
 use crate::plan::{Cause, PlannedStep, Work};
+use crate::run::is_over;
 use crate::undo::{GivesBack, TakenAway, Verdict, brought_back, left_in_any_case};
 
 /// Why an asset is put away.
@@ -78,6 +81,9 @@ fn asset_again(collection: &AssetPath, file: &AssetPath, outward: &Option<Placem
 #[async_trait]
 impl GivesBack for SyncHalf {
     async fn give_back(&self, taken: &TakenAway) -> Result<Verdict> {
+        if let Some(over) = self.over(taken).await? {
+            return Ok(over);
+        }
         match (&taken.work, self.way) {
             (
                 Work::Update {
@@ -105,6 +111,40 @@ impl GivesBack for SyncHalf {
 }
 
 impl SyncHalf {
+    /// That nothing is left to give back, and where it may still be found, if it was deleted for good: by this run, or by a
+    /// later one after this run had put it away.
+    async fn over(&self, taken: &TakenAway) -> Result<Option<Verdict>> {
+        if matches!(taken.work, Work::Place { .. }) {
+            return Ok(None);
+        }
+        let (step, ledger) = (&taken.step, &self.sync.ingest.ledger);
+        let asset = std::slice::from_ref(&step.asset);
+        let known = ledger
+            .withdrawals(self.name(), &step.endpoint, asset)
+            .await?;
+        let Some(over) = known.into_iter().flatten().find(is_over) else {
+            return Ok(None);
+        };
+        let left = Verdict::left(format!("it was deleted for good: {}", over.reason));
+        Ok(Some(left.with_hint(match self.way {
+            Way::In => self.trash(&over),
+            Way::Out => self.sync.release.history(&over, &kept_as(&taken.work)),
+        })))
+    }
+
+    fn trash(&self, over: &Withdrawal) -> String {
+        let Placement {
+            placed, collection, ..
+        } = &over.placement;
+        format!(
+            "{} may keep deleted assets in a trash for some time: whoever administers it may restore asset {}, version {}, \
+             which was in {collection}",
+            self.sync.library.name(),
+            placed.asset,
+            placed.revision
+        )
+    }
+
     /// Moves an asset that was put away back to its collection.
     async fn asset_back(&self, before: &Placement, file: &Asset, kept: &Draft) -> Result<Verdict> {
         let sync = &self.sync;
@@ -178,6 +218,17 @@ impl SyncHalf {
             .consult(std::slice::from_ref(asset))
             .await?;
         Ok(held.into_iter().next().flatten())
+    }
+}
+
+/// Where a file is kept, or was when it was deleted.
+fn kept_as(work: &Work) -> AssetPath {
+    let draft = work.draft();
+    match work {
+        Work::TakeBack {
+            keep: Some(kept), ..
+        } => kept.clone(),
+        _ => draft.collection.join(&draft.file_name),
     }
 }
 

@@ -231,6 +231,7 @@ impl World {
             observer: Arc::<Seen>::clone(&self.seen),
             options: self.options.clone(),
             desk: None,
+            library: None,
         }
     }
 

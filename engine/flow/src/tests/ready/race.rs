@@ -70,6 +70,7 @@ impl Race {
                 ..RunOptions::default()
             },
             desk: None,
+            library: None,
         };
         Race {
             stage,

@@ -26,12 +26,14 @@ struct Schedule {
     saves: u32,
     /// How many things people made that may become assets.
     made: usize,
-    /// What was carried over, though the ledger that is there may not know it.
+    /// What ledgers knew that were lost.
     carried: BTreeSet<Blake3>,
     /// Where files were when a pass last looked, and both were in one place.
     agreed: BTreeSet<String>,
     /// Where somebody made another file in the place of one, and no pass has looked since.
     replaced: BTreeSet<String>,
+    /// Contents in whose place people saved something else: nobody misses them.
+    saved_over: BTreeSet<String>,
     says: bool,
 }
 
@@ -44,6 +46,11 @@ impl Schedule {
         };
         if dice.roll(2) == 0 {
             world.options.removing = removing();
+            if let Some(removing) = &mut world.options.removing {
+                // What was put away by one pass is deleted by the next, unless somebody touched it in between.
+                removing.days = Some(0);
+                removing.purge = dice.roll(2) == 0;
+            }
         }
         world.remembers = dice.roll(2) == 0;
         Schedule {
@@ -54,6 +61,7 @@ impl Schedule {
             carried: BTreeSet::new(),
             agreed: BTreeSet::new(),
             replaced: BTreeSet::new(),
+            saved_over: BTreeSet::new(),
             says,
         }
     }
@@ -69,23 +77,18 @@ impl Schedule {
         format!("save {}", self.saves)
     }
 
-    /// Whoever saves over something, or removes it, wants its content no more; what was carried over, even if no ledger knows
-    /// it, may go from the other side then, too.
-    fn give_up(&mut self, path: &str, is_file: bool) {
-        let (files, dam) = (&self.world.files, &self.world.dam);
-        let (here, there) = match is_file {
-            true => (files, dam),
-            false => (dam, files),
-        };
-        let bytes_of = |endpoint: &MemoryEndpoint, asset: &AssetId| endpoint.bytes(asset).unwrap();
-        let Some(asset) = here.asset_at(path) else {
-            return;
-        };
-        let bytes = bytes_of(here, &asset.id);
-        let mut others = there.assets().into_iter();
-        if others.any(|other| bytes_of(there, &other.id) == bytes) {
-            self.carried.insert(Blake3::of(&bytes));
-        }
+    /// Somebody changes a file that is there.
+    fn edit_file(&mut self, path: &str, bytes: String) {
+        let before = self.world.file(path);
+        self.saved_over.insert(String::from_utf8(before).unwrap());
+        self.world.files.put(path, bytes).unwrap();
+    }
+
+    /// Somebody changes an asset that is there.
+    fn edit_asset(&mut self, path: &str, bytes: String) {
+        let before = self.world.asset(path);
+        self.saved_over.insert(String::from_utf8(before).unwrap());
+        self.world.library.put(path, bytes).unwrap();
     }
 
     fn some_file(&mut self) -> Option<String> {
@@ -108,22 +111,23 @@ impl Schedule {
 
     /// What somebody does while nobody looks.
     fn disturb(&mut self) {
-        match self.dice.roll(16) {
+        match self.dice.roll(18) {
             0 | 1 => {
                 let path = format!("/Work/{}", self.some_place());
                 let bytes = self.save();
                 self.say(|| format!("the agency saves {path} as {bytes:?}"));
                 let is_new = self.world.files.asset_at(&path).is_none();
                 self.made += usize::from(is_new);
-                self.give_up(&path, true);
-                self.world.files.put(&path, bytes).unwrap();
+                match is_new {
+                    true => drop(self.world.files.put(&path, bytes).unwrap()),
+                    false => self.edit_file(&path, bytes),
+                }
             }
             2 | 3 => {
                 let Some(path) = self.some_file() else { return };
                 let bytes = self.save();
                 self.say(|| format!("the agency edits {path} to {bytes:?}"));
-                self.give_up(&path, true);
-                self.world.files.put(&path, bytes).unwrap();
+                self.edit_file(&path, bytes);
             }
             4 => {
                 let (Some(from), to) = (self.some_file(), self.some_place()) else {
@@ -136,7 +140,6 @@ impl Schedule {
             5 => {
                 let Some(path) = self.some_file() else { return };
                 self.say(|| format!("the agency removes {path}"));
-                self.give_up(&path, true);
                 self.world.files.delete(&path);
             }
             6 => {
@@ -145,8 +148,10 @@ impl Schedule {
                 self.say(|| format!("the brand saves {path} as {bytes:?}"));
                 let is_new = self.world.dam.asset_at(&path).is_none();
                 self.made += usize::from(is_new);
-                self.give_up(&path, false);
-                self.world.library.put(&path, bytes).unwrap();
+                match is_new {
+                    true => drop(self.world.library.put(&path, bytes).unwrap()),
+                    false => self.edit_asset(&path, bytes),
+                }
             }
             7 | 8 => {
                 let Some(path) = self.some_asset() else {
@@ -154,8 +159,7 @@ impl Schedule {
                 };
                 let bytes = self.save();
                 self.say(|| format!("the brand edits {path} to {bytes:?}"));
-                self.give_up(&path, false);
-                self.world.library.put(&path, bytes).unwrap();
+                self.edit_asset(&path, bytes);
             }
             9 => {
                 let (Some(from), to) = (self.some_asset(), self.some_place()) else {
@@ -169,7 +173,6 @@ impl Schedule {
                     return;
                 };
                 self.say(|| format!("the brand deletes {path}"));
-                self.give_up(&path, false);
                 self.world.dam.delete(&path);
             }
             11 => {
@@ -193,10 +196,12 @@ impl Schedule {
                     true => drop(self.replaced.insert(path.clone())),
                     false => self.made += 1,
                 }
-                self.give_up(&path, true);
+                let before = String::from_utf8(self.world.file(&path)).unwrap();
+                self.saved_over.insert(before);
                 self.world.files.delete(&path);
                 self.world.files.put(&path, bytes).unwrap();
             }
+            14 | 15 => self.touch_what_is_kept(),
             _ => {
                 let faults = [
                     Operation::Begin,
@@ -208,10 +213,12 @@ impl Schedule {
                     Operation::MoveTo,
                     Operation::Find,
                     Operation::Read,
+                    Operation::Retire,
+                    Operation::RetireAnswer,
                 ];
                 let fault = faults[self.dice.roll(faults.len() as u64) as usize];
                 let kind = match fault {
-                    Operation::CommitAnswer => Kind::Ambiguous,
+                    Operation::CommitAnswer | Operation::RetireAnswer => Kind::Ambiguous,
                     _ => Kind::Unavailable,
                 };
                 let at_files = self.dice.roll(2) == 0;
@@ -229,14 +236,48 @@ impl Schedule {
         }
     }
 
-    /// Contents that somebody saved and that no half has carried over.
+    /// Somebody edits what was put away, or brings it back.
+    fn touch_what_is_kept(&mut self) {
+        let (files, assets) = (self.world.file_paths(), self.world.asset_paths());
+        let is_kept = |path: &String| path.starts_with("/Removed/");
+        let files: Vec<String> = files.into_iter().filter(is_kept).collect();
+        let assets: Vec<String> = assets.into_iter().filter(is_kept).collect();
+        let (file, asset) = (
+            self.dice.pick(&files).cloned(),
+            self.dice.pick(&assets).cloned(),
+        );
+        let (bytes, to) = (self.save(), self.some_place());
+        match (self.dice.roll(4), file, asset) {
+            (0, Some(path), _) => {
+                self.say(|| format!("the agency edits {path} to {bytes:?}"));
+                self.edit_file(&path, bytes);
+            }
+            (1, Some(from), _) => {
+                self.say(|| format!("the agency brings {from} back as {to}"));
+                drop(self.world.files.rename(&from, &format!("/Work/{to}")));
+            }
+            (2, _, Some(path)) => {
+                self.say(|| format!("the brand edits {path} to {bytes:?}"));
+                self.edit_asset(&path, bytes);
+            }
+            (3, _, Some(from)) => {
+                self.say(|| format!("the brand brings {from} back as {to}"));
+                drop(self.world.dam.rename(&from, &format!("/Brand/{to}")));
+            }
+            _ => {}
+        }
+    }
+
+    /// Contents that somebody saved and that no half has carried over, or put away as what it had carried over.
     async fn unknown(&self) -> BTreeSet<String> {
-        let placed = self.placed().await;
+        let mut placed = self.placed().await;
+        placed.extend(self.withdrawn().await);
         let mut known: BTreeSet<Blake3> = placed.iter().map(|one| one.digests.blake3).collect();
         known.extend(&self.carried);
         let contents = self.contents().into_iter();
         contents
             .filter(|content| !known.contains(&Blake3::of(content.as_bytes())))
+            .filter(|content| !self.saved_over.contains(content))
             .collect()
     }
 
@@ -262,6 +303,13 @@ impl Schedule {
                 .unwrap(),
         );
         placed
+    }
+
+    async fn withdrawn(&self) -> Vec<Placement> {
+        let ledger = &self.world.ledger;
+        let withdrawn = ledger.withdrawals_after("brand.out", "dam", None, 1_000);
+        let withdrawn = withdrawn.await.unwrap().into_iter();
+        withdrawn.map(|one| one.placement).collect()
     }
 
     /// Everything that is anywhere.

@@ -231,7 +231,9 @@ impl VerifyRelease<'_> {
         let (standing, why) = match action {
             Action::Withdraw => match cause {
                 Some(Cause::Denied | Cause::Doubt) => (Standing::Overdue, reason.as_str()),
-                Some(Cause::Unwanted) | None => (Standing::ToWithdraw, reason.as_str()),
+                Some(Cause::Unwanted | Cause::Expired) | None => {
+                    (Standing::ToWithdraw, reason.as_str())
+                }
             },
             Action::NewVersion => (Standing::Changed, "a newer version waits for the next run"),
             Action::UpdateMetadata => (
