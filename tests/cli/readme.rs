@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::bad_input::run_on;
-use crate::program::Served;
+use crate::program::{Served, finish, run, windlass};
 
 fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap()
@@ -129,4 +129,77 @@ fn every_command_that_the_readme_names_exists() {
     ] {
         assert!(readme.contains(command), "{command}");
     }
+}
+
+/// What a file for deployment says, which the README names.
+fn deployed(name: &str) -> String {
+    let path = format!("engine/cli/deploy/{name}");
+    assert!(readme().contains(&path), "{path}");
+    fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(path),
+    )
+    .unwrap()
+}
+
+/// The number behind a word; there may be an equals sign, a colon or blanks between.
+fn number(text: &str, word: &str) -> u64 {
+    let (_, rest) = text.split_once(word).unwrap_or_else(|| panic!("{word}"));
+    let digits = rest.trim_start_matches([' ', '=', ':']);
+    let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn whoever_stops_the_daemon_waits_longer_than_it_drains() {
+    // `watch.drain` is 60 s at most, and up to 7 s may follow it: passes are dropped, and the console ends.
+    let dir = tempfile::tempdir().unwrap();
+    crate::plans::folders(dir.path(), "");
+    let refused = run(dir.path(), &["--set", "watch.drain=61", "config", "check"]).expect(2);
+    assert!(
+        refused.stderr.contains("from 1 to 60"),
+        "{}",
+        refused.stderr
+    );
+    let waits = [
+        number(&deployed("windlass.service"), "TimeoutStopSec"),
+        number(&readme(), "--stop-timeout"),
+        number(&readme(), "terminationGracePeriodSeconds"),
+    ];
+    assert!(waits.iter().all(|seconds| *seconds >= 67), "{waits:?}");
+}
+
+#[test]
+fn the_files_for_deployment_start_what_the_program_understands() {
+    let dir = tempfile::tempdir().unwrap();
+    let unit = deployed("windlass.service");
+    let started = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let (_, args) = started.unwrap().split_once("/windlass ").unwrap();
+    let args: Vec<&str> = args.split(' ').chain(["--help"]).collect();
+    run(dir.path(), &args).expect(0);
+
+    let image = deployed("Containerfile");
+    let manifest =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"));
+    let manifest = manifest.unwrap();
+    let (_, version) = manifest.split_once("rust-version = \"").unwrap();
+    let version = version.split('"').next().unwrap();
+    assert!(
+        image.contains(&format!("library/rust:{version}-")),
+        "{version}"
+    );
+    assert!(image.contains("CMD [\"watch\"]"));
+    // Both say where the ledger is by the same name, and the program takes it.
+    let ledger = "WINDLASS__LEDGER__FILE";
+    assert!(image.contains(ledger) && unit.contains(ledger));
+    crate::plans::folders(dir.path(), "");
+    let shown = finish(
+        windlass(dir.path())
+            .env(ledger, "/data/other.db")
+            .args(["config", "show"]),
+    );
+    assert!(shown.expect(0).stdout.contains("/data/other.db"));
 }

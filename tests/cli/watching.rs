@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -253,4 +253,141 @@ fn a_flow_that_is_not_there_is_refused_with_the_nearest_one() {
         "{}",
         refused.stderr
     );
+}
+
+/// A port of loopback that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn status_shows_what_the_daemon_does_what_waits_and_what_comes_next() {
+    let (_runtime, sandbox) = services(23);
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), &sandbox, "studio", "dam", "/Agencies", INBOX);
+    let port = free_port();
+    let more = format!(
+        "\n[watch]\nlisten = \"0.0.0.0:{port}\"\npoll = 3600\nwindows = [\"00:00-24:00 at most 2 MB/s\"]\n"
+    );
+    append(dir.path(), &more);
+    put(&sandbox, "first.tif");
+    let dropbox = sandbox.dropbox();
+    dropbox
+        .put_file("/Agencies/empty.tif", Vec::new().into(), None)
+        .unwrap();
+    // So large that the pass is met while it runs.
+    let film = vec![7_u8; 24 << 20];
+    dropbox
+        .put_file("/Agencies/film.mov", film.into(), None)
+        .unwrap();
+
+    let watching = Watching::start(dir.path());
+    watching.wait_until_said("answering at http://");
+    let status = |args: &[&str]| run(dir.path(), &[&["status", "--flow", "move"], args].concat());
+    let mut met = serde_json::Value::Null;
+    watching.wait_for("a pass at work", || {
+        met = status(&["--json"]).expect(0).records("flow").remove(0);
+        met["progress"]["bytes_there"]
+            .as_u64()
+            .is_some_and(|there| there > 0)
+    });
+    assert_eq!(met["doing"], "running", "{met}");
+    assert_eq!(met["progress"]["stage"], "working", "{met}");
+    assert_eq!(met["progress"]["steps"], 2, "{met}");
+    assert_eq!(met["rate"]["at-most"], 2_000_000, "{met}");
+    let shown = status(&[]).expect(0);
+    assert!(
+        shown.stdout.contains("move: a full pass runs\n"),
+        "{}",
+        shown.stdout
+    );
+    // Not ready is no failure, except for who asks about it.
+    assert_eq!(status(&["--check"]).code, Some(1));
+
+    watching.wait_for("readiness", || watching.ask("/readyz").0 == 200);
+    let told = status(&["--json", "--check"]).expect(0);
+    let daemon = told.records("daemon").remove(0);
+    assert_eq!(daemon["url"], format!("http://127.0.0.1:{port}"));
+    assert_eq!(
+        (&daemon["answers"], &daemon["ready"]),
+        (&true.into(), &true.into())
+    );
+    let flow = told.records("flow").remove(0);
+    assert_eq!(flow["flow"], "move");
+    assert_eq!(flow["last"]["done"], true, "{flow}");
+    assert_eq!(flow["next_is"], "full", "{flow}");
+    assert_eq!(flow["backlog"]["held"], 1, "{flow}");
+    assert!(flow["complete_as_of"].is_string(), "{flow}");
+    assert!(flow.get("progress").is_none(), "{flow}");
+    assert_eq!(told.records("run").len(), 1, "{}", told.stdout);
+    let shown = status(&[]).expect(0).stdout;
+    for line in [
+        "\nready\n",
+        "\nmove: waits for changes\n",
+        ": everything is looked at again\n",
+        "  window     at most 1.9 MiB/s\n",
+        "  held back  1 file\n             1: ",
+        "\nrun ",
+    ] {
+        assert!(shown.contains(line), "{line:?} in {shown}");
+    }
+    let other = run(dir.path(), &["status", "--flow", "other"]).expect(0);
+    assert!(!other.stdout.contains("move: "), "{}", other.stdout);
+    assert_eq!(watching.stop().0, Some(0));
+}
+
+#[test]
+fn where_no_daemon_answers_status_says_so_within_its_time_and_has_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::plans::folders(dir.path(), "");
+    run(dir.path(), &["run", "move"]).expect(0);
+    let before = run(dir.path(), &["status"]).expect(0);
+    assert_eq!(before.stderr, "");
+    let refused = run(dir.path(), &["status", "--check"]).expect(2);
+    assert!(
+        refused.stderr.contains("watch.listen"),
+        "{}",
+        refused.stderr
+    );
+
+    // Whoever has the port takes the call and says nothing, or something else, or is not there.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    append(dir.path(), &format!("\n[watch]\nlisten = \"{address}\"\n"));
+    let began = Instant::now();
+    let asked = run(dir.path(), &["status"]).expect(0);
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(asked.stdout, before.stdout);
+    let said = format!("no daemon answers at http://{address}: nothing was heard for 2 s\n");
+    assert_eq!(asked.stderr, said);
+
+    let other = std::thread::spawn(move || {
+        // The call that was given up is in the queue as well.
+        for stream in silent.incoming().take(2) {
+            let mut stream = stream.unwrap();
+            // What is not read when it is closed would take the answer with it.
+            drop(stream.read(&mut [0; 4096]));
+            drop(stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"));
+        }
+    });
+    let asked = run(dir.path(), &["status"]).expect(0);
+    assert!(
+        asked.stderr.contains("no daemon of this version"),
+        "{}",
+        asked.stderr
+    );
+    assert_eq!(asked.stdout, before.stdout);
+    other.join().unwrap();
+
+    let asked = run(dir.path(), &["--json", "status", "--check"]).expect(1);
+    let daemon = asked.records("daemon").remove(0);
+    assert_eq!(daemon["answers"], false);
+    let why = daemon["message"].as_str().unwrap();
+    assert!(why.contains("refused"), "{why}");
+    assert_eq!(asked.records("run").len(), 1);
 }

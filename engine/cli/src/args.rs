@@ -75,7 +75,11 @@ pub(crate) enum Command {
     /// begins any more, and what is in flight may end; once more ends it at once. SIGHUP reads the configuration again; one
     /// that is not in order changes nothing.
     Watch(WatchArgs),
-    /// Lists the newest runs and how they stand
+    /// Shows what the daemon does and what waits, and the newest runs
+    ///
+    /// Asks the daemon at `watch.listen`, for two seconds at most: what each flow does and how far it is, what comes next
+    /// and why, how its last pass ended, until when everything was looked at, and what is held back. Then lists the newest
+    /// runs of the ledger, which is all that there is where no daemon answers.
     Status(StatusArgs),
     /// Shows what a run did
     Report(ReportArgs),
@@ -494,12 +498,15 @@ pub(crate) enum KeyCommand {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Only runs of this flow
+    /// Only this flow
     #[arg(long, value_name = "FLOW")]
     pub(crate) flow: Option<String>,
-    /// At most this many
+    /// At most this many runs
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) limit: u32,
+    /// Ends with exit status 1 unless a daemon answers, is ready, and the last pass of each flow ended without a failure
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Clone, Debug, Args)]

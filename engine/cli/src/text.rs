@@ -12,10 +12,12 @@ use crate::flows::sync::kept_under;
 
 mod archive;
 mod conflicts;
+mod daemon;
 mod explain;
 
 pub(crate) use archive::archive;
 pub(crate) use conflicts::{conflict, undo};
+pub(crate) use daemon::daemon;
 pub(crate) use explain::explanation;
 
 /// Reasons beyond this many are only counted.

@@ -8,8 +8,10 @@
 mod bell;
 mod pace;
 mod serve;
+mod status;
 #[cfg(test)]
 mod tests;
 
 pub use bell::{Answer, Bell, Knock, same};
-pub use serve::{Console, House, Status};
+pub use serve::{Console, House};
+pub use status::{Backlog, FlowStatus, HeldFor, Progress, Stage, Status};

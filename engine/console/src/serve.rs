@@ -11,15 +11,14 @@ use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on};
-use jiff::Timestamp;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{Error, Kind, Result};
-use windlass_flow::daemon::Standing;
 
 use crate::bell::{Answer, Bell, Knock};
 use crate::pace::Pace;
+use crate::status::Status;
 
 /// The longest body of a ring: 1 MiB. Rings are some hundred bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -29,21 +28,6 @@ const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long connections get to end when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// How a daemon stands.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// Every flow has passed once, and the daemon does not end.
-    pub ready: bool,
-    /// Why it is not ready, in sentences without a full stop.
-    pub reasons: Vec<String>,
-    /// Since when it runs.
-    pub since: Timestamp,
-    /// No pass begins any more.
-    pub draining: bool,
-    /// Its flows, by name.
-    pub flows: Vec<Standing>,
-}
 
 /// Whom the console speaks for.
 pub trait House: Send + Sync + Debug {

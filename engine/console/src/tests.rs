@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::pace::Pace;
-use crate::{Answer, Bell, Console, House, Knock, Status, same};
+use crate::{Answer, Bell, Console, FlowStatus, House, Knock, Stage, Status, same};
 
 #[derive(Debug, Default)]
 struct Hut {
@@ -27,6 +27,7 @@ impl House for Hut {
             false => vec!["move has not passed yet".to_owned()],
         };
         Status {
+            version: "0.1.0".to_owned(),
             ready,
             reasons,
             since: Timestamp::UNIX_EPOCH,
@@ -123,6 +124,23 @@ async fn a_daemon_is_alive_at_once_and_ready_when_it_says_so() {
         text.contains("\"since\":\"1970-01-01t00:00:00z\""),
         "{text}"
     );
+}
+
+#[test]
+fn what_a_daemon_says_is_read_as_it_was_said_and_what_is_new_beside_it_is_passed_over() {
+    let flow = r#"{"flow":"move","doing":"running","why":"a full pass runs","pass":"full","trigger":"ring",
+        "next":"2026-11-29T20:00:00Z","next_is":"window","rate":{"at-most":25000000},
+        "rate_until":"2026-11-30T05:00:00Z","rung_for":true,"failures":0,"settled":true,
+        "complete_as_of":"2026-11-29T19:00:00Z",
+        "progress":{"stage":"working","files":0,"steps":9,"steps_ended":4,"bytes":90,"bytes_there":45,
+        "bytes_per_second":5,"seconds_left":9},
+        "backlog":{"held":2,"reasons":[{"reason":"it has no bytes","files":2}],"arriving":1},"conflicts":3}"#;
+    let mut said: serde_json::Value = serde_json::from_str(flow).unwrap();
+    let read: FlowStatus = serde_json::from_value(said.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), said);
+    assert_eq!(read.progress.as_ref().unwrap().stage, Stage::Working);
+    said["news"] = true.into();
+    assert_eq!(serde_json::from_value::<FlowStatus>(said).unwrap(), read);
 }
 
 #[tokio::test]

@@ -147,6 +147,11 @@ impl Request {
         }
     }
 
+    /// A question, with timeouts that fit ordinary calls.
+    pub fn get(url: Url) -> Self {
+        Request::new(Method::GET, url)
+    }
+
     /// A copy to send again, or `None` for a streamed body.
     pub fn try_clone(&self) -> Option<Request> {
         let body = match &self.body {

@@ -1,4 +1,4 @@
-//! `windlass status`, `report` and `explain`: what the ledger remembers.
+//! `windlass report` and `explain`, and the runs of `windlass status`: what the ledger remembers.
 
 use windlass_core::{Error, Kind, Ledger, Result, RunId, StepState};
 use windlass_flow::{AssetLine, Report, each_asset};
@@ -10,8 +10,8 @@ use crate::out::Out;
 use crate::wiring::{Access, Wiring};
 use crate::{page, text};
 
-/// Lists the newest runs.
-pub(crate) async fn status(args: &StatusArgs, layered: &Layered, out: Out) -> Result<Ended> {
+/// Lists the newest runs of the ledger.
+pub(super) async fn runs(args: &StatusArgs, layered: &Layered, out: Out) -> Result<()> {
     let ledger = match Wiring::new(layered, out).ledger(Access::ReadOnly).await {
         Ok(ledger) => ledger,
         // Before the first run there is no ledger, and that is no trouble.
@@ -19,7 +19,7 @@ pub(crate) async fn status(args: &StatusArgs, layered: &Layered, out: Out) -> Re
             if !out.json {
                 out.data("no run yet")?;
             }
-            return Ok(Ended::Done);
+            return Ok(());
         }
         Err(error) => return Err(error),
     };
@@ -66,7 +66,7 @@ pub(crate) async fn status(args: &StatusArgs, layered: &Layered, out: Out) -> Re
             false => out.data(&text::lines(&table))?,
         }
     }
-    Ok(Ended::Done)
+    Ok(())
 }
 
 /// Shows why an asset is where it is.

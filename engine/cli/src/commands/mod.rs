@@ -17,6 +17,7 @@ mod reviewed;
 mod run;
 mod sandbox;
 mod seal;
+mod status;
 mod sweep;
 mod undo;
 mod verify;
@@ -56,7 +57,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<Ended> {
         Command::Undo(args) => undo::run(&args, &read(global)?, out).await,
         Command::Conflicts(command) => conflicts::run(&command, &read(global)?, out).await,
         Command::Watch(args) => watch::run(&args, global, out).await,
-        Command::Status(args) => history::status(&args, &read(global)?, out).await,
+        Command::Status(args) => status::run(&args, &read(global)?, out).await,
         Command::Report(args) => history::report(&args, &read(global)?, out).await,
         Command::Explain(args) => history::explain(&args, &read(global)?, out).await,
         Command::Verify(args) => verify::run(&args, &read(global)?, out).await,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use windlass_console::Backlog;
 use windlass_core::{
     Error, Finding, Kind, Ledger, Result, RunId, RunState, Sink, Source, StepState,
 };
@@ -16,6 +17,7 @@ use windlass_flow::{
     next_run_to_resume,
 };
 
+use super::watch::backlog_of;
 use super::{Ended, choices, conflicts, reviewed};
 use crate::args::RunArgs;
 use crate::config::Layered;
@@ -166,6 +168,8 @@ pub(super) struct Done {
     pub(super) due: Option<jiff::Timestamp>,
     /// The runs that were worked on.
     pub(super) runs: Vec<RunId>,
+    /// What the plan could not place, if one was made.
+    pub(super) backlog: Option<Backlog>,
 }
 
 /// What is told behind a release run.
@@ -304,6 +308,7 @@ impl Asked<'_> {
         };
         let run = recorded.complete(&plan).await?;
         done.due = plan.due;
+        done.backlog = Some(backlog_of(&plan));
         self.open_folders(wired).await?;
         if let Some(run) = run {
             self.work(wired, run, cancel, &mut done).await?;

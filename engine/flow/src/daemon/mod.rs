@@ -18,5 +18,5 @@ pub use order::{Order, PassEnded, PassOutcome};
 pub use rules::{FlowRules, Pass, Priority, Trigger};
 pub use schedule::Schedule;
 pub use scheduler::Scheduler;
-pub use standing::{Doing, LastPass, Standing};
+pub use standing::{Doing, LastPass, Standing, Upcoming};
 pub use windows::{Allowance, Rate, Windows};

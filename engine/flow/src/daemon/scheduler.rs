@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::order::{Order, PassEnded, PassOutcome};
 use super::rules::{FlowRules, Pass, Priority, Trigger};
-use super::standing::{Doing, LastPass, Standing};
+use super::standing::{Doing, LastPass, Standing, Upcoming};
 use super::windows::Rate;
 
 /// How long a flow waits after a pass that failed as a whole; doubled for each further one.
@@ -211,6 +211,7 @@ impl Scheduler {
     /// When to ask again at the latest, if nothing happens before; after `now`.
     pub fn wakes_at(&self, now: Timestamp) -> Option<Timestamp> {
         let moments = self.flows.values().flat_map(|flow| flow.moments(now));
+        let moments = moments.map(|(moment, _)| moment);
         moments.filter(|moment| *moment > now).min()
     }
 
@@ -458,33 +459,38 @@ impl Flow {
         }
     }
 
-    /// When something changes for it by time alone; those that are past count nothing.
-    fn moments(&self, now: Timestamp) -> Vec<Timestamp> {
+    /// When something changes for it by time alone, and what; those that are past count nothing.
+    fn moments(&self, now: Timestamp) -> Vec<(Timestamp, Upcoming)> {
         let rules = &self.rules;
         let every = |from, every: Option<Duration>| every.map(|every| later(from, every));
         let runs_in_full = self.runs_in_full();
         let window = (self.full.is_some() || runs_in_full).then(|| rules.windows.at(now).until);
         let full_every = rules.full_every.filter(|_| !runs_in_full);
         let poll = self.polls_every().filter(|_| self.running.is_none());
+        let poll = poll.filter(|_| rules.on_ring.is_some());
         let moments = [
-            self.scheduled,
-            self.due,
-            every(self.full_from, full_every),
-            every(self.sweep_from, rules.sweep_every),
-            every(self.poll_from, poll.filter(|_| rules.on_ring.is_some())),
-            self.not_before,
-            window.flatten(),
+            (self.scheduled, Upcoming::Schedule),
+            (self.due, Upcoming::Due),
+            (every(self.full_from, full_every), Upcoming::Full),
+            (every(self.sweep_from, rules.sweep_every), Upcoming::Sweep),
+            (every(self.poll_from, poll), Upcoming::Look),
+            (self.not_before, Upcoming::Again),
+            (window.flatten(), Upcoming::Window),
         ];
-        moments.into_iter().flatten().collect()
+        let known = |(at, what): (Option<Timestamp>, Upcoming)| Some((at?, what));
+        moments.into_iter().filter_map(known).collect()
     }
 
     fn standing(&self, name: &str, now: Timestamp, of: &Scheduler) -> Standing {
         let (doing, why, mut next) = self.described(now, of);
         if next.is_none() {
             let moments = self.moments(now).into_iter();
-            next = moments.filter(|moment| *moment > now).min();
+            next = moments
+                .filter(|(moment, _)| *moment > now)
+                .min_by_key(|(moment, _)| *moment);
         }
         let wanted = self.sweep.or(self.full);
+        let allowed = self.rules.windows.at(now);
         Standing {
             flow: name.to_owned(),
             doing,
@@ -494,7 +500,11 @@ impl Flow {
                 Some(running) => Some(running.why),
                 None => wanted.map(|want| want.why),
             },
-            next,
+            next: next.map(|(moment, _)| moment),
+            next_is: next.map(|(_, what)| what),
+            rate: allowed.rate,
+            rate_until: allowed.until,
+            rung_for: self.is_rung_for,
             failures: self.failures,
             settled: self.is_settled(now),
             last: self.last.clone(),
@@ -503,7 +513,11 @@ impl Flow {
     }
 
     /// What it does, why, and when that changes where it is known.
-    fn described(&self, now: Timestamp, of: &Scheduler) -> (Doing, String, Option<Timestamp>) {
+    fn described(
+        &self,
+        now: Timestamp,
+        of: &Scheduler,
+    ) -> (Doing, String, Option<(Timestamp, Upcoming)>) {
         if let Some(running) = self.running {
             let what = match running.pass {
                 Pass::Full => "a full pass",
@@ -535,7 +549,7 @@ impl Flow {
                     .and_then(|last| last.error.as_deref())
                     .unwrap_or("it is not known why"),
             );
-            return (Doing::Waiting, why, Some(until));
+            return (Doing::Waiting, why, Some((until, Upcoming::Again)));
         }
         if self.ready(now).is_none() {
             let until = self.rules.windows.at(now).until;
@@ -543,7 +557,8 @@ impl Flow {
                 Some(until) => format!("its window is closed until {}", said(until)),
                 None => "its windows are closed for ever".to_owned(),
             };
-            return (Doing::Waiting, why, until);
+            let opens = until.map(|until| (until, Upcoming::Window));
+            return (Doing::Waiting, why, opens);
         }
         let running = of.running(Pass::Full) + of.running(Pass::Sweep);
         let why = format!("waits for its turn: {running} passes are under way");

@@ -1,13 +1,14 @@
 //! How flows stand, in words for people and for programs.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::order::PassOutcome;
 use super::rules::{Pass, Trigger};
+use super::windows::Rate;
 
 /// The last pass of a flow that ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastPass {
     /// How much of the flow's work it was to do.
     pub pass: Pass,
@@ -43,7 +44,7 @@ impl LastPass {
 }
 
 /// What a flow does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Doing {
     /// A pass runs.
@@ -56,8 +57,28 @@ pub enum Doing {
     Idle,
 }
 
+/// What happens to a flow next by time alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upcoming {
+    /// Its schedule says that everything is done.
+    Schedule,
+    /// A right ends, or something becomes ready.
+    Due,
+    /// Everything is looked at again, because enough time went by.
+    Full,
+    /// What may not be seen any more is taken back.
+    Sweep,
+    /// Somebody looks for changes, because nobody rings for it.
+    Look,
+    /// What failed is tried again.
+    Again,
+    /// Another window holds.
+    Window,
+}
+
 /// How a flow stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The flow's name in the configuration.
     pub flow: String,
@@ -74,6 +95,16 @@ pub struct Standing {
     /// When something happens next by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
+    /// What happens then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_is: Option<Upcoming>,
+    /// How fast its bytes may move now.
+    pub rate: Rate,
+    /// When another window holds; `None` where that never happens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_until: Option<Timestamp>,
+    /// Somebody rings when something changes, so that nobody has to look for it.
+    pub rung_for: bool,
     /// How many passes in a row failed as a whole.
     pub failures: u32,
     /// Since the daemon began it has come to the end of a pass, or it waits for nothing but its time.

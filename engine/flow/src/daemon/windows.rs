@@ -7,14 +7,14 @@
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use windlass_core::{ByteSize, Error, Kind, Result};
 
 /// How far ahead a change is looked for: every window comes again within a week.
 const DAYS_AHEAD: i64 = 8;
 
 /// How fast bytes may move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rate {
     /// As fast as they can.

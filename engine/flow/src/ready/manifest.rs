@@ -2,8 +2,9 @@
 //!
 //! CSV with a head, a column called `path`, `file`, `filename` or `name` and perhaps one called `size` or `bytes`; JSON,
 //! a list of such objects or an object with the list as `files`; and the lists of `md5sum` and its like, a digest and
-//! a name a line, which are told by the ending of their name. Names are paths below the folder of the manifest. Digests are
-//! not compared here: to read every byte twice before it moves is what the transfer's own proof makes needless.
+//! a name a line, which are told by the ending of their name, or as `manifest-sha256.txt` and its like of a BagIt bag. Names
+//! are paths below the folder of the manifest. Digests are not compared here: no service states these, and to read every
+//! byte twice before it moves is what the transfer's own proof makes needless.
 
 use std::collections::BTreeMap;
 
@@ -35,16 +36,34 @@ pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Vec<Entry>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text in UTF-8".to_owned())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let extension = AssetPath::new(name).extension();
-    let digits = SUMS.iter().find(|(known, _)| *known == extension);
-    let entries = match (extension.as_str(), digits) {
-        ("json", _) => json(text)?,
-        (_, Some((_, digits))) => sums(text, *digits)?,
+    let digits = |kind: &str| Some(SUMS.iter().find(|(known, _)| *known == kind)?.1);
+    let of_bag = bagged(name).and_then(|kind| digits(&kind));
+    let entries = match (extension.as_str(), of_bag, digits(&extension)) {
+        ("json", _, _) => json(text)?,
+        (_, Some(digits), _) => sums(text, digits, unescaped)?,
+        (_, _, Some(digits)) => sums(text, digits, str::to_owned)?,
         _ => csv(text)?,
     };
     match entries.is_empty() {
         true => Err("it names no file".to_owned()),
         false => Ok(entries),
     }
+}
+
+/// The kind of digest in a bag's manifest of this name, such as `manifest-sha256.txt`.
+fn bagged(name: &str) -> Option<String> {
+    let name = name.to_lowercase();
+    let name = name.rsplit('/').next()?;
+    let kind = name.strip_prefix("tag").unwrap_or(name);
+    let kind = kind.strip_prefix("manifest-")?.strip_suffix(".txt")?;
+    Some(kind.to_owned())
+}
+
+/// A name as a bag's manifest writes it: ends of lines and the percent sign itself are escaped, and nothing else is.
+fn unescaped(name: &str) -> String {
+    let ends = name.replace("%0A", "\n").replace("%0a", "\n");
+    let ends = ends.replace("%0D", "\r").replace("%0d", "\r");
+    ends.replace("%25", "%")
 }
 
 fn entry(path: &str, size: Option<u64>) -> Result<Entry, String> {
@@ -72,7 +91,7 @@ fn size(text: &str) -> Result<Option<u64>, String> {
     }
 }
 
-fn sums(text: &str, digits: usize) -> Result<Vec<Entry>, String> {
+fn sums(text: &str, digits: usize, name_of: fn(&str) -> String) -> Result<Vec<Entry>, String> {
     let lines = text
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -83,7 +102,7 @@ fn sums(text: &str, digits: usize) -> Result<Vec<Entry>, String> {
             // A second blank says that it was read as text, a star that it was not.
             let name = name.strip_prefix([' ', '*']).unwrap_or(name);
             match is_digest && !name.is_empty() {
-                true => entry(name, None),
+                true => entry(&name_of(name), None),
                 false => Err(format!("{line:?} is no digest and name")),
             }
         })
@@ -224,6 +243,24 @@ mod tests {
             .map(|(path, _)| path)
             .collect();
         assert_eq!(paths, ["/a.tif", "/sub/b.tif"]);
+    }
+
+    #[test]
+    fn the_manifest_of_a_bag_is_known_by_its_name_and_says_where_files_are() {
+        let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+        let text = format!("{md5}  data/a 100%25.tif\n{md5} data/sub/b.tif\n");
+        let both = [
+            ("/data/a 100%.tif".to_owned(), None),
+            ("/data/sub/b.tif".to_owned(), None),
+        ];
+        assert_eq!(named("manifest-md5.txt", &text), both);
+        assert_eq!(named("Manifest-MD5.TXT", &text), both);
+        let cut = format!("{md5}  data/a.tif\n{}", &md5[..9]);
+        let refused = read("manifest-md5.txt", cut.as_bytes()).unwrap_err();
+        assert!(refused.contains("no digest and name"), "{refused}");
+        // Elsewhere a percent sign is a percent sign.
+        let plain = named("x.md5", &format!("{md5}  a%25.tif\n"));
+        assert_eq!(plain, [("/a%25.tif".to_owned(), None)]);
     }
 
     #[test]

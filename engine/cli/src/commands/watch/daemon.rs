@@ -306,6 +306,7 @@ impl Daemon<'_> {
             planned: planned.clone(),
             stop_now: self.stop_now.clone(),
             out: self.out,
+            gauges: Arc::clone(self.board.gauges()),
             flow: flow.clone(),
         };
         let telling = tell_when(planned, Event::Planned(flow.clone()), self.sender.clone());
@@ -317,6 +318,7 @@ impl Daemon<'_> {
             let broken = |error| Passed::broken(told, pass, error);
             making.await.unwrap_or_else(broken)
         });
+        self.board.gauges().begin(&flow);
         self.running.insert(flow, cancel);
     }
 
@@ -329,10 +331,13 @@ impl Daemon<'_> {
             did,
             error,
             kept,
+            left,
         } = passed.map_err(|error| {
             Error::new(Kind::Unexpected, "a pass ended abnormally").with_source(error)
         })?;
         self.running.remove(&flow);
+        self.board.gauges().end(&flow);
+        self.board.keep(&flow, left);
         self.kept.extend(kept.map(|kept| (flow.clone(), kept)));
         self.tell(&flow, pass, &outcome, did, error.as_ref())?;
         let ended = PassEnded {

@@ -4,14 +4,17 @@
 //! (`ears.rs`), web hooks are understood (`bells.rs`), signals are obeyed and the status is told. One loop owns all of it
 //! (`daemon.rs`). What a crash leaves is what a killed `run` leaves, and the next start begins with a pass of each flow.
 
+mod backlog;
 mod bells;
 mod board;
 mod daemon;
 mod ears;
+mod gauge;
 mod notes;
 mod pass;
 mod rules;
 
+pub(super) use backlog::backlog_of;
 use windlass_core::{Error, Kind, Result};
 
 use super::{Ended, read};

@@ -12,7 +12,11 @@ use windlass_core::{Action, ByteSize, Error, Kind, Result, StepState};
 use windlass_flow::daemon::{Pass, PassOutcome};
 use windlass_flow::{Flow, Tolerance};
 
+use super::backlog;
+use super::board::Left;
+use super::gauge::{Gauge, Gauges};
 use crate::args::RunArgs;
+use crate::commands::conflicts;
 use crate::commands::run::{Asked, Done, Manner};
 use crate::config::Layered;
 use crate::out::Out;
@@ -48,6 +52,8 @@ pub(super) struct Setup {
     /// Ends it at once.
     pub(super) stop_now: CancellationToken,
     pub(super) out: Out,
+    /// Where it tells how far it is.
+    pub(super) gauges: Arc<Gauges>,
 }
 
 /// What became of a pass.
@@ -60,6 +66,7 @@ pub(super) struct Passed {
     pub(super) did: Did,
     pub(super) error: Option<Error>,
     pub(super) kept: Option<Kept>,
+    pub(super) left: Left,
 }
 
 impl Passed {
@@ -74,6 +81,7 @@ impl Passed {
             did: Did::default(),
             error: Some(error),
             kept: None,
+            left: Left::default(),
         }
     }
 }
@@ -98,19 +106,20 @@ impl Did {
 /// Makes a pass.
 pub(super) async fn make(mut setup: Setup) -> Passed {
     let made = setup.make().await;
-    let (outcome, due, did, error) = match made {
-        Ok((done, did)) => {
+    let (outcome, due, did, error, left) = match made {
+        Ok((done, did, left)) => {
             let outcome = match done.stopped {
                 true => PassOutcome::Stopped,
                 false => PassOutcome::Done { failed: did.failed },
             };
-            (outcome, done.due, did, None)
+            (outcome, done.due, did, None, left)
         }
         Err(error) => {
             let outcome = PassOutcome::Failed(error.chain());
             // What is wired may be why.
             setup.forget().await;
-            (outcome, None, Did::default(), Some(error))
+            let left = Left::default();
+            (outcome, None, Did::default(), Some(error), left)
         }
     };
     Passed {
@@ -121,11 +130,12 @@ pub(super) async fn make(mut setup: Setup) -> Passed {
         did,
         error,
         kept: setup.kept,
+        left,
     }
 }
 
 impl Setup {
-    async fn make(&mut self) -> Result<(Done, Did)> {
+    async fn make(&mut self) -> Result<(Done, Did, Left)> {
         let mut kept = self.wire().await?;
         let made = self.run(&mut kept.wired).await;
         kept.wired.runner.engine.trim();
@@ -145,7 +155,11 @@ impl Setup {
             return Ok(kept);
         }
         let wiring = Wiring::beside(&self.layered, self.out, Arc::clone(&self.shared));
-        let observer = progress::teller(&self.flow, self.out);
+        let observer = Arc::new(Gauge {
+            flow: self.flow.clone(),
+            gauges: Arc::clone(&self.gauges),
+            beside: progress::teller(&self.flow, self.out),
+        });
         let wired = wiring.flow(&self.flow, false, observer).await?;
         let same = self
             .kept
@@ -172,7 +186,7 @@ impl Setup {
         }
     }
 
-    async fn run(&self, wired: &mut Wired) -> Result<(Done, Did)> {
+    async fn run(&self, wired: &mut Wired) -> Result<(Done, Did, Left)> {
         let args = RunArgs {
             stop_after: None,
             over_budget: self.pass == Pass::Sweep,
@@ -202,9 +216,25 @@ impl Setup {
         // The rest of the time is for what follows the last transfer.
         wired.runner.options.drain = Duration::from_secs(drain.saturating_sub(5).max(1));
         wired.runner.options.stop_now = self.stop_now.clone();
-        let done = asked.resume_plan_and_work(wired, &self.cancel).await?;
-        let did = did(wired, &done).await?;
-        Ok((done, did))
+        let mut done = asked.resume_plan_and_work(wired, &self.cancel).await?;
+        let (did, held) = did(wired, &done).await?;
+        let left = self.left(wired, &mut done, held).await?;
+        Ok((done, did, left))
+    }
+
+    /// What is left for others. `held`: how many files its runs held that its plan would have placed.
+    async fn left(&self, wired: &Wired, done: &mut Done, held: u64) -> Result<Left> {
+        let conflicts = match &wired.flow {
+            Flow::Sync(_) => Some(conflicts::waiting(wired.ledger.as_ref(), &self.flow).await?),
+            Flow::Ingest(_) | Flow::Release(_) => None,
+        };
+        // A sweep looks at what is placed, and a pass that was stopped perhaps at nothing.
+        let is_whole = self.pass == Pass::Full && !done.stopped;
+        let mut backlog = done.backlog.take().filter(|_| is_whole);
+        if let Some(backlog) = &mut backlog {
+            backlog::find_out(backlog, held);
+        }
+        Ok(Left { backlog, conflicts })
     }
 }
 
@@ -218,9 +248,12 @@ impl Kept {
     }
 }
 
-async fn did(wired: &Wired, done: &Done) -> Result<Did> {
-    let mut did = Did::default();
+/// What was done, and how many files of it were held that the plan would have placed.
+async fn did(wired: &Wired, done: &Done) -> Result<(Did, u64)> {
+    let (mut did, mut found_out) = (Did::default(), 0);
     for run in &done.runs {
+        // What an interrupted run held, the plan behind it holds as well.
+        found_out = 0;
         for (state, action, tally) in wired.ledger.tally(*run).await? {
             match (state, action) {
                 (StepState::Done, Action::Withdraw) => did.withdrawn += tally.steps,
@@ -229,8 +262,11 @@ async fn did(wired: &Wired, done: &Done) -> Result<Did> {
                 (StepState::Failed, _) => did.failed += tally.steps,
                 (StepState::Open | StepState::Leased | StepState::Skipped, _) => {}
             }
+            if state == StepState::Held && !backlog::is_held(action) {
+                found_out += tally.steps;
+            }
             did.moved.0 += tally.bytes_moved;
         }
     }
-    Ok(did)
+    Ok((did, found_out))
 }

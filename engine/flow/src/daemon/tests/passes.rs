@@ -26,6 +26,7 @@ fn a_flow_passes_at_once_when_the_daemon_begins_and_then_waits() {
     assert_eq!(standing.complete_as_of, Some(at(0)));
     assert!(standing.settled);
     assert_eq!(standing.next, Some(at(910)));
+    assert_eq!(standing.next_is, Some(Upcoming::Full));
 }
 
 #[test]
@@ -124,6 +125,7 @@ fn a_pass_that_failed_is_made_again_later_and_later_and_no_ring_hastens_it() {
         now += wait;
         let standing = &scheduler.standings(at(now - 1))[0];
         assert_eq!(standing.next, Some(at(now)));
+        assert_eq!(standing.next_is, Some(Upcoming::Again));
         assert!(
             standing.why.contains("the account is locked"),
             "{}",

@@ -330,6 +330,8 @@ impl Schedule {
         let placed = self.placed().await;
         self.carried
             .extend(placed.iter().map(|one| one.digests.blake3));
+        // Nothing tells what a file was that another one is in the place of now.
+        self.made += std::mem::take(&mut self.replaced).len();
         self.world.lose_ledger();
     }
 
