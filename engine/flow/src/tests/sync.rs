@@ -45,6 +45,8 @@ struct World {
     set: BTreeMap<String, Value>,
     /// Whether each way remembers what it saw, as in a daemon; else every look is at everything.
     remembers: bool,
+    /// Both ways remember together what either saw.
+    shares: bool,
     kept: Mutex<BTreeMap<&'static str, Arc<Sync>>>,
 }
 
@@ -88,6 +90,7 @@ impl World {
             },
             set: BTreeMap::new(),
             remembers: false,
+            shares: false,
             kept: Mutex::default(),
         }
     }
@@ -170,6 +173,7 @@ impl World {
 
     fn half(&self, way: Way) -> Flow {
         let name = match way {
+            _ if self.shares => "both",
             Way::In => "in",
             Way::Out => "out",
         };
