@@ -217,6 +217,7 @@ impl World {
             ingest: way_in(&options, &account, &dam, &self.ledger),
             release: way_out(&options, &account, &dam, &self.ledger),
             library: Arc::<CelumEndpoint>::clone(&dam),
+            assets: Arc::<CelumEndpoint>::clone(&dam),
             clock: Arc::new(SystemClock),
             remembered: Remembered::default(),
             options,
@@ -242,6 +243,7 @@ impl World {
             observer: Arc::<Watcher>::clone(&watcher),
             options: RunOptions::default(),
             desk,
+            library: Some(Arc::<CelumEndpoint>::clone(&dam)),
         };
         Ok(Arc::new(Half {
             flow,

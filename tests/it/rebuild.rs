@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use windlass_celum::CelumProfile;
+use windlass_core::memory::MemoryEndpoint;
 use windlass_core::{Action, AssetPath, Correlation, Ledger, Placement, RunState, Source, Value};
 use windlass_flow::{
     AuditedFile, Duplicates, IngestOptions, PlannedStep, Rebuild, Rebuilt, Recorder, RunOutcome,
@@ -274,6 +275,33 @@ async fn a_lost_ledger_of_dropbox_is_made_again_whatever_people_renamed() {
         ])
     );
     assert_eq!(uploads(&sandbox), sent);
+    sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_whose_original_has_other_bytes_by_now_is_found_in_its_place() {
+    let sandbox = support::start(sandbox_options(8)).await;
+    let source = MemoryEndpoint::new("archive");
+    let sink = support::dropbox(&sandbox).await;
+    let flow = Flow::new(
+        Arc::new(source.clone()),
+        Arc::clone(&sink) as _,
+        everything("/Out"),
+    )
+    .await;
+    // The second is copied from the first, which then is edited: nothing with these bytes carries a stamp any more.
+    source.put("/first.mov", noise(20_000, 1)).unwrap();
+    flow.run().await;
+    source.put("/second.mov", noise(20_000, 1)).unwrap();
+    flow.run().await;
+    source.put("/first.mov", noise(20_000, 2)).unwrap();
+    flow.run().await;
+    let flow = flow.with_lost_ledger().await;
+    let rebuilt = rebuild(&flow, sink).await;
+    assert_eq!((rebuilt.by_stamp.files, rebuilt.by_place.files), (1, 1));
+    assert_eq!((rebuilt.missing.files, rebuilt.read.files), (0, 1));
+    let plan = flow.plan().await;
+    assert!(plan.is_empty(), "{:?}", plan.steps);
     sandbox.shutdown().await;
 }
 

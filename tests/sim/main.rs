@@ -9,6 +9,7 @@
 //! ```text
 //! cargo test -p windlass-tests --test sim                                    # some hundred seeds, as CI does
 //! WINDLASS_SIM_SEEDS=5000 cargo test --release -p windlass-tests --test sim  # thousands
+//! WINDLASS_SIM_FIRST=5000 WINDLASS_SIM_SEEDS=300 cargo test --release …            # those from 5000 on
 //! WINDLASS_SIM_SEED=17 cargo test -p windlass-tests --test sim one_seed -- --nocapture   # one, with its trace
 //! ```
 
@@ -27,6 +28,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use both::{ROWS, ROWS_OF_COPIES, Tally};
 use story::{Story, Way};
 use world::Lived;
 
@@ -35,6 +37,9 @@ const SEEDS: u64 = 60;
 
 /// The same of two-way stories, which are long: half a minute.
 const SEEDS_TWO_WAY: u64 = 40;
+
+/// From so many stories of a way on, each thing that can happen in them has to happen in one.
+const SEEDS_THAT_REACH_ALL: u64 = 300;
 
 /// Lives one story in a runtime of its own.
 fn live(story: &Story) -> Lived {
@@ -54,24 +59,57 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().expect("a number"))
 }
 
-/// Lives many stories and says how to repeat the first that fails.
+/// Lives many stories and says how to repeat those that fail.
 fn seeds(way: Way) {
     let few = match way {
         Way::Both => SEEDS_TWO_WAY,
         _ => SEEDS,
     };
+    let first = number("WINDLASS_SIM_FIRST").unwrap_or_default();
     let count = number("WINDLASS_SIM_SEEDS").unwrap_or(few);
-    for seed in 0..count {
-        let story = Story::draw(way, seed);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| live(&story))) {
-            eprintln!("{story:#?}");
-            eprintln!(
-                "repeat it: WINDLASS_SIM_WAY={way} WINDLASS_SIM_SEED={seed} \
-                 cargo test -p windlass-tests --test sim one_seed -- --nocapture"
-            );
-            std::panic::resume_unwind(panic);
+    let (mut met, mut failed) = (Tally::new(), Vec::new());
+    for seed in first..first + count {
+        match lived(way, seed) {
+            Some(lived) => lived.met.into_iter().for_each(|(row, times)| {
+                *met.entry(row).or_default() += times;
+            }),
+            None => failed.push(seed),
         }
     }
+    assert!(failed.is_empty(), "of {count} seeds failed {failed:?}");
+    if count >= SEEDS_THAT_REACH_ALL {
+        reaches_all(way, &met);
+    }
+}
+
+/// Prints what so many stories met, and does not accept that something which can happen in them did not.
+fn reaches_all(way: Way, met: &Tally) {
+    let rows: &[&str] = match way {
+        Way::Both => &ROWS,
+        Way::NasToDropbox => &ROWS_OF_COPIES,
+        Way::NasToCelum | Way::DropboxToCelum => &[],
+    };
+    println!("{way}:");
+    for (row, times) in met {
+        println!("{times:>9} {row}");
+    }
+    let never = rows.iter().filter(|row| !met.contains_key(**row));
+    let never: Vec<&&str> = never.collect();
+    assert!(never.is_empty(), "no story reaches {never:?}");
+}
+
+/// Lives the story of one seed; `None` where it fails, once it is told how to repeat it.
+fn lived(way: Way, seed: u64) -> Option<Lived> {
+    let story = Story::draw(way, seed);
+    let lived = catch_unwind(AssertUnwindSafe(|| live(&story))).ok();
+    if lived.is_none() {
+        eprintln!("{story:#?}");
+        eprintln!(
+            "repeat it: WINDLASS_SIM_WAY={way} WINDLASS_SIM_SEED={seed} \
+             cargo test -p windlass-tests --test sim one_seed -- --nocapture"
+        );
+    }
+    lived
 }
 
 #[test]

@@ -20,6 +20,19 @@ use windlass_sandbox::fault::ConnectionReset;
 /// One call and what came of it, without what differs between equal runs.
 pub(crate) type Trace = Arc<Mutex<Vec<String>>>;
 
+/// Tells what happened when the story of one seed fails, where it was asked for.
+pub(crate) struct ToldWhenItFails(pub(crate) Trace);
+
+impl Drop for ToldWhenItFails {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("WINDLASS_SIM_SEED").is_some() {
+            let trace = self.0.lock();
+            let lines = trace.iter().flat_map(|trace| trace.iter());
+            lines.for_each(|line| println!("{line}"));
+        }
+    }
+}
+
 /// Routers by the host in a URL.
 pub(crate) struct Wire {
     pub(crate) routers: Vec<(&'static str, Router)>,

@@ -20,10 +20,11 @@ use windlass_sandbox::celum::Celum;
 use windlass_sandbox::dropbox::Dropbox;
 use windlass_transfer::{Engine, EngineOptions};
 
+use crate::both::{Tally, of_faults};
 use crate::check;
 use crate::services;
 use crate::story::{Crash, Story, Way};
-use crate::wire::{Trace, settle};
+use crate::wire::{ToldWhenItFails, Trace, settle};
 
 /// How many lives a story may need beyond its crashes: a life ends when a plan or a credential fails.
 pub(crate) const LIVES_MAX: u32 = 60;
@@ -35,6 +36,8 @@ const LIFE_MAX: Duration = Duration::from_secs(6 * 3600);
 pub(crate) struct Lived {
     pub(crate) trace: Vec<String>,
     pub(crate) lives: u32,
+    /// What it met; of one-way stories the faults only.
+    pub(crate) met: Tally,
 }
 
 /// The time of day that everybody in the world agrees on.
@@ -84,6 +87,7 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
 /// world must be as it was.
 pub(crate) async fn live(story: &Story) -> Lived {
     let mut world = World::make(story);
+    let _told = ToldWhenItFails(Arc::clone(&world.trace));
     come_to_rest(&mut world, story.crashes.iter()).await;
     check::at_rest(&world).await;
     world.lose_ledger();
@@ -94,6 +98,7 @@ pub(crate) async fn live(story: &Story) -> Lived {
     Lived {
         trace,
         lives: world.lives,
+        met: of_faults(&world.account, &world.tenant),
     }
 }
 

@@ -526,12 +526,17 @@ impl Matcher<'_> {
         if !stamp.is_of(mark) {
             return Ok(None);
         }
+        Ok(self.read(asset).await?.map(|digests| digests.blake3))
+    }
+
+    /// The digests of a file, by reading it. `None` where it cannot be read, or is another one by now.
+    async fn read(&mut self, asset: &Asset) -> Result<Option<Digests>> {
         let source = self.rebuild.ingest.source.as_ref();
         let never = CancellationToken::new();
         match self.rebuild.engine.digest(source, asset, &never).await {
             Ok(digests) => {
                 self.rebuilt.read.add(digests.size);
-                Ok(Some(digests.blake3))
+                Ok(Some(digests))
             }
             Err(error) => match error.kind() {
                 Kind::Restricted | Kind::SourceChanged | Kind::Integrity | Kind::NotFound => {
@@ -699,9 +704,12 @@ impl Matcher<'_> {
         if let Some(known) = ours.or(theirs) {
             return Ok(Some(known));
         }
-        // It is a copy of something that carries a stamp, and has its digest.
+        // It is a copy, which carries no stamp. What it was copied from does, unless that has other bytes by now.
         let twin = one(&mut self.by_content, &hash.to_hex()).await?;
-        let blake3 = twin.and_then(|twin| twin.stamp?.blake3());
+        let blake3 = match twin.and_then(|twin| twin.stamp?.blake3()) {
+            Some(blake3) => Some(blake3),
+            None => self.read(asset).await?.map(|digests| digests.blake3),
+        };
         Ok(blake3.map(|blake3| Digests {
             size: asset.size,
             blake3,

@@ -86,6 +86,28 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// What it is called, without its figures.
+    fn name(&self) -> String {
+        match self {
+            FaultKind::Status { code, html: true } => format!("{code}-html"),
+            FaultKind::Status { code, html: false } => code.to_string(),
+            FaultKind::StatusAfter(code) => format!("{code}-after"),
+            FaultKind::Service(name) => format!("service:{name}"),
+            FaultKind::Limited(_) => "429".to_owned(),
+            FaultKind::Expired => "401".to_owned(),
+            FaultKind::ResetBefore => "reset-before".to_owned(),
+            FaultKind::ResetAfter => "reset-after".to_owned(),
+            FaultKind::Corrupt => "corrupt".to_owned(),
+            FaultKind::Truncate(_) => "truncate".to_owned(),
+            FaultKind::Stall(_) => "stall".to_owned(),
+            FaultKind::WrongRange => "wrong-range".to_owned(),
+            FaultKind::UnknownMember => "unknown-member".to_owned(),
+            FaultKind::Lost => "lost".to_owned(),
+            FaultKind::Twice => "twice".to_owned(),
+            FaultKind::Late(_) => "late".to_owned(),
+        }
+    }
+
     /// Whether it happens to notices, and to nothing else.
     fn is_of_notices(&self) -> bool {
         matches!(
@@ -178,6 +200,8 @@ struct Counts {
     calls: BTreeMap<String, u64>,
     seen: Vec<u64>,
     fired: Vec<u64>,
+    /// By the names of faults.
+    acted: BTreeMap<String, u64>,
 }
 
 impl Default for Faults {
@@ -198,6 +222,7 @@ impl Faults {
             calls: BTreeMap::new(),
             seen: vec![0; profile.rules.len()],
             fired: vec![0; profile.rules.len()],
+            acted: BTreeMap::new(),
         };
         Faults {
             inner: Arc::new(Inner {
@@ -218,6 +243,17 @@ impl Faults {
     /// How often each rule has happened, in the order of the rules.
     pub fn fired(&self) -> Vec<u64> {
         lock(&self.inner.counts).fired.clone()
+    }
+
+    /// How often each fault has had an effect, by its name in a profile without its figures: a rule may happen to a call
+    /// that has nothing to damage or to lose.
+    pub fn acted(&self) -> BTreeMap<String, u64> {
+        lock(&self.inner.counts).acted.clone()
+    }
+
+    pub(crate) fn note_act(&self, name: String) {
+        let mut counts = lock(&self.inner.counts);
+        *counts.acted.entry(name).or_default() += 1;
     }
 
     /// The names of `service:` faults, so that a service can refuse at start what it does not know.
@@ -323,6 +359,10 @@ impl Faults {
         let fault = self.decide(route);
         if let Some(kind) = &fault {
             tracing::debug!(route, ?kind, "a fault is injected");
+            // Of these it shows later whether there is anything that they can do.
+            if !matches!(kind, FaultKind::Corrupt | FaultKind::Service(_)) {
+                self.note_act(kind.name());
+            }
         }
         let mut request = self.paced_request(request);
         match &fault {
@@ -331,7 +371,8 @@ impl Faults {
             Some(FaultKind::Expired) => return (dialect.expired)(),
             Some(FaultKind::ResetBefore) => return reset(),
             Some(FaultKind::Stall(time)) => sleep(*time).await,
-            Some(FaultKind::Corrupt) if carries_content(&request) => {
+            Some(kind @ FaultKind::Corrupt) if carries_content(&request) => {
+                self.note_act(kind.name());
                 request = request.map(corrupted);
             }
             Some(FaultKind::Service(name)) => {
@@ -346,7 +387,8 @@ impl Faults {
         let response = match fault {
             Some(FaultKind::ResetAfter) => return reset(),
             Some(FaultKind::StatusAfter(code)) => return broken_status(code, false),
-            Some(FaultKind::Corrupt) if answers_content && !is_json(response.headers()) => {
+            Some(kind @ FaultKind::Corrupt) if answers_content && !is_json(response.headers()) => {
+                self.note_act(kind.name());
                 response.map(corrupted)
             }
             Some(FaultKind::Truncate(at)) => truncated(response, at),

@@ -1,6 +1,6 @@
 //! The door bell between people and the daemon: of ten rings three are lost, come twice or come late.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -13,6 +13,10 @@ pub(super) struct Bell {
     /// When rings will be heard.
     due: RefCell<Vec<Instant>>,
     more: Notify,
+    /// How many rings were lost, came twice and came late.
+    lost: Cell<u64>,
+    doubled: Cell<u64>,
+    late: Cell<u64>,
 }
 
 impl Bell {
@@ -21,6 +25,9 @@ impl Bell {
             dice: RefCell::new(StdRng::seed_from_u64(seed ^ 0xbe11)),
             due: RefCell::default(),
             more: Notify::new(),
+            lost: Cell::new(0),
+            doubled: Cell::new(0),
+            late: Cell::new(0),
         }
     }
 
@@ -28,7 +35,11 @@ impl Bell {
         let now = Instant::now();
         let mut dice = self.dice.borrow_mut();
         let late = Duration::from_secs(dice.random_range(1..600));
-        let heard = match dice.random_range(0..10) {
+        let lot = dice.random_range(0..10);
+        for (counter, of) in [(&self.lost, 0), (&self.doubled, 1), (&self.late, 2)] {
+            counter.set(counter.get() + u64::from(lot == of));
+        }
+        let heard = match lot {
             0 => vec![],
             1 => vec![
                 now,
@@ -39,6 +50,15 @@ impl Bell {
         };
         self.due.borrow_mut().extend(heard);
         self.more.notify_one();
+    }
+
+    /// What became of rings that did not come as they should.
+    pub(super) fn met(&self) -> [(&'static str, u64); 3] {
+        [
+            ("a ring is lost", self.lost.get()),
+            ("a ring comes twice", self.doubled.get()),
+            ("a ring comes late", self.late.get()),
+        ]
     }
 
     /// Whether it rang since it was asked last.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_core::{AssetId, AssetPath, Ledger, Placement, fold_key};
+use windlass_flow::BytesAuthority;
 use windlass_sandbox::celum::{AssetSnapshot, Availability};
 use windlass_sandbox::dropbox::TreeEntry;
 
-use super::{COLLECTION, ROOT, WAY_IN, WAY_OUT, World};
+use super::{COLLECTION, REMOVED, REMOVED_ASSETS, ROOT, WAY_IN, WAY_OUT, World};
 use crate::check::ledger_is_settled;
 
 /// What somebody saved and nobody brought over is still what a file or an asset is, and nothing became an asset twice.
@@ -16,18 +17,60 @@ pub(super) async fn nothing_is_lost(world: &World) {
     book.known
         .extend(placed.iter().map(|one| one.digests.blake3));
     let current = book.current(world);
+    let visible = book.visible(world);
     for (index, save) in book.saves.iter().enumerate() {
         let (files, assets) = current.get(&index).copied().unwrap_or_default();
-        let is_free = save.is_ended || book.known.contains(&save.blake3);
+        let was_overtaken = save.is_again && book.known.contains(&save.blake3);
+        let is_free = save.is_ended || was_overtaken;
         assert!(is_free || files + assets > 0, "content {index} is lost");
         assert!(
             assets <= save.assets_max,
             "content {index} is {assets} assets"
         );
+        let visible = visible.get(&index).copied().unwrap_or_default();
+        assert!(
+            visible <= save.files_max,
+            "content {index} is {visible} files"
+        );
+    }
+    let again = book.written_again(world);
+    assert!(again.is_empty(), "written again: {again:?}");
+    if world.plot.bytes == BytesAuthority::Propose {
+        let unasked = book.unasked(world);
+        assert!(unasked.is_empty(), "nobody chose what {unasked:?} are");
     }
     let assets = world.tenant.asset_count() + book.deleted;
     let made = book.made;
     assert!(assets <= made, "{assets} assets of {made} things");
+    drop(book);
+    little_is_put_away(world);
+}
+
+/// What was put away is in one folder for each pass, and no pass puts away more than the cap says, or anything where removals
+/// are not carried out.
+fn little_is_put_away(world: &World) {
+    let cap = match (world.plot.removing, world.plot.cap) {
+        (false, _) => 0,
+        (true, cap) => cap.unwrap_or(u64::MAX),
+    };
+    let files = world.account.tree().into_iter();
+    let files = files.filter(|entry| entry.file.is_some());
+    let files = files.map(|entry| entry.path_display);
+    let assets = world.tenant.assets().into_iter();
+    let assets = assets.flat_map(|asset| asset.parents);
+    let mut passes: BTreeMap<String, u64> = BTreeMap::new();
+    let kept = files.map(|path| (path, REMOVED));
+    let kept = kept.chain(assets.map(|path| (format!("/{path}"), REMOVED_ASSETS)));
+    for (path, folder) in kept {
+        let Some(rest) = path.strip_prefix(&format!("{folder}/")) else {
+            continue;
+        };
+        let moment = rest.split('/').next().unwrap_or_default();
+        *passes.entry(format!("{folder}/{moment}")).or_default() += 1;
+    }
+    for (pass, count) in passes {
+        assert!(count <= cap, "{count} are put away in {pass}, of {cap}");
+    }
 }
 
 async fn placed(world: &World) -> Vec<Placement> {
@@ -49,6 +92,8 @@ pub(super) async fn at_rest(world: &World) {
     for (file, asset) in &sides.pairs {
         sides.agree(world, file, *asset);
     }
+    sides.are_whole();
+    sides.keep_to_rights(world).await;
 }
 
 /// Both sides at one moment.
@@ -57,6 +102,8 @@ struct Sides {
     assets: BTreeMap<u64, AssetSnapshot>,
     /// Files and what they are, by ids.
     pairs: BTreeSet<(String, u64)>,
+    /// Files and assets that the ledger knows of.
+    known: BTreeSet<String>,
     /// Subjects of conflicts.
     disputed: BTreeSet<AssetId>,
 }
@@ -67,13 +114,15 @@ impl Sides {
         let files = tree.filter(|entry| entry.file.is_some());
         let assets = world.tenant.assets().into_iter();
         let conflicts = world.conflicts().await;
+        let placed = placed(world).await;
         let both = |one: &windlass_core::Conflict| {
             [one.found.subject.clone(), one.found.asset.asset.clone()]
         };
         Sides {
             files: files.map(|entry| (entry.id.clone(), entry)).collect(),
             assets: assets.map(|asset| (asset.id, asset)).collect(),
-            pairs: pairs(&placed(world).await),
+            pairs: pairs(&placed),
+            known: placed.iter().flat_map(both_ids).collect(),
             disputed: conflicts.iter().flat_map(both).collect(),
         }
     }
@@ -89,6 +138,56 @@ impl Sides {
             let content = book.content_of_asset(world, asset.id);
             assert!(content.is_some(), "asset {} is of nobody", asset.id);
         }
+    }
+
+    /// What is approved became an asset, and what may be used became a file: nothing is left over but what waits for a
+    /// choice, or for its place.
+    fn are_whole(&self) {
+        let is_disputed = |id: &str| self.disputed.contains(&AssetId::new(id));
+        for file in self.files.values() {
+            let is_wanted = below(&file.path_display, ROOT).is_some() && is_approved(file);
+            let is_done = self.known.contains(&file.id) || is_disputed(&file.id);
+            assert!(!is_wanted || is_done, "{file:?} was left over");
+        }
+        for asset in self.assets.values() {
+            let may_be_used = asset.availability != Some(Availability::Direct(false));
+            let is_wanted = !folders(asset).is_empty() && may_be_used;
+            let id = asset.id.to_string();
+            let is_done = self.known.contains(&id) || is_disputed(&id) || self.has_no_place(asset);
+            assert!(!is_wanted || is_done, "{asset:?} was left over");
+        }
+    }
+
+    /// No file that the way out placed, and that nobody changed since, shows an asset that may not be used.
+    async fn keep_to_rights(&self, world: &World) {
+        let placed = placed(world).await.into_iter();
+        for one in placed.filter(|one| one.flow == WAY_OUT) {
+            let [asset, file] = both_ids(&one);
+            let asset = asset.parse().ok().and_then(|id: u64| self.assets.get(&id));
+            let may_not =
+                asset.is_some_and(|asset| asset.availability == Some(Availability::Direct(false)));
+            let file = self.files.get(&file).filter(|file| {
+                let revision = file.file.as_ref().map(|file| file.rev.as_str());
+                revision == Some(one.placed.revision.as_str())
+                    && below(&file.path_display, ROOT).is_some()
+            });
+            assert!(
+                !may_not || file.is_none(),
+                "{file:?} may not be there: {asset:?}"
+            );
+        }
+    }
+
+    /// Whether another asset or another file is where the file of this one would be.
+    fn has_no_place(&self, asset: &AssetSnapshot) -> bool {
+        let is_there = |file: &TreeEntry| is_in_one_place(file, asset);
+        let others = self.assets.values().filter(|other| other.id != asset.id);
+        let mut others = others.filter(|other| title(other) == title(asset));
+        let is_twin = |other: &AssetSnapshot| {
+            let there = folders(other);
+            folders(asset).iter().any(|folder| there.contains(folder))
+        };
+        self.files.values().any(is_there) || others.any(is_twin)
     }
 
     fn agree(&self, world: &World, file: &str, asset: u64) {
@@ -123,6 +222,13 @@ impl Sides {
             .any(|other| is_in_one_place(other, asset));
         is_elsewhere || waits || is_disputed || other_asset || other_file
     }
+}
+
+/// The file and the asset of a placement.
+fn both_ids(one: &Placement) -> [String; 2] {
+    let source = one.source_asset.as_str();
+    let source = source.rsplit_once('#').map_or(source, |(asset, _)| asset);
+    [source.to_owned(), one.placed.asset.to_string()]
 }
 
 /// The pairs that placements make. An asset stands for one file: the one that it was placed as last.
@@ -167,6 +273,13 @@ fn folders(asset: &AssetSnapshot) -> Vec<String> {
     parents
         .filter_map(|parent| below(parent, COLLECTION))
         .collect()
+}
+
+/// What an asset is called, without an ending.
+fn title(asset: &AssetSnapshot) -> String {
+    let name = fold_key(&asset.name);
+    let stem = name.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    stem.unwrap_or(name)
 }
 
 /// Whether a file is where its asset is, and is called what it is called.

@@ -7,15 +7,16 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
+use tokio::time::Instant;
 use windlass_celum::CelumEndpoint;
 use windlass_core::{
     AssetPath, Assigned, Chunk, ContentHash, Correlation, Destination, Digests, Draft, Result,
-    Sink, Value,
+    Sink, Value, fold_key,
 };
 use windlass_sandbox::celum::{AssetSnapshot, Availability};
 use windlass_sandbox::dropbox::TreeEntry;
 
-use super::{COLLECTION, ROOT, World};
+use super::{About, COLLECTION, ROOT, World};
 use crate::services;
 
 pub(super) const FOLDERS: [&str; 5] = ["Final", "Spring/Final", "Summer/Final", "Drafts", "Spring"];
@@ -57,8 +58,11 @@ impl<'w> People<'w> {
         for _ in 0..self.world.plot.acts {
             // Evenly over magnitudes: some things happen amid one call, some between two passes.
             let gap = 10_f64.powf(self.dice.random_range(-2.0..2.9));
-            tokio::time::sleep(Duration::from_secs_f64(gap)).await;
-            self.act().await;
+            match self.wait(Duration::from_secs_f64(gap)).await {
+                Some(about) => self.be_quicker(&about),
+                None => self.act().await,
+            }
+            self.world.changed.set(Some(Instant::now()));
             self.world.bell.ring();
         }
         for asset in self.world.tenant.assets() {
@@ -69,6 +73,50 @@ impl<'w> People<'w> {
         }
         self.world.note("people rest");
         self.world.rest();
+    }
+
+    /// Until it is time to do something, or until windlass is about to write something and somebody is to be in between.
+    async fn wait(&mut self, gap: Duration) -> Option<About> {
+        let world = self.world;
+        let is_quick = self.dice.random_bool(0.5);
+        world.about.take();
+        let about = async {
+            loop {
+                world.writes.notified().await;
+                if let Some(about) = world.about.take() {
+                    return about;
+                }
+            }
+        };
+        let about = tokio::select! {
+            biased;
+            about = about, if is_quick => about,
+            () = tokio::time::sleep(gap) => return None,
+        };
+        // From before the write is asked for to after it is made.
+        let hurry = Duration::from_millis(self.dice.random_range(0..700));
+        tokio::time::sleep(hurry).await;
+        Some(about)
+    }
+
+    /// Changes what windlass is about to write over.
+    fn be_quicker(&mut self, about: &About) {
+        self.world
+            .note(format!("somebody is quick about {about:?}"));
+        match about {
+            About::File(path) => {
+                let mut files = self.files().into_iter();
+                if files.any(|file| file.path_display == *path) {
+                    self.put(path);
+                }
+            }
+            About::Asset(asset) => {
+                let mut assets = self.world.tenant.assets().into_iter();
+                if let Some(asset) = assets.find(|one| one.id == *asset) {
+                    self.add_version_of(&asset);
+                }
+            }
+        }
     }
 
     async fn act(&mut self) {
@@ -149,7 +197,11 @@ impl<'w> People<'w> {
         // Somebody may have spelled it otherwise; the account knows one file then.
         let (before, seen) = (self.ids(), book.current(world));
         let (content, bytes) = book.new_content(size);
+        book.saves[content].is_of_file = true;
         world.note(format!("somebody saves {path} as {content}"));
+        if let Some(other) = self.spelled_otherwise(path) {
+            world.note(format!("it is spelled {other} there"));
+        }
         if let Err(error) = world.account.put_file(path, bytes, None) {
             world.note(error.to_string());
             book.end(Some(content));
@@ -162,6 +214,14 @@ impl<'w> People<'w> {
                 book.end(Some(old));
             }
         }
+    }
+
+    /// How a path is spelled, where that is not how it is asked for.
+    fn spelled_otherwise(&self, path: &str) -> Option<String> {
+        let key = fold_key(path);
+        let files = self.files().into_iter().map(|file| file.path_display);
+        let mut others = files.filter(|one| fold_key(one) == key && one != path);
+        others.next()
     }
 
     fn save_file(&mut self) {
@@ -233,6 +293,7 @@ impl<'w> People<'w> {
         if let Some(content) = content {
             // The same bytes as another file, or back in a file whose asset went on.
             book.saves[content].assets_max += 1;
+            book.saves[content].files_max += 1;
         }
         book.made += self.ids().difference(&before).count();
     }
@@ -318,10 +379,13 @@ impl<'w> People<'w> {
     }
 
     fn add_version(&mut self) {
-        let (Some(asset), size) = (self.some_asset(), self.size()) else {
-            return;
-        };
-        let world = self.world;
+        if let Some(asset) = self.some_asset() {
+            self.add_version_of(&asset);
+        }
+    }
+
+    fn add_version_of(&mut self, asset: &AssetSnapshot) {
+        let (size, world) = (self.size(), self.world);
         let mut book = world.book.borrow_mut();
         let before = book.content_of_asset(world, asset.id);
         let (content, bytes) = book.new_content(size);
@@ -391,7 +455,7 @@ impl<'w> People<'w> {
             return;
         }
         let done = self.world.tenant.move_asset(asset.id, from, &to);
-        self.edit(format!("somebody moves {} to {to}", asset.id), done);
+        self.edit(format!("an asset moves to {to}: {}", asset.id), done);
     }
 
     fn edit_field(&mut self) {

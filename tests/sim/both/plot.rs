@@ -23,6 +23,8 @@ pub(super) struct Plot {
     pub(super) bytes: BytesAuthority,
     /// Removals are carried out at the other side.
     pub(super) removing: bool,
+    /// How many files or assets one pass may put away.
+    pub(super) cap: Option<u64>,
     /// How long a file must be quiet before it is taken.
     pub(super) quiet: Duration,
     /// How many things people do.
@@ -52,6 +54,7 @@ impl Plot {
             },
             acts: rng.random_range(6..36),
             crashes,
+            cap: rng.random_bool(0.5).then(|| rng.random_range(0..3)),
         }
     }
 

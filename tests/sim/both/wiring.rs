@@ -11,15 +11,16 @@ use windlass_core::{
 use windlass_dropbox::DropboxEndpoint;
 use windlass_flow::{
     Approval, Arrivals, Authority, Desk, Duplicates, Flow, Ingest, IngestOptions, Plan, Readiness,
-    ReleaseFlow, ReleaseOptions, Remembered, Removing, Report, RightsGate, RightsOptions,
-    RunOptions, RunOutcome, Runner, Selection, Silent, Sync, SyncHalf, SyncOptions, TakingBack,
-    Way, next_run_to_resume,
+    ReleaseFlow, ReleaseOptions, Remembered, RemovalCap, Removing, Report, RightsGate,
+    RightsOptions, RunOptions, RunOutcome, Runner, Selection, Silent, Sync, SyncHalf, SyncOptions,
+    TakingBack, Way, next_run_to_resume,
 };
 use windlass_transfer::{Engine, EngineOptions};
 
 use super::plot::Plot;
 use super::{
-    COLLECTION, FLOW, Passed, REMOVED, REMOVED_ASSETS, ROOT, WAY_IN, WAY_OUT, WITHDRAWN, World,
+    About, COLLECTION, FLOW, Passed, REMOVED, REMOVED_ASSETS, ROOT, WAY_IN, WAY_OUT, WITHDRAWN,
+    World,
 };
 use crate::services;
 
@@ -37,9 +38,10 @@ impl Halves {
         let dropbox = services::connect_dropbox(&world.account, &wire, seed).await?;
         let lag = world.story.index_lag;
         let celum = services::connect_celum(&world.tenant, lag, &wire, seed).await?;
-        let sync = Arc::new(sync(world, &dropbox, &celum));
         let mut each = Vec::new();
         for way in [Way::In, Way::Out] {
+            // As in the daemon, each way looks by itself and remembers what it saw.
+            let sync = Arc::new(sync(world, &dropbox, &celum));
             let flow = Flow::Sync(Box::new(SyncHalf {
                 sync: Arc::clone(&sync),
                 way,
@@ -62,6 +64,7 @@ impl Halves {
         for (flow, runner) in &self.each {
             if let Some(run) = next_run_to_resume(ledger, flow.name()).await? {
                 passed.is_quiet = false;
+                world.note("an interrupted run goes on");
                 assert_eq!(runner.work(run, &never).await?, RunOutcome::Finished);
             }
         }
@@ -89,9 +92,15 @@ impl Halves {
                 step.asset.path,
                 step.reason
             ));
+            if let (true, Some(about)) = (step.action.acts(), About::of(&step.reason)) {
+                world.is_about_to(about);
+            }
         }
         let due = plan.summary.due;
         passed.due = [passed.due, due].into_iter().flatten().min();
+        if plan.summary.waiting.assets > 0 {
+            world.note("something still arrives");
+        }
         // What is still arriving is looked at again.
         passed.is_quiet &= plan.summary.waiting.assets == 0;
         let mut run = None;
@@ -164,7 +173,10 @@ fn options(plot: &Plot) -> SyncOptions {
             days: None,
             purge: false,
         }),
-        cap: None,
+        cap: plot.cap.map(|count| RemovalCap {
+            count: Some(count),
+            ..RemovalCap::default()
+        }),
     }
 }
 

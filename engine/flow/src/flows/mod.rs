@@ -115,7 +115,7 @@ impl Flow {
             Flow::Release(release) => release.settle(plan, run).await,
             Flow::Sync(half) => match half.way {
                 Way::In => half.sync.settle_in(plan, run).await,
-                Way::Out => half.sync.release.settle(plan, run).await,
+                Way::Out => half.sync.settle_out(plan, run).await,
             },
         }
     }

@@ -48,6 +48,8 @@ struct World {
     set: BTreeMap<String, Value>,
     /// Whether each way remembers what it saw, as in a daemon; else every look is at everything.
     remembers: bool,
+    /// Both ways remember together what either saw.
+    shares: bool,
     kept: Mutex<BTreeMap<&'static str, Arc<Sync>>>,
 }
 
@@ -91,6 +93,7 @@ impl World {
             },
             set: BTreeMap::new(),
             remembers: false,
+            shares: false,
             kept: Mutex::default(),
         }
     }
@@ -174,6 +177,7 @@ impl World {
 
     fn half(&self, way: Way) -> Flow {
         let name = match way {
+            _ if self.shares => "both",
             Way::In => "in",
             Way::Out => "out",
         };

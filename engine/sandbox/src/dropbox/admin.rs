@@ -337,6 +337,12 @@ impl Dropbox {
         self.faults.fired()
     }
 
+    /// How often each fault has had an effect, by its name in a profile without its figures; `rate` are calls beyond the
+    /// rate, `lock` writers that gave up waiting for each other.
+    pub fn faults_acted(&self) -> BTreeMap<String, u64> {
+        self.faults.acted()
+    }
+
     /// The account's id, `dbid:…`.
     pub fn account_id(&self) -> String {
         lock(&self.state).ids.account()

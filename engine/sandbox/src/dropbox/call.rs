@@ -20,7 +20,7 @@ use super::route::{Host, Route, Style};
 use super::state::Ns;
 use super::wire;
 use crate::blob::lock;
-use crate::fault::ServiceFault;
+use crate::fault::{Faults, ServiceFault};
 
 /// The largest JSON argument in a body: a full batch of 1000 commits with properties fits many times.
 const RPC_BYTES_MAX: usize = 32 << 20;
@@ -34,6 +34,7 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     arg: Bytes,
     fault: Option<Arc<str>>,
+    faults: Faults,
 }
 
 impl Call {
@@ -59,9 +60,13 @@ impl Call {
         }
     }
 
-    /// True if a fault rule asks for this service fault.
+    /// True if a fault rule asks for this service fault. Whoever asks acts it out, or else asks last.
     pub(super) fn wants(&self, fault: &str) -> bool {
-        self.fault.as_deref() == Some(fault)
+        let is_wanted = self.fault.as_deref() == Some(fault);
+        if is_wanted {
+            self.faults.note_act(format!("service:{fault}"));
+        }
+        is_wanted
     }
 }
 
@@ -165,7 +170,8 @@ impl Dropbox {
         }
         self.authorise(route, &parts.headers, &parts.uri)?;
         let root = self.path_root(route, &parts.headers)?;
-        self.limits.admit(route)?;
+        let admitted = self.limits.admit(route);
+        admitted.inspect_err(|_| self.faults.note_act("rate".to_owned()))?;
         self.limits.count(route, self.options.clock.now())?;
         let (arg, body) = match route.style {
             Style::Rpc | Style::Form => (rpc_argument(&parts.headers, body).await?, Body::empty()),
@@ -187,6 +193,7 @@ impl Dropbox {
             headers: parts.headers,
             arg,
             fault: fault.map(|fault| Arc::clone(&fault.0)),
+            faults: self.faults.clone(),
         };
         match route.name {
             "files/download" => return self.download(&call),

@@ -332,10 +332,9 @@ impl Dropbox {
         }
         let targets: Vec<PathArg> = pairs.iter().map(|(_, to)| to.clone()).collect();
         let copy = call.route.name.starts_with("files/copy");
-        let no_repeats = call.wants("repeated-from");
         let (mut froms, mut tos) = (HashSet::new(), HashSet::new());
         let each = |(from, to): &(PathArg, PathArg)| {
-            let is_repeated = !froms.insert(format!("{from:?}")) && no_repeats;
+            let is_repeated = !froms.insert(format!("{from:?}")) && call.wants("repeated-from");
             if !tos.insert(format!("{to:?}")) || is_repeated {
                 let error = tag("duplicated_or_nested_paths");
                 return Err(ItemError::Endpoint(tagged("relocation_error", error)));

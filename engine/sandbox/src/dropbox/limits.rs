@@ -275,7 +275,8 @@ impl Dropbox {
         if call.wants("lock") {
             return Err(Busy::Endpoint);
         }
-        self.limits.hold(spaces, entries).await
+        let held = self.limits.hold(spaces, entries).await;
+        held.inspect_err(|_| self.faults.note_act("lock".to_owned()))
     }
 
     /// Takes the lock for a single write to the namespace of a path; `busy` is the route's error.

@@ -71,11 +71,11 @@ impl Dropbox {
         let mut results = Vec::with_capacity(arg.entries.len());
         let entries = arg.entries.iter().zip(contents.into_iter().zip(bodies));
         for (index, (entry, (bytes, body))) in entries.enumerate() {
-            if call.wants("entries") && index % 2 == 1 {
+            if index % 2 == 1 && call.wants("entries") {
                 results.push(tagged("failure", tag("not_found")));
                 continue;
             }
-            if call.wants("partial") && index >= arg.entries.len() / 2 {
+            if index >= arg.entries.len() / 2 && call.wants("partial") {
                 return Err(ApiError::Broken);
             }
             results.push(match self.append_entry(entry, bytes, &body).await? {

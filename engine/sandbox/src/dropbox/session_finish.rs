@@ -152,7 +152,7 @@ impl Dropbox {
         }
         let mut results = Vec::with_capacity(entries.len());
         for (index, (cursor, commit)) in entries.iter().enumerate() {
-            let is_locked = held.is_none() || (call.wants("entries") && index % 2 == 1);
+            let is_locked = held.is_none() || (index % 2 == 1 && call.wants("entries"));
             let result = if is_locked {
                 let locked = path_error(tag("too_many_write_operations"));
                 Err(FinishError::Endpoint(locked))

@@ -157,6 +157,16 @@ async fn one_byte_of_a_content_flips_and_arguments_stay_what_they_are() {
 }
 
 #[tokio::test]
+async fn a_fault_counts_as_acted_only_where_it_had_something_to_damage() {
+    let faults = faults("do=corrupt");
+    let answer = axum::Json(serde_json::json!({})).into_response();
+    call(&faults, "r", answer).await;
+    assert_eq!((faults.fired(), faults.acted()), (vec![1], BTreeMap::new()));
+    call(&faults, "r", "abc".into_response()).await;
+    assert_eq!(faults.acted(), BTreeMap::from([("corrupt".to_owned(), 1)]));
+}
+
+#[tokio::test]
 async fn a_service_fault_reaches_the_handler() {
     let faults = faults("do=service:cursor-reset");
     let response = faults

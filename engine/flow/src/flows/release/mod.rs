@@ -155,7 +155,7 @@ pub struct Scene {
     /// Why assets of which something is placed are not selected.
     unselected: BTreeMap<AssetId, String>,
     /// Assets of which something is placed, whether or not they are selected.
-    placed_of: BTreeMap<AssetId, Holding>,
+    pub(crate) placed_of: BTreeMap<AssetId, Holding>,
     /// What the flow has placed, by delivery.
     pub(crate) placed: BTreeMap<AssetId, Placement>,
     pub(crate) standing: Standing,

@@ -261,6 +261,26 @@ impl Sync {
         ledger.set_cursor(&self.seen_key(), Some(&now)).await
     }
 
+    /// Notes what a pass of the way out found once its plan was worked off. What failed counts as new in the next pass.
+    pub async fn settle_out(&self, plan: &PlanSummary, run: Option<RunId>) -> Result<()> {
+        self.release.settle(plan, run).await?;
+        let tallies = match run {
+            Some(run) => self.release.ledger.tally(run).await?,
+            None => Vec::new(),
+        };
+        let mut left = tallies.iter().filter(|(state, _, tally)| {
+            let is_done = matches!(
+                state,
+                StepState::Done | StepState::Skipped | StepState::Held
+            );
+            !is_done && tally.steps > 0
+        });
+        if left.next().is_none() {
+            self.remembered.settle();
+        }
+        Ok(())
+    }
+
     /// Whether a pass has seen all of both sides before. Until then nothing is put away: what looks removed may never have
     /// been there.
     async fn has_seen_all(&self) -> Result<bool> {

@@ -147,6 +147,16 @@ impl Paired {
         })
     }
 
+    /// What was put away is not selected, and may be what its file is to become again.
+    fn select_kept(&self, scene: &mut Scene) {
+        let follows = |id: &AssetId| self.known.get(id).is_some_and(|known| known.follows);
+        let kept = scene.placed_of.iter().filter(|(id, _)| follows(id));
+        for (id, held) in kept {
+            let selected = scene.selected.entry(id.clone());
+            selected.or_insert_with(|| held.clone());
+        }
+    }
+
     /// Whether a step of the release is one that is due.
     fn keeps(&self, step: &PlannedStep) -> bool {
         let Some(known) = self.known.get(&asset_of(&step.asset.id)) else {
@@ -242,6 +252,7 @@ impl ReleaseKind for Paired {
 
     async fn deliveries(&self, _flow: &ReleaseFlow, scene: &mut Scene) -> Result<Routed> {
         let mut routed = Routed::default();
+        self.select_kept(scene);
         let selected = scene.selected.iter();
         routed.deliveries = selected
             .filter_map(|(id, held)| self.delivery(id, held))

@@ -72,7 +72,7 @@ pub(super) struct Scene {
     pub(super) taken: BTreeSet<AssetId>,
     /// What the other way may be about to record.
     doubt: Doubt,
-    /// Assets that are new or another since the last look; `None` where all of both sides was looked at.
+    /// Assets that are new or another since the way out was done last; `None` where all of both sides counts.
     pub(super) touched: Option<BTreeSet<AssetId>>,
     /// What waits for a choice, and what somebody chose.
     conflicts: BTreeMap<AssetId, Conflict>,

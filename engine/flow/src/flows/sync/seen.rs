@@ -37,6 +37,15 @@ impl Remembered {
         }
     }
 
+    /// Nothing is new any more: what the way out had seen came to its end. Whoever fails before still knows what was new, so
+    /// that the next pass finds it, and not only the next look at everything.
+    pub(super) fn settle(&self) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = place.as_mut() {
+            seen.touched = Some(BTreeSet::new());
+        }
+    }
+
     /// Remembers it for the next pass.
     pub(super) fn keep(&self, seen: Seen) {
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +65,7 @@ pub(super) struct Seen {
     since: Since,
     /// When all of it was listed.
     whole_at: Timestamp,
-    /// Assets that are new or another by now; `None` where everything was listed.
+    /// Assets that are new or another since the way out was done with what it had seen; `None` where that was not all.
     pub(super) touched: Option<BTreeSet<AssetId>>,
     /// What was asked about files and assets that lists do not have.
     pub(super) asked: Asked,
@@ -239,7 +248,9 @@ impl Sync {
                 None => break,
             }
         }
-        seen.touched = Some(touched);
+        if let Some(known) = &mut seen.touched {
+            known.extend(touched);
+        }
         Ok(seen)
     }
 

@@ -94,10 +94,9 @@ impl Rules<'_> {
                 self.file_gone(pair.is_new_version(version), version)
             }
             // Somebody brought back what was removed, so the other one comes back, too.
-            (FileNow::There(file), AssetNow::Kept(held)) => Verdict::Inward {
-                proposes: self.proposes(pair.changed(file, &held.asset.revision).file),
-                moves: true,
-            },
+            (FileNow::There(file), AssetNow::Kept(held)) => {
+                self.file_came_back(pair.changed(file, &held.asset.revision).file)
+            }
             (FileNow::Kept | FileNow::Taken, AssetNow::There(_)) => {
                 Verdict::Outward { moves: true }
             }
@@ -176,6 +175,19 @@ impl Rules<'_> {
                     Question::BothChanged,
                     "the file and its asset both changed since they agreed".to_owned(),
                 ),
+            },
+        }
+    }
+
+    /// The file of an asset that was put away is there again.
+    fn file_came_back(&self, is_edited: bool) -> Verdict {
+        match (is_edited, self.chosen) {
+            // Its bytes are not wanted. It becomes what the asset is, and then the asset comes back.
+            (true, Some(Resolution::TakeAsset)) => Verdict::Outward { moves: false },
+            (true, Some(Resolution::KeepBoth)) => Verdict::Agree,
+            (_, Some(Resolution::TakeFile) | None) | (false, _) => Verdict::Inward {
+                proposes: self.proposes(is_edited),
+                moves: true,
             },
         }
     }

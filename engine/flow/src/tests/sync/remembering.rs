@@ -1,7 +1,7 @@
 //! A way that remembers what it saw asks for what changed, and finds the rest when it looks at everything again.
 
 use windlass_core::memory::Operation;
-use windlass_core::{Availability, Usable};
+use windlass_core::{Availability, Kind, Usable};
 
 use super::*;
 
@@ -100,4 +100,33 @@ async fn the_way_out_lists_the_files_no_second_time() {
     assert_eq!(world.file("/Work/Final/3.jpg"), b"newer");
     let pages = world.files.calls(Operation::Changes) - before;
     assert_eq!(pages, 1, "one call tells what changed");
+}
+
+#[tokio::test]
+async fn what_could_not_be_taken_back_goes_with_the_next_pass() {
+    let mut world = World::new();
+    world.remembers = true;
+    let asset = world.library.put("/Brand/press.jpg", "one").unwrap();
+    world.pass().await;
+    let off = Availability::Direct { available: false };
+    world.library.set_usable(&asset, Usable::Stated(off));
+    world.files.inject(Operation::TakeBack, Kind::Denied);
+    world.pass().await;
+    assert_eq!(world.file_paths(), ["/Work/press.jpg"]);
+    world.pass().await;
+    assert_eq!(world.file_paths(), ["/Withdrawn/Work/press.jpg"]);
+}
+
+#[tokio::test]
+async fn what_the_way_in_saw_first_is_no_less_new_to_the_way_out() {
+    let mut world = World::new();
+    world.remembers = true;
+    world.shares = true;
+    let asset = world.library.put("/Brand/press.jpg", "one").unwrap();
+    world.pass().await;
+    world.pass().await;
+    let off = Availability::Direct { available: false };
+    world.library.set_usable(&asset, Usable::Stated(off));
+    world.pass().await;
+    assert_eq!(world.file_paths(), ["/Withdrawn/Work/press.jpg"]);
 }

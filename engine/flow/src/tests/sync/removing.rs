@@ -96,6 +96,55 @@ async fn what_is_brought_back_by_people_brings_the_other_one_back() {
     world.assert_at_rest().await;
 }
 
+/// An asset that was put away because its file was removed, and whose file is there again with other bytes.
+async fn came_back_edited() -> World {
+    let mut world = World::new();
+    world.options.removing = removing();
+    world.files.put("/Work/Final/hero.jpg", "one").unwrap();
+    world.pass().await;
+    let kept = "/Removed/2026-01-01 00.00.00/Final/hero.jpg";
+    world.dam.rename("/Brand/Final/hero.jpg", kept).unwrap();
+    world.files.put("/Work/Final/hero.jpg", "two").unwrap();
+    world.pass().await;
+    assert_eq!(world.conflicts().await.len(), 1);
+    world
+}
+
+#[tokio::test]
+async fn an_edited_file_that_came_back_becomes_what_its_asset_is_if_somebody_says_so() {
+    let world = came_back_edited().await;
+    world.choose(Resolution::TakeAsset).await;
+    world.pass().await;
+    assert_eq!(world.file("/Work/Final/hero.jpg"), b"one");
+    world.pass().await;
+    assert_eq!(world.asset("/Brand/Final/hero.jpg"), b"one");
+    world.pass().await;
+    assert!(world.conflicts().await.is_empty());
+    world.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn an_edited_file_that_came_back_and_its_asset_stay_as_they_are_if_somebody_says_so() {
+    let world = came_back_edited().await;
+    world.choose(Resolution::KeepBoth).await;
+    world.pass().await;
+    assert_eq!(world.file("/Work/Final/hero.jpg"), b"two");
+    assert!(world.asset_paths()[0].starts_with("/Removed/"));
+    world.assert_at_rest().await;
+}
+
+#[tokio::test]
+async fn an_edited_file_that_came_back_becomes_a_version_if_somebody_says_so() {
+    let world = came_back_edited().await;
+    world.choose(Resolution::TakeFile).await;
+    world.pass().await;
+    assert_eq!(world.asset("/Brand/Final/hero.jpg"), b"two");
+    assert_eq!(world.asset_paths(), ["/Brand/Final/hero.jpg"]);
+    world.pass().await;
+    assert!(world.conflicts().await.is_empty());
+    world.assert_at_rest().await;
+}
+
 #[tokio::test]
 async fn the_first_pass_puts_nothing_away() {
     let mut world = World::new();
