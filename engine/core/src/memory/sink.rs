@@ -91,11 +91,17 @@ impl Sink for MemoryEndpoint {
                     .content_hash
                     .is_none_or(|hash| ContentHash::of(&file.bytes) == hash)
         };
+        // A DAM keeps versions: people may have added others since.
+        let keeps_versions = !self.capabilities().lists_content_hash;
+        let depth = if keeps_versions { usize::MAX } else { 1 };
         let mine = store
             .files()
             .filter(|file| file.correlation.as_ref() == Some(correlation))
             .filter(same_place)
-            .find(same_bytes);
+            .find_map(|file| {
+                let versions = std::iter::successors(Some(file), |one| one.previous.as_deref());
+                versions.take(depth).find(same_bytes)
+            });
         Ok(mine.map(|file| placed(file, self.capabilities())))
     }
 

@@ -36,7 +36,8 @@ pub(super) struct File {
     pub(super) links: BTreeSet<AssetPath>,
     /// The link by which people get it.
     pub(super) shared: Option<SharedLink>,
-    /// What the last new version replaced, to be restored when that version is taken back.
+    /// What the last new version replaced, with what that had replaced: to be restored when the version is taken back, and
+    /// found by its bytes where versions are kept.
     pub(super) previous: Option<Box<File>>,
 }
 
@@ -244,13 +245,12 @@ impl Store {
         Ok(self.files.entry(asset.id).or_insert(file))
     }
 
-    /// Gives a file new bytes under a new revision; what it was before is kept once.
+    /// Gives a file new bytes under a new revision; what it was before is kept with it.
     pub(super) fn new_version(&mut self, id: &AssetId, bytes: Bytes) -> Result<&mut File> {
         let revision = self.revision();
         let content_hash = self.stated_hash(&bytes);
         let file = self.files.get_mut(id).ok_or_else(|| gone(id))?;
-        let mut before = file.clone();
-        before.previous = None;
+        let before = file.clone();
         file.previous = Some(Box::new(before));
         file.asset.revision = revision;
         file.asset.size = bytes.len() as u64;

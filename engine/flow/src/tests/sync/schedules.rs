@@ -330,8 +330,21 @@ impl Schedule {
         let placed = self.placed().await;
         self.carried
             .extend(placed.iter().map(|one| one.digests.blake3));
-        // Nothing tells what a file was that another one is in the place of now.
+        // Nothing tells what a file was that is in the place of another one, as long as nothing was brought over since.
         self.made += std::mem::take(&mut self.replaced).len();
+        let came_in = |file: &AssetId| {
+            let mut inward = placed.iter().filter(|one| one.flow == "brand.in");
+            inward.any(|one| one.source_asset == *file)
+        };
+        let is_ours = |one: &Placement| {
+            let files = self.world.files.assets();
+            let file = files.iter().find(|file| file.id == one.placed.asset);
+            file.is_none_or(|file| file.revision == one.placed.revision)
+        };
+        let by_place = placed
+            .iter()
+            .filter(|one| one.flow == "brand.out" && !came_in(&one.placed.asset) && !is_ours(one));
+        self.made += by_place.count();
         self.world.lose_ledger();
     }
 
