@@ -29,7 +29,8 @@ impl Bed {
     /// A bed whose tenant has the flow's collection and lets others be made.
     fn syncing(more: &str) -> Self {
         let bed = Bed::new(&studio(more));
-        let profile = "indexLag = 0\nrange = true\ncreateCollections = true\n";
+        let profile = "indexLag = 0\nrange = true\ncreateCollections = true\n\
+                       correlationField = \"windlassCorrelation\"\n";
         fs::write(bed.dir.path().join("tenant.toml"), profile).unwrap();
         bed.celum()
             .ensure_collection("Brand Library/Studio")
@@ -141,6 +142,40 @@ fn an_edit_waits_in_the_queue_until_somebody_chooses() {
     let check = bed.run(&["conflicts", "list", "studio", "--check"]);
     assert_eq!(check.code, Some(0), "{}", check.stdout);
     assert_eq!(bed.studio().len(), 1);
+}
+
+#[test]
+fn without_its_ledger_a_flow_finds_its_pairs_by_what_both_services_keep_of_them() {
+    let bed = Bed::syncing("");
+    bed.save("/Studio/Final/in.jpg", "one");
+    bed.save("/Studio/Final/both.jpg", "two");
+    bed.sync();
+    let both = bed.studio();
+    let both = both.iter().find(|(_, name, _)| name == "both.jpg").unwrap();
+    let newer = Bytes::from_static(b"two, retouched");
+    bed.celum().add_version(both.0, "both.jpg", newer).unwrap();
+    bed.sync();
+    let assets = bed.studio();
+    for end in ["", "-wal", "-shm", "-lock"] {
+        fs::remove_file(bed.dir.path().join(format!("windlass.db{end}"))).ok();
+    }
+    let versions = |bed: &Bed| -> usize {
+        let assets = bed.celum().assets();
+        assets.iter().map(|asset| asset.versions).sum()
+    };
+    let before = (bed.dropbox().bytes_received(), bed.files(), versions(&bed));
+    let told = bed.sync();
+    assert_eq!(bed.studio(), assets, "{told}");
+    let after = (bed.dropbox().bytes_received(), bed.files(), versions(&bed));
+    assert_eq!(after, before, "{told}");
+    let check = bed.run(&["conflicts", "list", "studio", "--check"]);
+    assert_eq!(check.code, Some(0), "{}", check.stdout);
+    bed.save("/Studio/Final/in.jpg", "edited");
+    bed.save("/Studio/Final/both.jpg", "edited, too");
+    bed.sync();
+    let check = bed.run(&["conflicts", "list", "studio", "--check"]);
+    assert_eq!(check.code, Some(1), "{}", check.stdout);
+    assert_eq!(bed.studio(), assets);
 }
 
 #[test]
