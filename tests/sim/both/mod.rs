@@ -27,7 +27,7 @@
 //! | a renamed folder looks like many removals (rclone#8685, #5690) | people rename a folder |
 //! | both sides change, move or remove the same (rclonesync#54, #71, #75, maestral#746) | people on both sides |
 //! | one side removes what the other one changes (rclone#325, #7042, maestral#452) | people on both sides, `removing` on or off |
-//! | a file that nobody saw is in the place of another (syncthing#3742) | people save and make in few places |
+//! | a file that nobody saw is in the place of another (syncthing#3742) | people save and make in few places, and save by making another file |
 //! | a pair that cannot converge, conflicts for ever (maestral#319, #570, #71) | conflicts, choices, bounded passes |
 //! | a process that ends amid anything, states that lock a pair out (exit 7 of bisync) | crashes, interrupted runs |
 //! | hours without progress (#5491, maestral#1116) | the longest life |

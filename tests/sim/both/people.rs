@@ -123,7 +123,8 @@ impl<'w> People<'w> {
         match self.dice.random_range(0..40) {
             0..5 => self.save_file(),
             5..10 => self.edit_file(),
-            10..13 => self.move_file(),
+            10..12 => self.move_file(),
+            12 => self.replace_file(),
             13 => self.recase_file(),
             14..16 => self.delete_file(),
             16..18 => self.restore_file(),
@@ -233,6 +234,19 @@ impl<'w> People<'w> {
         if let Some(path) = self.some_file() {
             self.put(&path);
         }
+    }
+
+    /// Saves as many programs do: the file goes, and another one is made in its place.
+    fn replace_file(&mut self) {
+        let Some(path) = self.some_file() else { return };
+        let world = self.world;
+        world.note(format!("somebody replaces {path} by another file"));
+        let mut book = world.book.borrow_mut();
+        let content = book.content_of_file(world, &path);
+        world.account.remove(&path).expect("a file");
+        book.end(content);
+        drop(book);
+        self.put(&path);
     }
 
     fn move_file(&mut self) {

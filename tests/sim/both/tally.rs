@@ -14,7 +14,7 @@ use super::World;
 pub(crate) type Tally = BTreeMap<String, u64>;
 
 /// What some of a few hundred stories has to meet.
-pub(crate) const ROWS: [&str; 53] = [
+pub(crate) const ROWS: [&str; 54] = [
     "lock",
     "rate",
     "429",
@@ -45,6 +45,7 @@ pub(crate) const ROWS: [&str; 53] = [
     "a file is restored",
     "a file is moved",
     "a file is deleted",
+    "another file is in the place of one",
     "a file loses or gets its approval",
     "a folder is renamed",
     "an asset is made",
@@ -172,6 +173,7 @@ const BEGINNINGS: [(&str, &str); 23] = [
     ("somebody restores ", "a file is restored"),
     ("somebody moves /", "a file is moved"),
     ("somebody deletes /", "a file is deleted"),
+    ("somebody replaces /", "another file is in the place of one"),
     ("somebody tags ", "a file loses or gets its approval"),
     ("somebody renames ", "a folder is renamed"),
     ("somebody makes ", "an asset is made"),
