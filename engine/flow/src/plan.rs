@@ -177,6 +177,9 @@ pub enum Work {
         /// What has to be so for it to leave its library.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         release: Option<Box<Clearance>>,
+        /// No other file stands for the asset that becomes a version, whatever was placed as it before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
     },
     /// Change metadata only.
     Update {
@@ -311,6 +314,11 @@ impl Work {
             | Work::Move { .. }
             | Work::TakeBack { .. } => None,
         }
+    }
+
+    /// Whether no other file stands for the asset that it changes, whatever was placed as it before.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Work::Place { alone: true, .. })
     }
 
     /// Makes a new asset of what was to be a version.

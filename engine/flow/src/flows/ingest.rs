@@ -103,6 +103,9 @@ pub trait Partners: fmt::Debug + Send + Sync {
     /// What of a file's draft counts only while its asset is new.
     fn yields(&self, file: &AssetId, draft: &Draft) -> BTreeSet<DraftPart>;
 
+    /// Whether no other file stands for a file's asset, though others may have been placed as it before.
+    fn is_alone(&self, file: &AssetId) -> bool;
+
     /// The collections that a file's asset leaves where its place follows the file.
     fn leaves(&self, file: &AssetId) -> Vec<AssetPath>;
 }
@@ -690,7 +693,10 @@ impl Ingest {
                 // Of two sides that both write, neither writes over what it has not seen.
                 replaces: partners.map(|_| placement.placed.revision.clone()),
             };
-            let work = self.place(&asset, destination, false, None);
+            let mut work = self.place(&asset, destination, false, None);
+            if let Work::Place { alone, .. } = &mut work {
+                *alone = partners.is_some_and(|partners| partners.is_alone(&asset.id));
+            }
             return self.acting(Action::NewVersion, reason, asset, work);
         }
         if is_anothers(&placement, &sharing) {
@@ -804,6 +810,7 @@ impl Ingest {
             reuse,
             relink,
             release: None,
+            alone: false,
         }
     }
 }

@@ -278,6 +278,7 @@ impl ReleaseFlow {
             reuse,
             relink: None,
             release: Some(Box::new(due.clearance)),
+            alone: false,
         };
         acting(action, reason, due.asset, work)
     }
@@ -299,6 +300,7 @@ impl ReleaseFlow {
             reuse: false,
             relink: None,
             release: Some(Box::new(due.clearance)),
+            alone: false,
         };
         acting(Action::NewVersion, reason, due.asset, work)
     }

@@ -22,6 +22,8 @@ pub(super) struct Book {
 struct Entry {
     placement: Option<Placement>,
     proposes: bool,
+    /// The asset was placed as this file, and so it stands for no other one.
+    is_alone: bool,
     /// The file's place counts.
     moves: bool,
     /// Where the asset is because the file was there.
@@ -56,6 +58,7 @@ fn entry(sync: &Sync, item: &Item, file: &Asset) -> Option<Entry> {
                 .version()
                 .and_then(|version| item.pair.as_inward(&sync.seen(), file, version)),
             proposes: *proposes,
+            is_alone: item.pair.outward.is_some(),
             moves: *moves,
             leaves: match moves {
                 true => sync.left_behind(item),
@@ -78,6 +81,11 @@ impl Partners for Book {
     fn proposes(&self, file: &AssetId) -> bool {
         let entry = self.concerned.get(file);
         entry.is_some_and(|entry| entry.proposes)
+    }
+
+    fn is_alone(&self, file: &AssetId) -> bool {
+        let entry = self.concerned.get(file);
+        entry.is_some_and(|entry| entry.is_alone)
     }
 
     fn mirrors(&self) -> bool {

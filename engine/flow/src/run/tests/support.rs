@@ -201,6 +201,7 @@ impl World {
                     reuse: false,
                     relink: None,
                     release: None,
+                    alone: false,
                 }),
                 asset,
             }
