@@ -288,6 +288,7 @@ impl<'w> People<'w> {
             return;
         }
         book.end(over);
+        book.forget_revisions();
         let content = book.content_of_file(world, &path);
         book.begin(content);
         if let Some(content) = content {
