@@ -342,7 +342,10 @@ async fn a_file_that_left_a_shared_asset_does_not_get_it_back() {
     let flow = flow.with_lost_ledger().await;
     let rebuilt = rebuild(&flow, Arc::clone(&sink) as _).await;
     assert_eq!((rebuilt.by_stamp.files, rebuilt.copies), (1, 0));
+    // The second is still the shared one, whose stamp names the first.
+    assert_eq!((rebuilt.by_link.files, rebuilt.missing.files), (1, 0));
     flow.run().await;
+    assert_eq!(sandbox.celum().assets().len(), 2);
     for asset in &before {
         let after = sandbox.celum().assets();
         let now = after.iter().find(|now| now.id == asset.id).unwrap();

@@ -112,7 +112,7 @@ impl Story {
                 away: Duration::from_secs(rng.random_range(0..120)),
             })
             .collect();
-        Story {
+        let mut story = Story {
             way,
             seed,
             files,
@@ -134,9 +134,33 @@ impl Story {
             chunk_mib: 4,
             links: rng.random_bool(0.5),
             job_entries_min: rng.random_range(1..6),
+        };
+        if way == Way::Both {
+            story.be_hard_on_writes(&mut rng);
+        }
+        story
+    }
+
+    /// A two-way flow writes little, so what only writes meet has rules of its own, and a ceiling is low.
+    fn be_hard_on_writes(&mut self, rng: &mut StdRng) {
+        self.ceiling = self.ceiling.map(|calls| calls / 4.0);
+        if rng.random_bool(0.5) {
+            let (route, what) = WRITE_FAULTS[rng.random_range(0..WRITE_FAULTS.len())];
+            let times = rng.random_range(1..4);
+            let rule = format!(";route={route},p=0.6,times={times},do=service:{what}");
+            self.dropbox_faults.push_str(&rule);
         }
     }
 }
+
+/// Of which routes writes of a two-way flow are, and what may happen to each.
+const WRITE_FAULTS: [(&str, &str); 5] = [
+    ("files/move*", "not-yet-there"),
+    ("files/move*", "lock"),
+    ("files/upload", "lock"),
+    ("files/upload_session/*", "partial"),
+    ("files/upload_session/*", "entries"),
+];
 
 /// Mostly small, some around the block of 4 MiB, now and then one of several parts.
 fn files(rng: &mut StdRng) -> Vec<File> {

@@ -181,6 +181,9 @@ pub enum Work {
         /// are brought over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agreed: Option<AssetPath>,
+        /// No other file stands for the asset that becomes a version, whatever was placed as it before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
     },
     /// Change metadata only.
     Update {
@@ -334,6 +337,11 @@ impl Work {
             | Work::TakeBack { .. }
             | Work::Retire { .. } => None,
         }
+    }
+
+    /// Whether no other file stands for the asset that it changes, whatever was placed as it before.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Work::Place { alone: true, .. })
     }
 
     /// Makes a new asset of what was to be a version.

@@ -125,6 +125,9 @@ impl Rebuild<'_> {
             copies_by_place: ledger.spool().await?,
             by_place: ledger.spool().await?,
             by_content: ledger.spool().await?,
+            by_size: ledger.spool().await?,
+            by_digest: ledger.spool().await?,
+            origins: ledger.spool().await?,
             rest: ledger.spool().await?,
             stamped: 0,
             writer,
@@ -343,6 +346,11 @@ struct Matcher<'a> {
     by_place: Box<dyn Spool>,
     /// What was adopted by its stamp, by content hash.
     by_content: Box<dyn Spool>,
+    /// What carries a stamp, by its size, and by the digest that the stamp says.
+    by_size: Box<dyn Spool>,
+    by_digest: Box<dyn Spool>,
+    /// What stamps call the files of the source.
+    origins: Box<dyn Spool>,
     /// Files of the source that no stamp names.
     rest: Box<dyn Spool>,
     /// How many marks there are.
@@ -436,6 +444,10 @@ impl Matcher<'_> {
                 first
             }
         };
+        if let Some(blake3) = stamp.blake3() {
+            put(&mut self.by_size, kept.size.to_string(), kept.clone()).await?;
+            put(&mut self.by_digest, blake3.to_hex(), kept.clone()).await?;
+        }
         if let Some(origin) = stamp.origin() {
             let last = one(&mut self.by_origin, origin).await?;
             let is_last = last.is_none_or(|last| {
@@ -462,6 +474,10 @@ impl Matcher<'_> {
             .map(|mark| mark.origin().unwrap_or_default().to_owned())
             .collect();
         let of_asset = self.by_origin.get(&origins).await?;
+        let assets = unplaced.iter().map(|one| one.asset.clone());
+        let named = origins.into_iter().zip(assets);
+        let named = named.map(|(key, asset)| SpoolEntry::Put { key, asset });
+        self.origins.apply(named.collect()).await?;
         let (mut steps, mut rest) = (Vec::new(), Vec::new());
         let found = of_revision.into_iter().zip(of_asset);
         for ((unplaced, mark), (of_revision, of_asset)) in
@@ -722,13 +738,21 @@ impl Matcher<'_> {
         let ingest = self.rebuild.ingest;
         let links = ingest.sink.capabilities().reuse == Some(Reuse::Link)
             && ingest.duplicates() == Duplicates::Reuse;
-        let (Some(hash), true) = (asset.content_hash, links) else {
+        if !links {
             return Ok(None);
+        }
+        let twin = match asset.content_hash {
+            Some(hash) => one(&mut self.by_content, &hash.to_hex()).await?,
+            None => None,
         };
-        let twin = one(&mut self.by_content, &hash.to_hex()).await?;
+        let twin = twin.filter(|there| there.is_in(&draft.collection));
+        let twin = match twin {
+            Some(there) => Some(there),
+            None => self.left_behind(asset, draft).await?,
+        };
         let Some((there, blake3)) = twin.and_then(|there| {
             let blake3 = there.stamp.as_ref()?.blake3()?;
-            there.is_in(&draft.collection).then_some((there, blake3))
+            Some((there, blake3))
         }) else {
             return Ok(None);
         };
@@ -738,7 +762,7 @@ impl Matcher<'_> {
             digests: Digests {
                 size: asset.size,
                 blake3,
-                content_hash: Some(hash),
+                content_hash: asset.content_hash,
             },
             draft_digest: draft.digest()?,
             evidence: Evidence::E0,
@@ -749,6 +773,29 @@ impl Matcher<'_> {
         Ok(Some(
             self.rebuild.adopting(reason, asset, draft, &there, found),
         ))
+    }
+
+    /// An asset with just these bytes that another file of the flow left to those which shared it, when it got bytes of its
+    /// own. Its stamp still names that file. The bytes are read where something stamped has their size.
+    async fn left_behind(&mut self, asset: &Asset, draft: &Draft) -> Result<Option<There>> {
+        let same_size = one(&mut self.by_size, &asset.size.to_string()).await?;
+        if same_size.is_none() {
+            return Ok(None);
+        }
+        let Some(digests) = self.read(asset).await? else {
+            return Ok(None);
+        };
+        let found = one(&mut self.by_digest, &digests.blake3.to_hex()).await?;
+        let Some(there) = found.filter(|there| !there.touched && there.is_in(&draft.collection))
+        else {
+            return Ok(None);
+        };
+        let origin = there.stamp.as_ref().and_then(Stamp::origin);
+        let is_ours = match origin {
+            Some(origin) => one(&mut self.origins, origin).await?.is_some(),
+            None => false,
+        };
+        Ok(Some(there).filter(|_| is_ours))
     }
 
     async fn adopt(&mut self, steps: Vec<PlannedStep>) -> Result<()> {

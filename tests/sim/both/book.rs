@@ -151,6 +151,11 @@ impl Book {
         unasked
     }
 
+    /// Somebody made an older revision the current one: what was there before may be written once more.
+    pub(super) fn forget_revisions(&mut self) {
+        self.looked_at.clear();
+    }
+
     /// Notes how everything stands, and answers with what was written again although it was there already.
     pub(super) fn written_again(&mut self, world: &World) -> Vec<String> {
         let mut now = BTreeMap::new();

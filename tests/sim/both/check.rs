@@ -43,7 +43,29 @@ pub(super) async fn nothing_is_lost(world: &World) {
     let made = book.made;
     assert!(assets <= made, "{assets} assets of {made} things");
     drop(book);
+    no_file_changes_its_asset(world, &placed);
     little_is_put_away(world);
+}
+
+/// A file that an asset was placed as does not become another asset while that one is there.
+fn no_file_changes_its_asset(world: &World, placed: &[Placement]) {
+    let there: BTreeSet<String> = world
+        .tenant
+        .assets()
+        .iter()
+        .map(|asset| asset.id.to_string())
+        .collect();
+    let (inward, outward): (Vec<_>, Vec<_>) = placed.iter().partition(|one| one.flow == WAY_IN);
+    let outward: BTreeMap<String, String> = outward
+        .into_iter()
+        .map(both_ids)
+        .map(|[asset, file]| (file, asset))
+        .collect();
+    for [file, asset] in inward.into_iter().map(both_ids) {
+        let before = outward.get(&file).filter(|before| there.contains(*before));
+        let is_other = before.is_some_and(|before| *before != asset);
+        assert!(!is_other, "{file} was {before:?} and became {asset}");
+    }
 }
 
 /// What was put away is in one folder for each pass, and no pass puts away more than the cap says, or anything where removals

@@ -13,7 +13,7 @@
 //!
 //! | trouble | by |
 //! |---|---|
-//! | writers wait for each other and are turned away (#1539, f45cee831) | a story's `locks` |
+//! | writers wait for each other and are turned away (#1539, f45cee831) | `service:lock` |
 //! | told to wait, limits that nobody states (#1788, #1807, #5156) | `429:SECONDS`, a story's `ceiling` |
 //! | entries of a batch refused or lost, jobs lost (#5008, 75c417ad9, #7025) | `service:entries`; `service:job-lost` in one-way stories only, which copy |
 //! | errors amid a large file, answers that are lost, parts that arrived (#1806, #2158, d975196cf) | `reset-before`, `reset-after`, `503`, `503-after`, `service:partial`, `service:session-gone` |

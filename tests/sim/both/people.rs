@@ -130,7 +130,7 @@ impl<'w> People<'w> {
             16..18 => self.restore_file(),
             18..20 => self.tag_file(),
             20 => self.rename_folder(),
-            21..24 => self.make_asset().await,
+            21..24 => self.deliver().await,
             24..28 => self.add_version(),
             28 => self.activate_version(),
             29..31 => self.rename_asset(),
@@ -302,6 +302,7 @@ impl<'w> People<'w> {
             return;
         }
         book.end(over);
+        book.forget_revisions();
         let content = book.content_of_file(world, &path);
         book.begin(content);
         if let Some(content) = content {
@@ -359,6 +360,13 @@ impl<'w> People<'w> {
         let is_there = book.current(self.world).contains_key(&content);
         if is_there && book.content_of(&hash).is_some() {
             book.begin(Some(content));
+        }
+    }
+
+    /// Makes one asset, or some at once.
+    async fn deliver(&mut self) {
+        for _ in 0..self.dice.random_range(1..4) {
+            self.make_asset().await;
         }
     }
 

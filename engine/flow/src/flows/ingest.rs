@@ -694,8 +694,10 @@ impl Ingest {
                 replaces: partners.map(|_| placement.placed.revision.clone()),
             };
             let mut work = self.place(&asset, destination, false, None);
-            if let Work::Place { agreed, .. } = &mut work {
+            if let Work::Place { agreed, alone, .. } = &mut work {
                 *agreed = partners.and_then(|partners| partners.agreed(&asset.id));
+                // An asset of a pair stands for its file alone, though others may have been placed as it before.
+                *alone = partners.is_some();
             }
             return self.acting(Action::NewVersion, reason, asset, work);
         }
@@ -811,6 +813,7 @@ impl Ingest {
             relink,
             release: None,
             agreed: None,
+            alone: false,
         }
     }
 }

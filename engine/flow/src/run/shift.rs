@@ -421,7 +421,7 @@ impl<'a> Shift<'a> {
                 // Linked, and to appear elsewhere: what it is linked to is known, unless this run has seen it gone.
                 let held = own.clone().filter(|own| self.steps.may_hold(own));
                 taken.held = held.map(Box::new);
-            } else if others == 0 {
+            } else if others == 0 || taken.work.is_alone() {
                 continue;
             } else {
                 taken.work.become_new();

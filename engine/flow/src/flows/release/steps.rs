@@ -279,6 +279,7 @@ impl ReleaseFlow {
             relink: None,
             release: Some(Box::new(due.clearance)),
             agreed: None,
+            alone: false,
         };
         acting(action, reason, due.asset, work)
     }
@@ -301,6 +302,7 @@ impl ReleaseFlow {
             relink: None,
             release: Some(Box::new(due.clearance)),
             agreed: None,
+            alone: false,
         };
         acting(Action::NewVersion, reason, due.asset, work)
     }

@@ -72,6 +72,14 @@ impl Pair {
         inward.into_iter().chain(outward).collect()
     }
 
+    /// The newest version at any point, to compare: later versions have higher numbers.
+    fn newest(&self) -> (usize, String) {
+        let versions = self.points().into_iter();
+        let versions = versions.map(|point| point.version.to_string());
+        let newest = versions.map(|version| (version.len(), version)).max();
+        newest.unwrap_or_default()
+    }
+
     /// What of both is not as it was when they agreed last.
     pub(super) fn changed(&self, file: &Asset, version: &Revision) -> Changed {
         let points = self.points();
@@ -317,8 +325,11 @@ fn is_revision(point: &Point, file: &Asset) -> bool {
     point.revision == file.revision || (same_hash && size == file.size)
 }
 
+/// Whether the file is there, the newest version, whether the way out placed it.
+type Rank = (bool, (usize, String), bool);
+
 /// The pairs that placements of both ways make, by file. An asset stands for one file: of several that it was placed as, the
-/// one that is there, else the one that the way out placed last.
+/// one that is there, then the one that has its newest version, then the one that the way out placed.
 pub(super) fn pairs_of(
     inward: Vec<Placement>,
     outward: Vec<Placement>,
@@ -346,18 +357,20 @@ pub(super) fn pairs_of(
             }),
         }
     }
-    let mut of_asset: BTreeMap<AssetId, (bool, bool, usize)> = BTreeMap::new();
+    let mut of_asset: BTreeMap<AssetId, (Rank, usize)> = BTreeMap::new();
     for (index, pair) in pairs.iter().enumerate() {
         let Some(asset) = pair.asset() else { continue };
-        let rank = (pair.file().is_some_and(&is_there), pair.outward.is_some());
-        let better = of_asset
-            .get(&asset)
-            .is_none_or(|best| (best.0, best.1) < rank);
-        if better {
-            of_asset.insert(asset, (rank.0, rank.1, index));
+        let rank = (
+            pair.file().is_some_and(&is_there),
+            pair.newest(),
+            pair.outward.is_some(),
+        );
+        let best = of_asset.get(&asset);
+        if best.is_none_or(|(best, _)| *best < rank) {
+            of_asset.insert(asset, (rank, index));
         }
     }
-    let kept: BTreeSet<usize> = of_asset.into_values().map(|(_, _, index)| index).collect();
+    let kept: BTreeSet<usize> = of_asset.into_values().map(|(_, index)| index).collect();
     let all = pairs.into_iter().enumerate();
     all.filter(|(index, _)| kept.contains(index))
         .map(|(_, pair)| pair)

@@ -202,6 +202,7 @@ impl World {
                     relink: None,
                     release: None,
                     agreed: None,
+                    alone: false,
                 }),
                 asset,
             }

@@ -153,6 +153,27 @@ async fn an_approved_edit_becomes_a_version_where_files_decide() {
 }
 
 #[tokio::test]
+async fn an_edit_of_a_file_that_came_back_as_another_one_becomes_a_version_too() {
+    let world = World::trusting();
+    world.files.put("/Work/Final/hero.jpg", "one").unwrap();
+    world.pass().await;
+    let asset = world.asset_id("/Brand/Final/hero.jpg");
+    world.files.delete("/Work/Final/hero.jpg");
+    world.library.put("/Brand/Final/hero.jpg", "two").unwrap();
+    world.pass().await;
+    world.choose(Resolution::TakeAsset).await;
+    world.pass().await;
+    assert_eq!(world.file("/Work/Final/hero.jpg"), b"two");
+    // The file that was removed was placed as the same asset, and does not stand for it any more.
+    world.files.put("/Work/Final/hero.jpg", "three").unwrap();
+    world.pass().await;
+    assert_eq!(world.asset_paths(), ["/Brand/Final/hero.jpg"]);
+    assert_eq!(world.asset_id("/Brand/Final/hero.jpg"), asset);
+    assert_eq!(world.asset("/Brand/Final/hero.jpg"), b"three");
+    world.assert_at_rest().await;
+}
+
+#[tokio::test]
 async fn what_changed_on_both_sides_waits_and_either_choice_ends_it() {
     for (resolution, expected) in [
         (Resolution::TakeFile, &b"by the agency"[..]),

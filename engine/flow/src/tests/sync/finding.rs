@@ -138,6 +138,37 @@ async fn a_file_that_is_saved_as_another_one_in_its_place_is_a_version_of_the_sa
 }
 
 #[tokio::test]
+async fn whatever_was_placed_as_an_asset_before_edits_of_its_file_become_versions_of_it() {
+    let mut world = World::trusting();
+    let sheet = Capabilities {
+        reuse: Some(Reuse::Link),
+        ..world.dam.capabilities().clone()
+    };
+    world.dam = MemoryEndpoint::with_capabilities("dam", sheet);
+    world.library = MemoryLibrary::new(world.dam.clone());
+    world.files.put("/Work/Final/hero.jpg", "one").unwrap();
+    world.pass().await;
+    let asset = world.asset_id("/Brand/Final/hero.jpg");
+    for bytes in ["two", "three"] {
+        world.replace("/Work/Final/hero.jpg", bytes);
+        world.pass().await;
+        let edited = format!("{bytes}, edited");
+        world
+            .files
+            .put("/Work/Final/hero.jpg", edited.clone())
+            .unwrap();
+        world.pass().await;
+        assert_eq!(world.dam.assets().len(), 1);
+        let there = (
+            world.asset_id("/Brand/Final/hero.jpg"),
+            world.asset("/Brand/Final/hero.jpg"),
+        );
+        assert_eq!(there, (asset.clone(), edited.into_bytes()));
+        world.assert_at_rest().await;
+    }
+}
+
+#[tokio::test]
 async fn who_may_only_propose_does_so_with_another_file_in_the_place_too() {
     for choice in [Resolution::TakeFile, Resolution::TakeAsset] {
         let mut world = world().await;
