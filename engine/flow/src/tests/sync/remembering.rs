@@ -130,3 +130,41 @@ async fn what_the_way_in_saw_first_is_no_less_new_to_the_way_out() {
     world.pass().await;
     assert_eq!(world.file_paths(), ["/Withdrawn/Work/press.jpg"]);
 }
+
+/// A world in which an asset came out, and what lets it or does not.
+async fn published() -> (World, impl Fn(&World, bool)) {
+    let mut world = World::new();
+    world.remembers = true;
+    let asset = world.library.put("/Brand/press.jpg", "one").unwrap();
+    world.pass().await;
+    assert_eq!(world.file_paths(), ["/Work/press.jpg"]);
+    let allow = move |world: &World, available: bool| {
+        let stated = Usable::Stated(Availability::Direct { available });
+        world.library.set_usable(&asset, stated);
+    };
+    (world, allow)
+}
+
+#[tokio::test]
+async fn what_only_a_list_objects_to_is_asked_for_by_its_id_and_stays() {
+    let (world, allow) = published().await;
+    allow(&world, false);
+    world.library.let_lists_lag();
+    allow(&world, true);
+    world.clock.advance(Duration::from_secs(900));
+    world.pass().await;
+    assert_eq!(world.file_paths(), ["/Work/press.jpg"]);
+}
+
+#[tokio::test]
+async fn what_was_restricted_while_lists_lagged_goes_with_the_look_after_they_caught_up() {
+    let (world, allow) = published().await;
+    world.library.let_lists_lag();
+    allow(&world, false);
+    world.clock.advance(Duration::from_secs(900));
+    world.pass().await;
+    world.library.catch_up();
+    world.clock.advance(Duration::from_secs(900));
+    world.pass().await;
+    assert_eq!(world.file_paths(), ["/Withdrawn/Work/press.jpg"]);
+}
