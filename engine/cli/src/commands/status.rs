@@ -11,7 +11,7 @@ use serde::Serialize;
 use url::Url;
 use windlass_console::{FlowStatus, Status};
 use windlass_core::{Error, Kind, Result};
-use windlass_http::{Proxy, Request, ReqwestTransport, Transport, TransportOptions};
+use windlass_http::{Proxy, Request, ReqwestTransport, SendError, Transport, TransportOptions};
 
 use super::{Ended, history};
 use crate::args::StatusArgs;
@@ -129,9 +129,7 @@ async fn ask(listen: SocketAddr, url: &str) -> Result<Status> {
         let message = "watch.listen lets the daemon take any free port";
         return Err(Error::new(Kind::Config, message));
     }
-    let url: Url = url
-        .parse()
-        .map_err(|error| other(format!("{url}: {error}")))?;
+    let url = Url::parse(url).map_err(|error| other(format!("{url}: {error}")))?;
     let Ok(asked) = tokio::time::timeout(PATIENCE, answer(url)).await else {
         let message = format!("nothing was heard for {} s", PATIENCE.as_secs());
         return Err(Error::new(Kind::Unavailable, message));
