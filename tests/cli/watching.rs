@@ -320,7 +320,7 @@ fn status_shows_what_the_daemon_does_what_waits_and_what_comes_next() {
     assert_eq!(flow["backlog"]["held"], 1, "{flow}");
     assert!(flow["complete_as_of"].is_string(), "{flow}");
     assert!(flow.get("progress").is_none(), "{flow}");
-    assert_eq!(told.records("run").len(), 1, "{}", told.stdout);
+    assert!(!told.records("run").is_empty(), "{}", told.stdout);
     let shown = status(&[]).expect(0).stdout;
     for line in [
         "\nready\n",

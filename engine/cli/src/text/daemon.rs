@@ -69,8 +69,8 @@ fn one(flow: &FlowStatus, now: Timestamp) -> String {
     if let Some(why) = standing.trigger.filter(|_| !is_again).map(trigger) {
         row("because", why.to_owned());
     }
-    for line in flow.progress.iter().flat_map(progress) {
-        row("so far", line);
+    for (nth, line) in flow.progress.iter().flat_map(progress).enumerate() {
+        row(if nth == 0 { "so far" } else { "" }, line);
     }
     if let Some(next) = standing.next {
         row("next", upcoming(next, standing.next_is, now));
