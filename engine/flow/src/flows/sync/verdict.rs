@@ -95,7 +95,7 @@ impl Rules<'_> {
             }
             // Somebody brought back what was removed, so the other one comes back, too.
             (FileNow::There(file), AssetNow::Kept(held)) => {
-                self.file_came_back(pair.changed(file, &held.asset.revision).file)
+                self.file_came_back(pair.changed(file, &held.asset.revision))
             }
             (FileNow::Kept | FileNow::Taken, AssetNow::There(_)) => {
                 Verdict::Outward { moves: true }
@@ -180,13 +180,18 @@ impl Rules<'_> {
     }
 
     /// The file of an asset that was put away is there again.
-    fn file_came_back(&self, is_edited: bool) -> Verdict {
-        match (is_edited, self.chosen) {
+    fn file_came_back(&self, changed: Changed) -> Verdict {
+        match (changed.file, self.chosen) {
+            (true, None) if changed.asset => Verdict::Ask(
+                Question::BothChanged,
+                "the file came back with other bytes, and its asset changed where it is kept"
+                    .to_owned(),
+            ),
             // Its bytes are not wanted. It becomes what the asset is, and then the asset comes back.
             (true, Some(Resolution::TakeAsset)) => Verdict::Outward { moves: false },
             (true, Some(Resolution::KeepBoth)) => Verdict::Agree,
             (_, Some(Resolution::TakeFile) | None) | (false, _) => Verdict::Inward {
-                proposes: self.proposes(is_edited),
+                proposes: self.proposes(changed.file),
                 moves: true,
             },
         }

@@ -146,6 +146,23 @@ async fn an_edited_file_that_came_back_becomes_a_version_if_somebody_says_so() {
 }
 
 #[tokio::test]
+async fn a_version_that_an_asset_got_where_it_is_kept_is_not_written_over_unasked() {
+    let mut world = World::trusting();
+    world.options.removing = removing();
+    world.files.put("/Work/Final/hero.jpg", "one").unwrap();
+    world.pass().await;
+    let kept = "/Removed/2026-01-01 00.00.00/Final/hero.jpg";
+    world.dam.rename("/Brand/Final/hero.jpg", kept).unwrap();
+    world.library.put(kept, "theirs").unwrap();
+    world.files.put("/Work/Final/hero.jpg", "ours").unwrap();
+    world.pass().await;
+    assert_eq!(world.asset(kept), b"theirs");
+    world.choose(Resolution::TakeFile).await;
+    world.pass().await;
+    assert_eq!(world.asset("/Brand/Final/hero.jpg"), b"ours");
+}
+
+#[tokio::test]
 async fn the_first_pass_puts_nothing_away() {
     let mut world = World::new();
     world.files.put("/Work/Final/hero.jpg", "one").unwrap();
