@@ -187,8 +187,9 @@ async fn a_folder_to_dropbox_costs_the_calls_that_its_plan_says() {
         let running = flow(nas(folder.path()), dropbox().await, everything("/Out")).await;
         running.run().await;
         let made = counted(&sandbox).0 - before;
-        // How full the calls are that small files share depends on when they come.
-        let shared = predicted.sink.all.abs_diff(made) <= small as u64 / 400;
+        // How full the calls are that small files share depends on when they come, and on how busy the machine is: none has
+        // fewer than some hundred.
+        let shared = predicted.sink.all.abs_diff(made) <= small as u64 / 200;
         if !shared {
             agree(name, predicted.sink.all, made);
         }
