@@ -135,17 +135,22 @@ impl Story {
             links: rng.random_bool(0.5),
             job_entries_min: rng.random_range(1..6),
         };
-        if way == Way::Both {
-            story.be_hard_on_writes(&mut rng);
+        match way {
+            Way::Both => {
+                // A two-way flow calls little.
+                story.ceiling = story.ceiling.map(|calls| calls / 4.0);
+                story.be_hard_on(&WRITE_FAULTS, &mut rng);
+            }
+            Way::NasToDropbox => story.be_hard_on(&COPY_FAULTS, &mut rng),
+            Way::NasToCelum | Way::DropboxToCelum => {}
         }
         story
     }
 
-    /// A two-way flow writes little, so what only writes meet has rules of its own, and a ceiling is low.
-    fn be_hard_on_writes(&mut self, rng: &mut StdRng) {
-        self.ceiling = self.ceiling.map(|calls| calls / 4.0);
+    /// What only a few calls can meet has rules of its own.
+    fn be_hard_on(&mut self, calls: &[(&str, &str)], rng: &mut StdRng) {
         if rng.random_bool(0.5) {
-            let (route, what) = WRITE_FAULTS[rng.random_range(0..WRITE_FAULTS.len())];
+            let (route, what) = calls[rng.random_range(0..calls.len())];
             let times = rng.random_range(1..4);
             let rule = format!(";route={route},p=0.6,times={times},do=service:{what}");
             self.dropbox_faults.push_str(&rule);
@@ -160,6 +165,12 @@ const WRITE_FAULTS: [(&str, &str); 5] = [
     ("files/upload", "lock"),
     ("files/upload_session/*", "partial"),
     ("files/upload_session/*", "entries"),
+];
+
+/// The same of copies, which there are where files have the same bytes.
+const COPY_FAULTS: [(&str, &str); 2] = [
+    ("files/copy_batch_v2", "job-lost"),
+    ("files/copy_batch_v2", "repeated-from"),
 ];
 
 /// Mostly small, some around the block of 4 MiB, now and then one of several parts.
