@@ -84,6 +84,8 @@ pub struct PlanSummary {
     pub ready_at: Option<Timestamp>,
     /// What a two-way flow found for the queue of conflicts.
     pub(crate) queue: Queue,
+    /// By which look at both sides a two-way flow decided it.
+    pub(crate) look: u64,
     /// Assets that are placed and held: not what the rules make of them.
     pub(crate) held_placed: u64,
     /// A digest of the XMP files that the listing showed, in any order.
@@ -447,6 +449,7 @@ impl PlanSummary {
             waiting: Waiting::default(),
             ready_at: None,
             queue: Queue::default(),
+            look: 0,
             held_placed: 0,
             sidecars: 0,
             steps: BTreeMap::new(),

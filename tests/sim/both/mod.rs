@@ -30,7 +30,7 @@
 //! | a file that nobody saw is in the place of another (syncthing#3742) | people save and make in few places, and save by making another file |
 //! | a pair that cannot converge, conflicts for ever (maestral#319, #570, #71) | conflicts, choices, bounded passes |
 //! | a process that ends amid anything, states that lock a pair out (exit 7 of bisync) | crashes, interrupted runs |
-//! | hours without progress (#5491, maestral#1116) | the longest life |
+//! | hours without progress, a change that waits for something large (#5491, maestral#1116) | the longest life, looks beside a run |
 //!
 //! Not reachable here: what only a configuration, a plan of memory or calls, or a listing of another kind can show
 //! (#1900, #9685, #9686, #9663, #2427, #9688, #1483, rclone#5685, the memory of bisync), other roots and members (#2003,
@@ -226,7 +226,8 @@ impl World {
     /// times, so it takes a look at all of both sides.
     fn saw_all(&self, began: Instant) -> bool {
         let lag = Duration::from_secs(self.story.index_lag + 1);
-        let whole = lag + SWEEP;
+        // One list may have begun before, and the next one begins within two such times after it.
+        let whole = lag + 2 * SWEEP;
         self.rested.get().is_some_and(|since| began > since + whole)
     }
 

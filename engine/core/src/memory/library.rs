@@ -3,8 +3,10 @@
 //! Its lists can be told to lag behind, as a search index does; asking for an asset by id is always true.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +16,8 @@ use super::endpoint::{MemoryEndpoint, Operation};
 use crate::asset::{Asset, AssetId, AssetPath, ChangePage, Cursor, Revision};
 use crate::error::{Error, Kind, Result, Status};
 use crate::library::{
-    Holding, HoldingsPage, Library, Query, Related, Rendition, Retirement, Usable, Usage,
+    ChangedPage, Holding, HoldingsPage, Library, Query, Related, Rendition, Retirement, Usable,
+    Usage,
 };
 use crate::metadata::{Availability, Value};
 use crate::ports::{AssetStream, Capabilities, CheckItem, Endpoint, HeldBack, Scope, Source};
@@ -70,6 +73,10 @@ struct Shelf {
     unknown_fields: BTreeSet<String>,
     /// What lists say while they lag behind.
     stale: Option<Vec<Holding>>,
+    /// Who waits for a page of a list; `None` where pages come at once.
+    waiting: Option<Vec<Waker>>,
+    /// How the next page of a list fails.
+    failing: Option<Kind>,
     /// How many changes there were.
     ticks: i64,
 }
@@ -194,9 +201,46 @@ impl MemoryLibrary {
         self.lock().stale = Some(now);
     }
 
+    /// No further page of a list of everything comes until [`MemoryLibrary::resume_lists`]. What changed is told.
+    pub fn stop_lists(&self) {
+        self.lock().waiting.get_or_insert_default();
+    }
+
+    /// The next page of a list of everything fails.
+    pub fn fail_list(&self, kind: Kind) {
+        self.lock().failing = Some(kind);
+    }
+
+    /// Pages come again.
+    pub fn resume_lists(&self) {
+        let waiting = self.lock().waiting.take();
+        waiting.into_iter().flatten().for_each(Waker::wake);
+    }
+
     /// Lists are true again.
     pub fn catch_up(&self) {
         self.lock().stale = None;
+    }
+
+    fn page(&self, query: &Query, cursor: Option<&Cursor>) -> HoldingsPage {
+        let stale = self.lock().stale.clone();
+        let all = stale.unwrap_or_else(|| self.all());
+        let inside = Query {
+            collection: query.collection.clone(),
+            ..Query::default()
+        };
+        let held = all.into_iter().filter(|held| {
+            let is_after = cursor.is_none_or(|after| held.asset.id.as_str() > after.as_str());
+            is_after && inside.objection(held).is_none()
+        });
+        let mut holdings: Vec<Holding> = held.take(PAGE + 1).collect();
+        let is_more = holdings.len() > PAGE;
+        holdings.truncate(PAGE);
+        let last = holdings.last().filter(|_| is_more);
+        HoldingsPage {
+            next: last.map(|last| Cursor::new(last.asset.id.as_str())),
+            holdings,
+        }
     }
 
     fn with<T>(&self, asset: &AssetId, change: impl FnOnce(&mut Card) -> T) -> T {
@@ -342,23 +386,32 @@ impl Source for MemoryLibrary {
 #[async_trait]
 impl Library for MemoryLibrary {
     async fn holdings(&self, query: &Query, cursor: Option<&Cursor>) -> Result<HoldingsPage> {
-        let stale = self.lock().stale.clone();
-        let all = stale.unwrap_or_else(|| self.all());
-        let inside = Query {
-            collection: query.collection.clone(),
-            ..Query::default()
-        };
-        let held = all.into_iter().filter(|held| {
-            let is_after = cursor.is_none_or(|after| held.asset.id.as_str() > after.as_str());
-            is_after && inside.objection(held).is_none()
-        });
-        let mut holdings: Vec<Holding> = held.take(PAGE + 1).collect();
-        let is_more = holdings.len() > PAGE;
-        holdings.truncate(PAGE);
-        let last = holdings.last().filter(|_| is_more);
-        Ok(HoldingsPage {
-            next: last.map(|last| Cursor::new(last.asset.id.as_str())),
-            holdings,
+        poll_fn(|context| match &mut self.lock().waiting {
+            Some(waiting) => {
+                waiting.push(context.waker().clone());
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        })
+        .await;
+        let failing = self.lock().failing.take();
+        match failing {
+            Some(kind) => Err(Error::new(kind, "a list failed on request")),
+            None => Ok(self.page(query, cursor)),
+        }
+    }
+
+    async fn changed(
+        &self,
+        query: &Query,
+        since: Timestamp,
+        cursor: Option<&Cursor>,
+    ) -> Result<ChangedPage> {
+        let page = self.page(query, cursor);
+        let is_new = |held: &Holding| held.changed.is_none_or(|changed| changed >= since);
+        Ok(ChangedPage {
+            holdings: page.holdings.into_iter().filter(is_new).collect(),
+            next: page.next,
         })
     }
 

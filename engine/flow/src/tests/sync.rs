@@ -6,6 +6,7 @@ mod ending;
 mod finding;
 mod governing;
 mod keeping;
+mod listing;
 mod moving;
 mod purging;
 mod remembering;

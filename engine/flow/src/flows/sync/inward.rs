@@ -73,6 +73,7 @@ impl Sync {
             .filter_map(|item| item.file.as_ref())
             .for_each(|file| summary.unchanged.count(file));
         summary.find(expired.told.as_slice());
+        self.wait_for_list(&mut summary);
         queue.ended = scene.ended(&queue.found);
         summary.queue = queue;
         steps.sort_by_cached_key(|step| SpoolOrder::of(&step.asset));

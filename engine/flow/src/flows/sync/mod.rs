@@ -27,6 +27,7 @@ mod book;
 mod found;
 mod inward;
 mod known;
+mod list;
 mod outward;
 mod pair;
 mod paired;
@@ -276,7 +277,7 @@ impl Sync {
             !is_done && tally.steps > 0
         });
         if left.next().is_none() {
-            self.remembered.settle();
+            self.remembered.settle(plan.look);
         }
         Ok(())
     }

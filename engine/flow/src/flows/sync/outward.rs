@@ -18,6 +18,8 @@ impl Sync {
         let paired = Paired::of(self, &scene).and_ends(expired.steps);
         let mut summary = self.way_out(paired).decide(writer).await?;
         summary.find(expired.told.as_slice());
+        summary.look = scene.look;
+        self.wait_for_list(&mut summary);
         Ok(summary)
     }
 

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use windlass_core::{
-    Asset, AssetId, AssetPath, Blake3, Conflict, ConflictSide, Digests, Evidence, Holding,
+    Asset, AssetId, AssetPath, Blake3, Conflict, ConflictSide, Digests, Error, Evidence, Holding,
     NewConflict, Placed, Placement, Question, Resolution, Result, Revision,
 };
 
@@ -22,6 +23,9 @@ use crate::flows::release::standing::Standing;
 
 /// How many assets a library or a ledger is asked about at once.
 const BATCH: usize = 256;
+
+/// Of how many files it is asked at once where they are.
+const ASKED_AT_ONCE: usize = 8;
 
 /// What waits for a choice, whose file was taken back, what is under way, and whether pairs that were found are recorded.
 type Noted<'a> = (
@@ -74,6 +78,8 @@ pub(super) struct Scene {
     doubt: Doubt,
     /// Assets that are new or another since the way out was done last; `None` where all of both sides counts.
     pub(super) touched: Option<BTreeSet<AssetId>>,
+    /// Which look of the flow it was.
+    pub(super) look: u64,
     /// What waits for a choice, and what somebody chose.
     conflicts: BTreeMap<AssetId, Conflict>,
     /// Whoever looks records pairs that the ledger does not have; others leave those alone until then.
@@ -137,7 +143,7 @@ impl Item {
 impl Sync {
     /// Looks at both sides and judges every pair.
     pub(super) async fn look(&self, way: Way) -> Result<Scene> {
-        let mut seen = self.see().await?;
+        let mut seen = self.see(way).await?;
         let mut scene = Scene {
             files: Arc::clone(&seen.files.by_id),
             standing: seen.files.standing(),
@@ -185,7 +191,7 @@ impl Sync {
         let removes = self.options.removing.is_some() && has_seen_all;
         self.judge(&mut scene, removes);
         self.confirm_what_is_due(&mut scene, removes).await?;
-        self.remembered.keep(seen);
+        scene.look = self.remembered.keep(seen);
         Ok(scene)
     }
 
@@ -202,14 +208,22 @@ impl Sync {
             let found = found.into_iter().map(|held| held.map(Arc::new));
             seen.asked.assets.extend(batch.iter().cloned().zip(found));
         }
+        let mut missing = Vec::new();
         for id in pairs.iter().filter_map(Pair::file) {
             if seen.files.by_id.contains_key(id) {
                 // Once it is missing again, it is asked about again.
                 seen.asked.files.remove(id);
             } else if !seen.asked.files.contains_key(id) {
-                let found = self.files().stat(id).await?;
-                seen.asked.files.insert(id.clone(), found);
+                missing.push(id.clone());
             }
+        }
+        let asking = missing.into_iter().map(|id| async move {
+            let found = self.files().stat(&id).await?;
+            Ok::<_, Error>((id, found))
+        });
+        let mut asking = stream::iter(asking).buffered(ASKED_AT_ONCE);
+        while let Some((id, found)) = asking.try_next().await? {
+            seen.asked.files.insert(id, found);
         }
         Ok(())
     }

@@ -3,53 +3,84 @@
 //! A first look lists all of both sides. Later ones by the same value ask the folder for what changed since its cursor, and
 //! the library for what has changed by its own clock, some minutes further back than the newest that was seen. Neither finds
 //! everything: a list of changes does not tell renames that only change case, and times do not tell what was deleted or
-//! went elsewhere. So everything is listed anew after a while, and when a cursor is not valid any more.
+//! went elsewhere. So everything is listed anew after a while, beside the looks (see [`super::list`]), and when a cursor is not
+//! valid any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use windlass_core::{Asset, AssetId, AssetPath, Change, Cursor, Holding, Kind, Result, Scope};
+use windlass_core::{Asset, AssetId, AssetPath, Change, Cursor, Holding, Kind, Result};
 
-use super::Sync;
+use super::list::Listing;
+use super::{Sync, Way};
 use crate::flows::release::standing::{Standing, take_folders};
-use crate::observe::Event;
 use crate::since::Since;
 
 /// How long a look at everything counts. Less than the quarter of an hour after which a daemon looks by itself.
 const WHOLE: SignedDuration = SignedDuration::from_mins(12);
 
-/// What a flow remembers between two passes. Nothing is lost with it but time.
+/// What a flow remembers between two looks. Nothing is lost with it but time.
 #[derive(Debug, Default)]
-pub struct Remembered(Mutex<Option<Seen>>);
+pub struct Remembered(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    seen: Option<Seen>,
+    /// Everything, which is being listed anew.
+    listing: Option<Listing>,
+    /// How often somebody looked.
+    looks: u64,
+}
 
 impl Remembered {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes it: whoever is interrupted leaves nothing behind, and the next look is a whole one.
-    fn take(&self) -> Option<Seen> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.take()
+    fn take(&self) -> (Option<Seen>, Option<Listing>) {
+        let mut memory = self.memory();
+        (memory.seen.take(), memory.listing.take())
+    }
+
+    /// Remembers a list that is under way, of which nothing is there yet.
+    fn lists(&self, listing: Listing) -> Option<Result<Seen>> {
+        self.memory().listing = Some(listing);
+        None
+    }
+
+    /// Whether everything is being listed anew.
+    pub(super) fn is_listing(&self) -> bool {
+        self.memory().listing.is_some()
     }
 
     /// Remembers what another value of the same flow did, which is not used any more.
     pub fn take_over(&self, other: &Remembered) {
-        if let Some(seen) = other.take() {
+        let (seen, listing) = other.take();
+        if let Some(seen) = seen {
             self.keep(seen);
         }
+        self.memory().listing = listing;
     }
 
-    /// Nothing is new any more: what the way out had seen came to its end. Whoever fails before still knows what was new, so
-    /// that the next pass finds it, and not only the next look at everything.
-    pub(super) fn settle(&self) {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = place.as_mut() {
+    /// Nothing is new any more: what the way out had seen by this look came to its end. Whoever fails before still knows what
+    /// was new, so that the next pass finds it, and not only the next look at everything. So does whoever looked once more
+    /// meanwhile: what was new then may not be done.
+    pub(super) fn settle(&self, look: u64) {
+        let mut memory = self.memory();
+        let is_last = memory.looks == look;
+        if let Some(seen) = memory.seen.as_mut().filter(|_| is_last) {
             seen.touched = Some(BTreeSet::new());
         }
     }
 
-    /// Remembers it for the next pass.
-    pub(super) fn keep(&self, seen: Seen) {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *place = Some(seen);
+    /// Remembers it for the next look; which look it was.
+    pub(super) fn keep(&self, seen: Seen) -> u64 {
+        let mut memory = self.memory();
+        memory.seen = Some(seen);
+        memory.looks += 1;
+        memory.looks
     }
 }
 
@@ -58,13 +89,13 @@ impl Remembered {
 pub(super) struct Seen {
     pub(super) files: Files,
     /// Where the folder's list of changes stands.
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
     /// What is asked for.
     pub(super) held: BTreeMap<AssetId, Arc<Holding>>,
     /// From when on changes of the library are asked for.
-    since: Since,
-    /// When all of it was listed.
-    whole_at: Timestamp,
+    pub(super) since: Since,
+    /// When it was begun to list all of it.
+    pub(super) whole_at: Timestamp,
     /// Assets that are new or another since the way out was done with what it had seen; `None` where that was not all.
     pub(super) touched: Option<BTreeSet<AssetId>>,
     /// What was asked about files and assets that lists do not have.
@@ -91,7 +122,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    fn new(folds: bool) -> Self {
+    pub(super) fn new(folds: bool) -> Self {
         Files {
             by_id: Arc::default(),
             by_path: Arc::default(),
@@ -118,6 +149,13 @@ impl Files {
         };
         let (by_id, folders) = (Arc::clone(&self.by_id), Arc::clone(&self.folders));
         Standing::listed_by(by_id, by_path, folders)
+    }
+
+    /// Takes a page of a folder's list.
+    pub(super) fn take(&mut self, root: &AssetPath, changes: Vec<Change>) {
+        // What can be listed is there, though it may be empty.
+        Arc::make_mut(&mut self.folders).insert(root.key());
+        changes.into_iter().for_each(|one| self.apply(one));
     }
 
     /// Applies one entry of a list: the next one may say otherwise.
@@ -171,61 +209,51 @@ impl Files {
 }
 
 impl Sync {
-    /// Both sides: what changed since the last look, or all of it.
-    pub(super) async fn see(&self) -> Result<Seen> {
-        let now = self.clock.now();
-        let Some(before) = self.remembered.take() else {
-            return self.see_all(now, Since::new(now)).await;
+    /// Both sides: what changed since the last look, or all of it. The way in may see what shows late in the library two
+    /// minutes later: it asks anew about whatever it acts on.
+    pub(super) async fn see(&self, way: Way) -> Result<Seen> {
+        let (now, lister) = (self.clock.now(), self.lister());
+        let (before, listing) = self.remembered.take();
+        let Some(before) = before else {
+            return match listing {
+                Some(listing) => listing.wait().await,
+                None => lister.all(now, Since::new(now)).await,
+            };
         };
         // Up to which time the library is known is not forgotten with the rest.
         let since = before.since.clone();
-        if now.duration_since(before.whole_at) >= WHOLE {
-            return self.see_all(now, since).await;
-        }
-        match self.see_again(before).await {
-            Err(error) if error.kind() == Kind::CursorReset => self.see_all(now, since).await,
+        let listed = match listing {
+            Some(mut listing) => match listing.ended().await {
+                None => self.remembered.lists(listing),
+                ended => ended,
+            },
+            None if now.duration_since(before.whole_at) < WHOLE => None,
+            None => {
+                let mut listing = Listing::begin(lister.clone(), now, since.clone());
+                match listing.at_once().await {
+                    None => self.remembered.lists(listing),
+                    ended => ended,
+                }
+            }
+        };
+        let before = listed.unwrap_or(Ok(before))?;
+        match self.see_again(before, way).await {
+            Err(error) if error.kind() == Kind::CursorReset => lister.all(now, since).await,
             seen => seen,
         }
     }
 
-    async fn see_all(&self, now: Timestamp, mut since: Since) -> Result<Seen> {
-        let mut files = Files::new(self.files().capabilities().folds_names);
-        let cursor = self
-            .read_changes(&self.options.root, &mut files, None)
-            .await?;
-        let mut held = BTreeMap::new();
-        let (query, mut after) = (&self.options.query, None);
-        since.look();
-        loop {
-            let page = self.library.holdings(query, after.as_ref()).await?;
-            for one in page.holdings {
-                if query.objection(&one).is_none() {
-                    held.insert(one.asset.id.clone(), Arc::new(one));
-                }
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
-        }
-        since.saw(newest(held.values().map(Arc::as_ref)));
-        Ok(Seen {
-            files,
-            cursor,
-            since,
-            held,
-            whole_at: now,
-            touched: None,
-            asked: Asked::default(),
-        })
-    }
-
-    async fn see_again(&self, before: Seen) -> Result<Seen> {
+    async fn see_again(&self, before: Seen, way: Way) -> Result<Seen> {
         let mut seen = before;
+        let cursor = Some(seen.cursor);
         seen.cursor = self
-            .read_changes(&self.options.root, &mut seen.files, Some(seen.cursor))
+            .lister()
+            .changes(&self.options.root, &mut seen.files, cursor)
             .await?;
-        let since = seen.since.look();
+        let since = match way {
+            Way::In => seen.since.glance(),
+            Way::Out => seen.since.look(),
+        };
         let (query, mut after) = (&self.options.query, None);
         let mut touched = BTreeSet::new();
         loop {
@@ -257,37 +285,12 @@ impl Sync {
     /// Everything in a folder.
     pub(super) async fn list_files(&self, root: &AssetPath) -> Result<BTreeMap<AssetId, Asset>> {
         let mut files = Files::new(self.files().capabilities().folds_names);
-        self.read_changes(root, &mut files, None).await?;
+        self.lister().changes(root, &mut files, None).await?;
         Ok(Arc::unwrap_or_clone(files.by_id))
-    }
-
-    /// Reads what a folder's list says, and answers where it stands then. A folder that is not there is no empty one: all
-    /// its files would look removed.
-    async fn read_changes(
-        &self,
-        root: &AssetPath,
-        files: &mut Files,
-        from: Option<Cursor>,
-    ) -> Result<Cursor> {
-        let scope = Scope { root: root.clone() };
-        let mut cursor = from;
-        loop {
-            let page = self.files().changes(&scope, cursor.as_ref()).await?;
-            // What can be listed is there, though it may be empty.
-            Arc::make_mut(&mut files.folders).insert(root.key());
-            page.changes.into_iter().for_each(|one| files.apply(one));
-            self.ingest.observer.observe(Event::Listed {
-                assets: files.by_id.len() as u64,
-            });
-            match page.more {
-                true => cursor = Some(page.cursor),
-                false => return Ok(page.cursor),
-            }
-        }
     }
 }
 
-fn newest<'a>(held: impl IntoIterator<Item = &'a Holding>) -> Option<Timestamp> {
+pub(super) fn newest<'a>(held: impl IntoIterator<Item = &'a Holding>) -> Option<Timestamp> {
     held.into_iter().filter_map(|one| one.changed).max()
 }
 
