@@ -6,9 +6,10 @@
 //! them, by the rules that it has where a configuration says nothing. People change files and assets at random moments,
 //! which follow from a fixed seed: every other change is one of a file, half of these are new, all others are newer versions.
 //! The first pass of each way is a look at everything, which is told apart; people begin once both are over or, with
-//! `during`, as soon as they began. The pairs are an hour old, or, with `new`, were made a moment ago.
+//! `during`, as soon as they began. The pairs are an hour old, or, with `new`, were made a moment ago. With `film` somebody
+//! saves a film first that takes longer than all changes, at a mebibyte per second and part.
 //!
-//! `cargo bench -p windlass-benches --bench watch [-- PAIRS CHANGES LATENCY_MS [new] [during]]`
+//! `cargo bench -p windlass-benches --bench watch [-- PAIRS CHANGES LATENCY_MS [new] [during] [film]]`
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
@@ -17,13 +18,14 @@ mod two_way;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -41,7 +43,8 @@ use windlass_flow::daemon::{
     FlowRules, Order, Pass, PassEnded, PassOutcome, Priority, Scheduler, Windows,
 };
 use windlass_flow::{
-    Desk, Event, Flow, Observer, Plan, Remembered, RunOptions, Runner, Silent, Sync, SyncHalf, Way,
+    Admission, Bell, Beside, Desk, Event, Flow, Observer, Plan, PlannedStep, Remembered,
+    RunOptions, Runner, Silent, Since, Sync, SyncHalf, Way,
 };
 use windlass_http::{Request, Response, SendError, Transport};
 use windlass_ledger::{LedgerOptions, SqlLedger};
@@ -66,8 +69,11 @@ const LONGEST: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_secs(15);
 const SWEEP: Duration = Duration::from_secs(15 * 60);
 
-/// How far the library's listener looks back: the daemon's.
-const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
+/// How large the film is, and how fast a body moves that is part of it, in bytes per second. What is not larger than
+/// [`PICTURE_MAX`] is no part of it.
+const FILM: usize = 96 << 20;
+const FILM_RATE: f64 = (1 << 20) as f64;
+const PICTURE_MAX: u64 = 64 << 10;
 
 /// How long after the last change everything must be there: far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -85,6 +91,10 @@ impl Transport for Slow {
         let latency = self.latency_ms.load(Ordering::Relaxed);
         if latency > 0 {
             tokio::time::sleep(Duration::from_millis(latency)).await;
+        }
+        let length = request.body.length();
+        if length > PICTURE_MAX {
+            tokio::time::sleep(Duration::from_secs_f64(length as f64 / FILM_RATE)).await;
         }
         self.network.send(request).await
     }
@@ -128,8 +138,24 @@ struct Half {
     account: Arc<DropboxEndpoint>,
     dam: Arc<CelumEndpoint>,
     watcher: Arc<Watcher>,
+    bell: Bell,
     decided: Mutex<Moments>,
     looks: Mutex<Vec<Look>>,
+}
+
+impl fmt::Debug for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Half").finish_non_exhaustive()
+    }
+}
+
+/// Takes everything that is found beside a run, and note of when.
+#[async_trait]
+impl Admission for Half {
+    async fn admits(&self, steps: &[PlannedStep]) -> Result<bool> {
+        self.note(steps);
+        Ok(true)
+    }
 }
 
 impl Half {
@@ -142,28 +168,38 @@ impl Half {
         let (began, calls_before) = (Instant::now(), self.calls());
         let mut steps = Vec::new();
         let summary = self.flow.decide(&mut steps).await?;
-        let now = Instant::now();
         locked(&self.looks).push(Look {
-            took: now - began,
+            took: began.elapsed(),
             calls: self.calls() - calls_before,
         });
-        for step in steps.iter().filter(|step| step.action.acts()) {
-            let name = step.asset.path.name().to_owned();
-            locked(&self.decided).entry(name).or_insert(now);
-        }
+        self.note(&steps);
         let plan = Plan { summary, steps };
         let mut run = None;
         if !plan.is_empty() {
             let recorded = self.runner.record(&plan).await?;
             planned.cancel();
+            let beside = Beside {
+                flow: &self.flow,
+                bell: &self.bell,
+                admission: self,
+            };
             self.runner
-                .work(recorded, &CancellationToken::new())
+                .work_and_look(recorded, &CancellationToken::new(), &beside)
                 .await?;
             run = Some(recorded);
         }
         self.flow.settle(&plan.summary, run).await?;
         self.flow.close(&plan.summary, run).await?;
         Ok(())
+    }
+
+    /// What was decided just now.
+    fn note(&self, steps: &[PlannedStep]) {
+        let now = Instant::now();
+        for step in steps.iter().filter(|step| step.action.acts()) {
+            let name = step.asset.path.name().to_owned();
+            locked(&self.decided).entry(name).or_insert(now);
+        }
     }
 }
 
@@ -254,6 +290,7 @@ impl World {
             account,
             dam,
             watcher,
+            bell: Bell::default(),
             decided: Mutex::default(),
             looks: Mutex::default(),
         }))
@@ -336,18 +373,18 @@ impl World {
     async fn hear_assets(&self, rings: mpsc::Sender<Way>) -> Result<Infallible> {
         let dam = tenant(&self.sandbox, self.network()).await?;
         let query = options().query;
-        let mut since = Timestamp::now() - OVERLAP;
-        let mut known = changed(&dam, &query, since).await?;
+        let mut since = Since::new(Timestamp::now());
+        let mut known = changed(&dam, &query, since.look()).await?;
         loop {
+            since.saw(known.values().filter_map(|(changed, _)| *changed).max());
             tokio::time::sleep(POLL).await;
-            let now = changed(&dam, &query, since).await?;
+            let from = since.look();
+            let now = changed(&dam, &query, from).await?;
+            known.retain(|_, (changed, _)| changed.is_none_or(|changed| changed >= from));
             if now != known {
                 ring(&rings, Way::Out).await?;
             }
-            let newest = now.values().filter_map(|(changed, _)| *changed).max();
-            since = newest.map_or(since, |newest| since.max(newest - OVERLAP));
             known = now;
-            known.retain(|_, (changed, _)| changed.is_none_or(|changed| changed >= since));
         }
     }
 }
@@ -428,8 +465,13 @@ impl Daemon {
 
     fn advance(&mut self) {
         for order in self.scheduler.advance(Timestamp::now()) {
-            let Order::Start { flow, .. } = order else {
-                continue;
+            let flow = match order {
+                Order::Start { flow, .. } => flow,
+                Order::Look { flow } => {
+                    self.halves[&flow].bell.ring();
+                    continue;
+                }
+                Order::Stop { .. } => continue,
             };
             let half = Arc::clone(&self.halves[&flow]);
             let (token, planned) = (CancellationToken::new(), self.planned.clone());
@@ -523,6 +565,8 @@ struct Asked {
     new: bool,
     /// People begin at once, and not when everything was looked at.
     during: bool,
+    /// Somebody saves a film before all others.
+    film: bool,
 }
 
 /// What was found of one way.
@@ -551,9 +595,16 @@ async fn measure(asked: Asked) -> Result<([Found; 2], u64)> {
     }
     let changing = async {
         looked.cancelled().await;
+        if asked.film {
+            let path = format!("{ROOT}/job-00/Final/film.mov");
+            let film = vec![7_u8; FILM].into();
+            let saved = world.sandbox.dropbox().put_file(&path, film, None);
+            saved.expect("a film");
+        }
         world.change_all(&edits, &assets).await
     };
-    let wanted = [of_files, edits.len() - of_files];
+    let films = usize::from(asked.film);
+    let wanted = [of_files + films, edits.len() - of_files];
     let following = follow(&halves, rings, wanted, looked.clone());
     let changed = tokio::select! {
         both = async { tokio::join!(changing, following) } => {
@@ -645,6 +696,7 @@ fn main() {
             latency,
             new: said("new"),
             during: said("during"),
+            film: said("film"),
         };
         let (found, peak_kib) = runtime.block_on(measure(asked)).expect("a world");
         print(asked, &found, peak_kib);

@@ -103,6 +103,12 @@ impl Watching {
         let (_, body) = text.split_once("\r\n\r\n").unwrap();
         (code, serde_json::from_str(body).unwrap_or_default())
     }
+
+    /// What the daemon says of its first flow, asked as rarely as it lets itself be asked.
+    fn flow(&self) -> serde_json::Value {
+        std::thread::sleep(Duration::from_millis(250));
+        self.ask("/status").1["flows"][0].clone()
+    }
 }
 
 impl Drop for Watching {
@@ -244,6 +250,40 @@ fn what_is_in_flight_when_it_is_stopped_is_let_go_in_time_and_goes_on_later() {
 }
 
 #[test]
+fn a_picture_that_is_saved_while_a_film_moves_does_not_wait_for_its_end() {
+    let (_runtime, sandbox) = services(29);
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), &sandbox, "studio", "dam", "/Agencies", INBOX);
+    // The film takes a minute at this rate, and nobody looks by himself.
+    let more = "\n[watch]\nlisten = \"127.0.0.1:0\"\npoll = 3600\n\
+                windows = [\"00:00-24:00 at most 1 MB/s\"]\n";
+    append(dir.path(), more);
+    let film = vec![7_u8; 60 << 20];
+    let dropbox = sandbox.dropbox();
+    dropbox
+        .put_file("/Agencies/film.mov", film.into(), None)
+        .unwrap();
+    let watching = Watching::start(dir.path());
+    watching.wait_for("a pass at work", || {
+        watching.flow()["progress"]["bytes_there"].as_u64() > Some(0)
+    });
+    put(&sandbox, "picture.tif");
+    watching.wait_for("the picture", || has(&sandbox, "picture.tif"));
+    assert!(!has(&sandbox, "film.mov"), "{}", watching.said());
+    let (code, _, said) = watching.stop();
+    assert_eq!(code, Some(0), "{said}");
+
+    // Both are of one run, which goes on.
+    let told = run(dir.path(), &["status", "--json"]).expect(0);
+    assert_eq!(told.records("run").len(), 1, "{}", told.stdout);
+    run(dir.path(), &["run", "move"]).expect(0);
+    assert!(has(&sandbox, "film.mov"));
+    let of_picture = sandbox.celum().assets().into_iter();
+    let of_picture = of_picture.filter(|asset| asset.filename == "picture.tif");
+    assert_eq!(of_picture.count(), 1);
+}
+
+#[test]
 fn a_flow_that_is_not_there_is_refused_with_the_nearest_one() {
     let dir = tempfile::tempdir().unwrap();
     crate::plans::folders(dir.path(), "");
@@ -306,8 +346,7 @@ fn status_shows_what_the_daemon_does_what_waits_and_what_comes_next() {
     assert_eq!(status(&["--check"]).code, Some(1));
 
     // Also what rang while the first pass ran has been looked at then.
-    let is_at_rest = || watching.ask("/status").1["flows"][0]["why"] == "waits for changes";
-    watching.wait_for("rest", is_at_rest);
+    watching.wait_for("rest", || watching.flow()["why"] == "waits for changes");
     let told = status(&["--json", "--check"]).expect(0);
     let daemon = told.records("daemon").remove(0);
     assert_eq!(daemon["url"], format!("http://127.0.0.1:{port}"));

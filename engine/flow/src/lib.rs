@@ -70,7 +70,10 @@ pub use report::{
     AssetLine, ReasonLine, Report, Saved, TallyLine, Withdrawn, WithdrawnLine, each_asset,
 };
 pub use rights::{Passage, RightsGate, RightsOptions, Use};
-pub use run::{Desk, Recorder, RunOptions, RunOutcome, Runner, Stop, next_run_to_resume};
+pub use run::{
+    Admission, Bell, Beside, Desk, Recorder, RunOptions, RunOutcome, Runner, Stop,
+    next_run_to_resume,
+};
 pub use select::{Approval, Pick, Selection, Selector};
 pub use since::Since;
 pub use undo::{

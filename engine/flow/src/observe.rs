@@ -109,7 +109,7 @@ pub enum Event<'a> {
 pub struct RunStatus {
     /// Which.
     pub run: RunId,
-    /// Steps that were open when this worker began.
+    /// Steps that were open when this worker began, or were added since.
     pub steps: u64,
     /// Those of them that this worker brought to an end, whichever.
     pub steps_ended: u64,

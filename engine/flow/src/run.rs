@@ -22,6 +22,7 @@ use crate::observe::{Event, Observer};
 use crate::plan::{Plan, PlanSummary, PlanWriter, PlannedStep};
 
 mod activity;
+mod beside;
 pub(crate) mod desk;
 mod ending;
 mod evidence;
@@ -36,6 +37,8 @@ mod tests;
 mod tracker;
 mod twins;
 
+use beside::Growth;
+pub use beside::{Admission, Bell, Beside};
 pub use desk::Desk;
 pub(crate) use ending::{is_over, touched_asset, touched_file};
 use shift::Shift;
@@ -252,12 +255,23 @@ impl Runner {
     /// Errors end the run early and leave it resumable: a credential that no longer works, a sink that is full, a
     /// ledger that cannot be written.
     pub async fn work(&self, run: RunId, cancel: &CancellationToken) -> Result<RunOutcome> {
+        let outcome = self.shift(run, cancel, &Growth::default()).await?;
+        self.end(run, outcome).await
+    }
+
+    /// Works until every step has ended, or it is to stop; says nothing of it in the ledger.
+    async fn shift(
+        &self,
+        run: RunId,
+        cancel: &CancellationToken,
+        growth: &Growth,
+    ) -> Result<RunOutcome> {
         let worker = WorkerId::fresh();
         self.ledger.reap(run).await?;
         let open = self.announce(run).await?;
         let steps = StepRunner::new(self, self.fresh_until(run).await?);
         let tracker = Tracker::new(run, open.steps, open.bytes);
-        let mut shift = Shift::new(self, run, worker.clone(), steps, tracker);
+        let mut shift = Shift::new(self, run, worker.clone(), steps, (tracker, growth));
         let ended = tokio::select! {
             biased;
             () = self.options.stop_now.cancelled() => {
@@ -271,6 +285,10 @@ impl Runner {
         let released = self.ledger.release(&worker).await;
         let outcome = ended?;
         released?;
+        Ok(outcome)
+    }
+
+    async fn end(&self, run: RunId, outcome: RunOutcome) -> Result<RunOutcome> {
         let state = match outcome {
             RunOutcome::Finished => RunState::Finished,
             RunOutcome::Stopped => RunState::Stopped,

@@ -70,6 +70,13 @@ impl Bell {
         due.len() < all
     }
 
+    /// Whether it rang after that moment; who asks this takes no ring from others.
+    pub(super) fn rang_since(&self, then: Instant) -> bool {
+        let now = Instant::now();
+        let due = self.due.borrow();
+        due.iter().any(|at| *at > then && *at <= now)
+    }
+
     /// Until it rings, somebody may ring later, or so much time went by.
     pub(super) async fn wait(&self, at_most: Duration) {
         let next = self.due.borrow().iter().min().copied();

@@ -14,7 +14,7 @@ use super::World;
 pub(crate) type Tally = BTreeMap<String, u64>;
 
 /// What some of a few hundred stories has to meet.
-pub(crate) const ROWS: [&str; 54] = [
+pub(crate) const ROWS: [&str; 55] = [
     "service:lock",
     "rate",
     "429",
@@ -69,6 +69,7 @@ pub(crate) const ROWS: [&str; 54] = [
     "an interrupted run goes on",
     "a pass fails",
     "a life of an hour",
+    "something is found beside a run",
 ];
 
 /// An hour, in microseconds.
@@ -190,7 +191,7 @@ const BEGINNINGS: [(&str, &str); 24] = [
     ("a pass fails", "a pass fails"),
 ];
 
-const PARTS: [(&[&str], &str); 9] = [
+const PARTS: [(&[&str], &str); 10] = [
     (&["list_folder/continue ", " 409"], "a cursor is refused"),
     (&[" about ", "question: BothChanged"], "both changed"),
     (&[" about ", "question: Proposed"], "a change is proposed"),
@@ -206,4 +207,8 @@ const PARTS: [(&[&str], &str); 9] = [
         "a file is taken back",
     ),
     (&[" plans: hold", "it stays until"], "a cap holds removals"),
+    (
+        &[" finds beside a run: "],
+        "something is found beside a run",
+    ),
 ];

@@ -1,8 +1,13 @@
 //! What one life of a two-way flow consists of, and one pass of it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use windlass_celum::CelumEndpoint;
 use windlass_core::{
@@ -10,10 +15,10 @@ use windlass_core::{
 };
 use windlass_dropbox::DropboxEndpoint;
 use windlass_flow::{
-    Approval, Arrivals, Authority, Desk, Duplicates, Flow, Ingest, IngestOptions, Plan, Readiness,
-    ReleaseFlow, ReleaseOptions, Remembered, RemovalCap, Removing, Report, RightsGate,
-    RightsOptions, RunOptions, RunOutcome, Runner, Selection, Silent, Sync, SyncHalf, SyncOptions,
-    TakingBack, Way, next_run_to_resume,
+    Admission, Approval, Arrivals, Authority, Bell, Beside, Desk, Duplicates, Flow, Ingest,
+    IngestOptions, Plan, PlannedStep, Readiness, ReleaseFlow, ReleaseOptions, Remembered,
+    RemovalCap, Removing, Report, RightsGate, RightsOptions, RunOptions, RunOutcome, Runner,
+    Selection, Silent, Sync, SyncHalf, SyncOptions, TakingBack, Way, next_run_to_resume,
 };
 use windlass_transfer::{Engine, EngineOptions};
 
@@ -23,6 +28,10 @@ use super::{
     World,
 };
 use crate::services;
+use crate::wire::Trace;
+
+/// How often the daemon hears what rings while it works.
+const HEARS_EVERY: Duration = Duration::from_millis(500);
 
 /// Both halves, each with what runs it.
 pub(super) struct Halves {
@@ -106,7 +115,7 @@ impl Halves {
         let mut run = None;
         if !plan.is_empty() {
             let recorded = runner.record(&plan).await?;
-            let worked = runner.work(recorded, &CancellationToken::new()).await?;
+            let worked = self.work(world, flow, runner, recorded).await?;
             assert_eq!(worked, RunOutcome::Finished);
             let report = Report::of(&world.ledger, Some(recorded), None).await?;
             for reason in report.failed.iter().chain(&report.held) {
@@ -124,6 +133,72 @@ impl Halves {
         assert!(gauges.at_rest(), "{gauges:?}");
         assert_eq!(self.dropbox.in_flight(), 0);
         Ok(())
+    }
+
+    /// Works a run off, and looks again whenever somebody rings meanwhile.
+    async fn work(
+        &self,
+        world: &World,
+        flow: &Flow,
+        runner: &Runner,
+        run: RunId,
+    ) -> Result<RunOutcome> {
+        let bell = Bell::default();
+        let admission = &Noted {
+            flow: flow.name().to_owned(),
+            trace: Arc::clone(&world.trace),
+            since: world.since,
+        };
+        let beside = Beside {
+            flow,
+            bell: &bell,
+            admission,
+        };
+        let never = CancellationToken::new();
+        tokio::select! {
+            biased;
+            worked = runner.work_and_look(run, &never, &beside) => worked,
+            never = hand_on(world, &bell) => match never {},
+        }
+    }
+}
+
+/// Rings when somebody rang at the daemon.
+async fn hand_on(world: &World, bell: &Bell) -> Infallible {
+    let mut heard = Instant::now();
+    loop {
+        tokio::time::sleep(HEARS_EVERY).await;
+        let now = Instant::now();
+        if world.bell.rang_since(heard) {
+            bell.ring();
+        }
+        heard = now;
+    }
+}
+
+/// Takes everything that is found beside a run, and note of it.
+struct Noted {
+    flow: String,
+    trace: Trace,
+    since: Instant,
+}
+
+impl fmt::Debug for Noted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Noted").field(&self.flow).finish()
+    }
+}
+
+#[async_trait]
+impl Admission for Noted {
+    async fn admits(&self, steps: &[PlannedStep]) -> Result<bool> {
+        let (at, flow) = (self.since.elapsed().as_micros(), &self.flow);
+        let lines = steps.iter().map(|step| {
+            let (action, path, reason) = (step.action, &step.asset.path, &step.reason);
+            format!("{at:>12} {flow} finds beside a run: {action} {path}: {reason}")
+        });
+        self.trace.lock().unwrap().extend(lines);
+        Ok(true)
     }
 }
 

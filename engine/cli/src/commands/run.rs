@@ -1,5 +1,6 @@
 //! `windlass run`: plans a flow and does it, or does what a reviewed plan says.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,9 +13,9 @@ use windlass_core::{
     Error, Finding, Kind, Ledger, Result, RunId, RunState, Sink, Source, StepState,
 };
 use windlass_flow::{
-    CallForecast, Closed, Comparison, CoverageMap, Flow, Observer, PlanSummary, PlanWriter,
-    PlannedStep, ReadPlan, Recorder, RemovalCap, Removals, Report, RunOutcome, each_asset,
-    next_run_to_resume,
+    Admission, Bell, Beside, CallForecast, Closed, Comparison, CoverageMap, Flow, Observer,
+    PlanSummary, PlanWriter, PlannedStep, ReadPlan, Recorder, RemovalCap, Removals, Report,
+    RunOutcome, each_asset, next_run_to_resume,
 };
 
 use super::watch::backlog_of;
@@ -49,6 +50,8 @@ pub(super) enum Manner {
         resumes: bool,
         /// Cancelled once a complete plan is worked on.
         planned: CancellationToken,
+        /// Rung when something may have changed while a run is worked on.
+        bell: Arc<Bell>,
     },
 }
 
@@ -294,7 +297,7 @@ impl Asked<'_> {
         };
         let decided = match decided {
             Ok((plan, is_whole)) => self
-                .check_cost(wired, &plan, &recorded.calls)
+                .check_cost(wired, &recorded.calls)
                 .await
                 .map(|()| (plan, is_whole)),
             Err(error) => Err(error),
@@ -380,11 +383,18 @@ impl Asked<'_> {
         }
         let began = Instant::now();
         done.runs.push(run);
-        let outcome = wired.runner.work(run, cancel).await;
-        if let Manner::Daemon { .. } = &self.manner {
-            done.stopped = outcome? == RunOutcome::Stopped;
+        if let Manner::Daemon { bell, .. } = &self.manner {
+            let admission = &Affordable { asked: self, wired };
+            let beside = Beside {
+                flow: &wired.flow,
+                bell,
+                admission,
+            };
+            let worked = wired.runner.work_and_look(run, cancel, &beside).await;
+            done.stopped = worked? == RunOutcome::Stopped;
             return Ok(());
         }
+        let outcome = wired.runner.work(run, cancel).await;
         done.failures |= show(wired.ledger.as_ref(), run, began, self.out).await?;
         done.stopped = outcome? == RunOutcome::Stopped;
         Ok(())
@@ -480,19 +490,8 @@ impl Asked<'_> {
     }
 
     /// Stops before the month's calls are spent on half of it.
-    async fn check_cost(
-        &self,
-        wired: &Wired,
-        plan: &PlanSummary,
-        counted: &CallForecast,
-    ) -> Result<()> {
-        let (source, sink) = (wired.flow.source(), wired.flow.sink());
-        let calls = counted
-            .finish(source.as_ref(), sink.as_ref())
-            .await?
-            .sink
-            .metered;
-        let Some((text, fits)) = wired.calls.forecast(&plan.origin.sink, calls) else {
+    async fn check_cost(&self, wired: &Wired, counted: &CallForecast) -> Result<()> {
+        let Some((text, fits)) = forecast(wired, counted).await? else {
             return Ok(());
         };
         let is_asked = matches!(self.manner, Manner::Asked);
@@ -509,6 +508,40 @@ impl Asked<'_> {
             self.out.say(&text);
         }
         Ok(())
+    }
+}
+
+/// What the steps that were counted do to the month's calls, in words, and whether that is within the budget; `None` where
+/// there is none.
+async fn forecast(wired: &Wired, counted: &CallForecast) -> Result<Option<(String, bool)>> {
+    let (source, sink) = (wired.flow.source(), wired.flow.sink());
+    let calls = counted.finish(source.as_ref(), sink.as_ref()).await?;
+    Ok(wired.calls.forecast(sink.name(), calls.sink.metered))
+}
+
+/// Lets be added to a run what the month's calls suffice for.
+#[derive(Clone, Copy)]
+struct Affordable<'a> {
+    asked: &'a Asked<'a>,
+    wired: &'a Wired,
+}
+
+impl fmt::Debug for Affordable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Affordable").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Admission for Affordable<'_> {
+    async fn admits(&self, steps: &[PlannedStep]) -> Result<bool> {
+        let sink = self.wired.flow.sink();
+        let mut counted = CallForecast::new(self.wired.runner.engine.clone());
+        steps
+            .iter()
+            .for_each(|step| counted.add(step, sink.as_ref()));
+        let forecast = forecast(self.wired, &counted).await?;
+        Ok(self.asked.args.over_budget || forecast.is_none_or(|(_, fits)| fits))
     }
 }
 

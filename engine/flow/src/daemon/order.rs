@@ -16,6 +16,12 @@ pub enum Order {
         /// Why.
         why: Trigger,
     },
+    /// Something may have changed while a pass works: it looks beside its run, as far as it can. The next pass looks in any
+    /// case.
+    Look {
+        /// Of which flow.
+        flow: String,
+    },
     /// A running pass is to end in an orderly way; it goes on later.
     Stop {
         /// Of which flow.

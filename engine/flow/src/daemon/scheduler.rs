@@ -5,7 +5,8 @@
 //! who has the earliest goes first, so nobody waits for ever. Sweeps have a place of their own beside the full passes,
 //! because what may not be seen any more does not wait for bulk. A full pass is stopped, and goes on later, when its
 //! window closes and when a sweep of the same flow has become due by time; while it still plans it is let be, or
-//! a flow whose planning takes longer than that would never come to an end.
+//! a flow whose planning takes longer than that would never come to an end. Who works and is rung for is asked to look beside
+//! that, so that a change does not wait for the end of something large.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +51,16 @@ struct Running {
     began: Timestamp,
     /// Its plan is complete.
     planned: bool,
+    /// Something may have changed since it was asked to look.
+    rung: bool,
     stopping: bool,
+}
+
+impl Running {
+    /// Whether it works, and looks beside that when it is asked to.
+    fn looks_beside(&self) -> bool {
+        self.pass == Pass::Full && self.planned && !self.stopping
+    }
 }
 
 #[derive(Debug)]
@@ -128,6 +138,7 @@ impl Scheduler {
             && let Some(pass) = flow.rules.on_ring
         {
             flow.want(pass, now, Trigger::Ring);
+            flow.look_beside();
         }
     }
 
@@ -183,6 +194,9 @@ impl Scheduler {
                     flow: name.clone(),
                     why,
                 });
+            }
+            if flow.is_to_look() {
+                orders.push(Order::Look { flow: name.clone() });
             }
         }
         if self.draining {
@@ -346,12 +360,15 @@ impl Flow {
             self.sweep_from = now;
             self.want(Pass::Sweep, now, Trigger::Interval);
         }
-        if self.running.is_none()
+        if self.may_poll()
             && let Some(pass) = self.rules.on_ring
             && is_over(self.poll_from, self.polls_every(), now)
         {
             self.poll_from = now;
-            self.want(pass, now, Trigger::Poll);
+            match self.running {
+                None => self.want(pass, now, Trigger::Poll),
+                Some(_) => self.look_beside(),
+            }
         }
     }
 
@@ -371,6 +388,26 @@ impl Flow {
         };
         running.stopping = true;
         Some(why.to_owned())
+    }
+
+    /// Whoever runs is to look at what may have changed, if a ring asks for all that a flow does.
+    fn look_beside(&mut self) {
+        let asks_for_all = self.rules.on_ring == Some(Pass::Full);
+        if let Some(running) = self.running.as_mut().filter(|_| asks_for_all) {
+            running.rung = true;
+        }
+    }
+
+    /// Whether a pass that works is to look at what may have changed; says so once.
+    fn is_to_look(&mut self) -> bool {
+        let working = self.running.as_mut().filter(|one| one.looks_beside());
+        working.is_some_and(|running| std::mem::take(&mut running.rung))
+    }
+
+    /// Whether somebody looks every so often now, where nobody rings: at rest, and beside what works.
+    fn may_poll(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_none_or(Running::looks_beside)
     }
 
     fn polls_every(&self) -> Option<Duration> {
@@ -421,6 +458,7 @@ impl Flow {
             why,
             began: now,
             planned: false,
+            rung: false,
             stopping: false,
         });
         why
@@ -466,7 +504,7 @@ impl Flow {
         let runs_in_full = self.runs_in_full();
         let window = (self.full.is_some() || runs_in_full).then(|| rules.windows.at(now).until);
         let full_every = rules.full_every.filter(|_| !runs_in_full);
-        let poll = self.polls_every().filter(|_| self.running.is_none());
+        let poll = self.polls_every().filter(|_| self.may_poll());
         let poll = poll.filter(|_| rules.on_ring.is_some());
         let moments = [
             (self.scheduled, Upcoming::Schedule),

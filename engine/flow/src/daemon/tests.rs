@@ -68,6 +68,7 @@ fn failed() -> PassEnded {
 fn orders(scheduler: &mut Scheduler, seconds: i64) -> Vec<String> {
     let orders = scheduler.advance(at(seconds));
     let said = orders.into_iter().map(|order| match order {
+        Order::Look { flow } => format!("{flow} looks"),
         Order::Start { flow, pass, why } => format!("{flow} {pass:?} {why:?}"),
         Order::Stop { flow, .. } => format!("stop {flow}"),
     });

@@ -18,6 +18,7 @@ use windlass_core::{
 };
 
 use super::activity::Activity;
+use super::beside::Growth;
 use super::journal::{Notebook, StepJournal};
 use super::outcome::Judge;
 use super::slots::{Size, Slots};
@@ -136,6 +137,7 @@ pub(super) struct Shift<'a> {
     look_at: Instant,
     idle: Idle,
     tracker: Tracker,
+    growth: &'a Growth,
 }
 
 impl<'a> Shift<'a> {
@@ -144,7 +146,7 @@ impl<'a> Shift<'a> {
         run: RunId,
         worker: WorkerId,
         steps: StepRunner,
-        tracker: Tracker,
+        (tracker, growth): (Tracker, &'a Growth),
     ) -> Self {
         let together = runner.sink.capabilities().together;
         Shift {
@@ -167,6 +169,7 @@ impl<'a> Shift<'a> {
             look_at: Instant::now(),
             idle: Idle::Not,
             tracker,
+            growth,
         }
     }
 
@@ -630,6 +633,9 @@ impl<'a> Shift<'a> {
             moved += ran.counted.end(*bytes_moved);
         }
         self.tracker.moved(moved);
+        if matches!(outcome, Outcome::Failed { .. } | Outcome::Held { .. }) {
+            self.growth.give_up(&ran.attempt.work.asset().id);
+        }
         // One that is tried again is still about it: its commit may have happened.
         if !matches!(outcome, Outcome::Retry { .. }) {
             let step = ran.attempt.step;
@@ -734,8 +740,13 @@ impl<'a> Shift<'a> {
         self.record_at = Some(Instant::now());
     }
 
-    /// Looks at everything in flight: counts, heals, tells.
+    /// Looks at what was added and at everything in flight: counts, heals, tells.
     fn tick(&mut self) {
+        let (steps, bytes) = self.growth.take();
+        if steps > 0 {
+            self.tracker.grow(steps, bytes);
+            self.look_at = Instant::now();
+        }
         let mut there = 0;
         let mut moved = 0;
         for flying in self.in_flight.values_mut() {

@@ -1,5 +1,6 @@
 //! Runs on a paused clock: what moves at once, what waits, what a stop and a crash leave.
 
+mod beside;
 mod evidence;
 mod harbour;
 mod journal;

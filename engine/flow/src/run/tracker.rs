@@ -73,6 +73,12 @@ impl Tracker {
         }
     }
 
+    /// The run has more to do.
+    pub(super) fn grow(&mut self, steps: u64, bytes: u64) {
+        self.status.steps += steps;
+        self.status.bytes += bytes;
+    }
+
     /// Something moved.
     pub(super) fn stir(&mut self) {
         self.stirred = Instant::now();

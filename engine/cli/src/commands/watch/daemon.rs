@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use windlass_console::{Console, House};
 use windlass_core::{Error, Kind, Ledger, Result};
+use windlass_flow::Bell;
 use windlass_flow::daemon::{Order, Pass, PassEnded, PassOutcome, Rate, Scheduler};
 use windlass_transfer::Throttle;
 
@@ -73,8 +74,8 @@ struct Daemon<'a> {
     throttle: Arc<Throttle>,
     throttles: BTreeMap<String, Arc<Throttle>>,
     passes: JoinSet<Passed>,
-    /// By which each running pass is asked to end.
-    running: BTreeMap<String, CancellationToken>,
+    /// By which each running pass is asked to look again, and to end.
+    running: BTreeMap<String, (Arc<Bell>, CancellationToken)>,
     kept: BTreeMap<String, Kept>,
     listeners: Vec<AbortOnDropHandle<()>>,
     sender: mpsc::Sender<Event>,
@@ -244,8 +245,10 @@ impl Daemon<'_> {
         let layered = &self.layered;
         let file = choices::beside(&layered.base.join(&layered.config.ledger.file));
         let is_left = std::fs::metadata(file).is_ok_and(|left| left.len() > 0);
+        // A pass takes them when it begins; whoever makes one is told after it.
+        let rests = |name: &&String| !self.running.contains_key(*name);
         let names: Vec<String> = match is_left {
-            true => self.led_both_ways().cloned().collect(),
+            true => self.led_both_ways().filter(rests).cloned().collect(),
             false => return,
         };
         for name in names {
@@ -283,8 +286,13 @@ impl Daemon<'_> {
             Order::Start { flow, pass, .. } => self.start(flow, pass),
             Order::Stop { flow, why } => {
                 tracing::info!(flow, why, "a pass is asked to end");
-                if let Some(cancel) = self.running.get(&flow) {
+                if let Some((_, cancel)) = self.running.get(&flow) {
                     cancel.cancel();
+                }
+            }
+            Order::Look { flow } => {
+                if let Some((bell, _)) = self.running.get(&flow) {
+                    bell.ring();
                 }
             }
         }
@@ -293,6 +301,7 @@ impl Daemon<'_> {
     fn start(&mut self, flow: String, pass: Pass) {
         tracing::info!(flow, ?pass, "a pass begins");
         let (cancel, planned) = (CancellationToken::new(), CancellationToken::new());
+        let bell = Arc::<Bell>::default();
         let bulk_is_open = self.scheduler.rate(&flow, Timestamp::now()) != Rate::Off;
         let setup = Setup {
             pass,
@@ -304,6 +313,7 @@ impl Daemon<'_> {
             resumes: pass == Pass::Full && bulk_is_open,
             cancel: cancel.clone(),
             planned: planned.clone(),
+            bell: Arc::clone(&bell),
             stop_now: self.stop_now.clone(),
             out: self.out,
             gauges: Arc::clone(self.board.gauges()),
@@ -319,7 +329,7 @@ impl Daemon<'_> {
             making.await.unwrap_or_else(broken)
         });
         self.board.gauges().begin(&flow);
-        self.running.insert(flow, cancel);
+        self.running.insert(flow, (bell, cancel));
     }
 
     async fn passed(&mut self, passed: std::result::Result<Passed, JoinError>) -> Result<()> {

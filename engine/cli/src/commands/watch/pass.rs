@@ -10,7 +10,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use windlass_core::{Action, ByteSize, Error, Kind, Result, StepState};
 use windlass_flow::daemon::{Pass, PassOutcome};
-use windlass_flow::{Flow, Tolerance};
+use windlass_flow::{Bell, Flow, Tolerance};
 
 use super::backlog;
 use super::board::Left;
@@ -49,6 +49,8 @@ pub(super) struct Setup {
     pub(super) cancel: CancellationToken,
     /// It says by this that its plan is complete.
     pub(super) planned: CancellationToken,
+    /// Rung when something may have changed while it works.
+    pub(super) bell: Arc<Bell>,
     /// Ends it at once.
     pub(super) stop_now: CancellationToken,
     pub(super) out: Out,
@@ -206,6 +208,7 @@ impl Setup {
             manner: Manner::Daemon {
                 resumes: self.resumes,
                 planned: self.planned.clone(),
+                bell: Arc::clone(&self.bell),
             },
         };
         asked.cap(wired);

@@ -45,6 +45,44 @@ fn rings_during_a_pass_make_one_more_however_many_they_are() {
 }
 
 #[test]
+fn who_works_is_asked_once_a_ring_to_look_beside_that_and_passes_again_all_the_same() {
+    let mut scheduler = settled(inward("a"));
+    scheduler.ring("a", at(20));
+    assert_eq!(orders(&mut scheduler, 20), ["a Full Ring"]);
+    scheduler.ring("a", at(21));
+    assert_eq!(orders(&mut scheduler, 21), nothing(), "it still plans");
+    scheduler.planned("a");
+    assert_eq!(orders(&mut scheduler, 22), ["a looks"]);
+    assert_eq!(orders(&mut scheduler, 23), nothing(), "once a ring");
+    scheduler.ring("a", at(24));
+    scheduler.ring("a", at(24));
+    assert_eq!(orders(&mut scheduler, 24), ["a looks"]);
+    scheduler.ended("a", at(30), done());
+    assert_eq!(orders(&mut scheduler, 30), ["a Full Ring"]);
+    scheduler.planned("a");
+    assert_eq!(orders(&mut scheduler, 31), nothing(), "it answers the ring");
+}
+
+#[test]
+fn who_sweeps_or_is_about_to_end_looks_at_nothing_beside_that() {
+    let mut scheduler = settled(outward("a"));
+    scheduler.ring("a", at(20));
+    assert_eq!(orders(&mut scheduler, 20), ["a Sweep Ring"]);
+    scheduler.planned("a");
+    scheduler.ring("a", at(21));
+    assert_eq!(orders(&mut scheduler, 21), nothing());
+    scheduler.ended("a", at(22), done());
+
+    let mut scheduler = settled(inward("a"));
+    scheduler.ring("a", at(20));
+    assert_eq!(orders(&mut scheduler, 20), ["a Full Ring"]);
+    scheduler.planned("a");
+    scheduler.drain();
+    scheduler.ring("a", at(21));
+    assert_eq!(orders(&mut scheduler, 21), ["stop a"]);
+}
+
+#[test]
 fn a_flow_passes_after_its_interval_whoever_rings() {
     let mut scheduler = settled(inward("a"));
     assert_eq!(wakes(&scheduler, 10), Some(910));
@@ -71,6 +109,23 @@ fn where_nobody_rings_somebody_looks() {
     scheduler.ended("a", at(100), done());
     assert_eq!(orders(&mut scheduler, 114), nothing());
     assert_eq!(orders(&mut scheduler, 115), ["a Full Poll"]);
+}
+
+#[test]
+fn where_nobody_rings_somebody_looks_beside_what_works_too() {
+    let mut scheduler = settled(FlowRules {
+        poll: Some(Duration::from_secs(15)),
+        ..inward("a")
+    });
+    assert_eq!(orders(&mut scheduler, 25), ["a Full Poll"]);
+    scheduler.planned("a");
+    assert_eq!(wakes(&scheduler, 30), Some(40));
+    assert_eq!(orders(&mut scheduler, 40), ["a looks"]);
+    assert_eq!(orders(&mut scheduler, 54), nothing());
+    assert_eq!(orders(&mut scheduler, 55), ["a looks"]);
+    scheduler.ended("a", at(60), done());
+    assert_eq!(orders(&mut scheduler, 60), nothing(), "nobody rang");
+    assert_eq!(orders(&mut scheduler, 75), ["a Full Poll"]);
 }
 
 #[test]

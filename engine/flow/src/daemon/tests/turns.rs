@@ -140,8 +140,15 @@ proptest! {
                 match order {
                     Order::Start { flow, pass, .. } => {
                         let length = 1 + (now * 7 + seconds) % 300;
+                        if length % 2 == 0 {
+                            scheduler.planned(&flow);
+                        }
                         let before = running.insert(flow, (pass, now + length));
                         prop_assert!(before.is_none(), "one pass a flow");
+                    }
+                    Order::Look { flow } => {
+                        let looks = running.get(&flow).map(|(pass, _)| *pass);
+                        prop_assert_eq!(looks, Some(Pass::Full), "whoever works");
                     }
                     Order::Stop { flow, .. } => {
                         let (_, until) = running.get_mut(&flow).unwrap();

@@ -153,6 +153,7 @@ impl Endpoint for Harbour {
 #[async_trait]
 impl Source for Harbour {
     async fn changes(&self, scope: &Scope, cursor: Option<&Cursor>) -> Result<ChangePage> {
+        self.enter(Operation::Changes).await?;
         self.inner.changes(scope, cursor).await
     }
 

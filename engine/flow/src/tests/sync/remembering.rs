@@ -1,9 +1,11 @@
 //! A way that remembers what it saw asks for what changed, and finds the rest when it looks at everything again.
 
+use async_trait::async_trait;
 use windlass_core::memory::Operation;
-use windlass_core::{Availability, Kind, Usable};
+use windlass_core::{Availability, Kind, Result, RunId, Usable};
 
 use super::*;
+use crate::{Admission, Bell, Beside, PlannedStep};
 
 async fn world() -> World {
     let mut world = World::trusting();
@@ -100,6 +102,107 @@ async fn the_way_out_lists_the_files_no_second_time() {
     assert_eq!(world.file("/Work/Final/3.jpg"), b"newer");
     let pages = world.files.calls(Operation::Changes) - before;
     assert_eq!(pages, 1, "one call tells what changed");
+}
+
+/// Takes everything.
+#[derive(Debug)]
+struct Anything;
+
+#[async_trait]
+impl Admission for Anything {
+    async fn admits(&self, _steps: &[PlannedStep]) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+/// A world in which one file came out and another one is about to; the pass that brings it, planned.
+async fn about_to_publish(world: &World) -> (Flow, Runner, Plan, RunId) {
+    world.library.put("/Brand/press.jpg", "one").unwrap();
+    world.files.put("/Work/Final/own.jpg", "three").unwrap();
+    world.pass().await;
+    world.pass().await;
+    world.library.put("/Brand/other.jpg", "two").unwrap();
+    let flow = world.half(Way::Out);
+    let mut steps = Vec::new();
+    let summary = flow.decide(&mut steps).await.unwrap();
+    let plan = Plan { summary, steps };
+    let runner = world.runner(&flow);
+    let run = runner.record(&plan).await.unwrap();
+    (flow, runner, plan, run)
+}
+
+/// Works it off while somebody looks beside it, once.
+async fn work_and_look(flow: &Flow, runner: &Runner, run: RunId) {
+    let bell = Bell::default();
+    bell.ring();
+    let beside = Beside {
+        flow,
+        bell: &bell,
+        admission: &Anything,
+    };
+    let never = CancellationToken::new();
+    let worked = runner.work_and_look(run, &never, &beside).await;
+    assert_eq!(worked.unwrap(), RunOutcome::Finished);
+}
+
+#[tokio::test]
+async fn what_rights_forbid_by_now_is_taken_back_beside_a_run() {
+    let mut world = World::new();
+    world.remembers = true;
+    let (flow, runner, _, run) = about_to_publish(&world).await;
+    let press = world.dam.asset_at("/Brand/press.jpg").unwrap();
+    let off = Availability::Direct { available: false };
+    world.library.set_usable(&press.id, Usable::Stated(off));
+    work_and_look(&flow, &runner, run).await;
+    assert_eq!(
+        world.file_paths(),
+        [
+            "/Withdrawn/Work/press.jpg",
+            "/Work/Final/own.jpg",
+            "/Work/other.jpg"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_people_removed_is_left_to_the_next_pass_and_not_put_away_beside_a_run() {
+    let mut world = World::new();
+    world.remembers = true;
+    world.options.removing = removing();
+    let (flow, runner, plan, run) = about_to_publish(&world).await;
+    world.dam.delete("/Brand/Final/own.jpg");
+    // Nothing tells of it but a look at everything.
+    world.clock.advance(Duration::from_secs(900));
+    work_and_look(&flow, &runner, run).await;
+    flow.settle(&plan.summary, Some(run)).await.unwrap();
+    assert!(
+        world
+            .file_paths()
+            .contains(&"/Work/Final/own.jpg".to_owned())
+    );
+    world.run_half(Way::Out).await;
+    assert!(
+        !world
+            .file_paths()
+            .contains(&"/Work/Final/own.jpg".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn what_was_new_to_a_look_beside_a_run_is_still_new_to_the_next_pass() {
+    let mut world = World::new();
+    world.remembers = true;
+    let (flow, runner, plan, run) = about_to_publish(&world).await;
+    let press = world.dam.asset_at("/Brand/press.jpg").unwrap();
+    let off = Availability::Direct { available: false };
+    world.library.set_usable(&press.id, Usable::Stated(off));
+    // Somebody looks, and cannot do it.
+    world.files.inject(Operation::TakeBack, Kind::Denied);
+    work_and_look(&flow, &runner, run).await;
+    flow.settle(&plan.summary, Some(run)).await.unwrap();
+    assert!(world.file_paths().contains(&"/Work/press.jpg".to_owned()));
+    world.run_half(Way::Out).await;
+    assert!(!world.file_paths().contains(&"/Work/press.jpg".to_owned()));
 }
 
 #[tokio::test]
