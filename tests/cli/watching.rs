@@ -379,6 +379,53 @@ fn status_shows_what_the_daemon_does_what_waits_and_what_comes_next() {
 }
 
 #[test]
+fn a_pass_that_holds_what_the_one_before_held_leaves_no_run_behind() {
+    let (_runtime, sandbox) = services(31);
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), &sandbox, "studio", "dam", "/Agencies", INBOX);
+    append(
+        dir.path(),
+        "\n[watch]\nlisten = \"127.0.0.1:0\"\npoll = 3600\n",
+    );
+    let dropbox = sandbox.dropbox();
+    let hold = |name: &str| {
+        let path = format!("/Agencies/{name}.tif");
+        dropbox.put_file(&path, Vec::new().into(), None).unwrap();
+    };
+    hold("empty");
+    let watching = Watching::start(dir.path());
+    let runs = || {
+        let told = run(dir.path(), &["status", "--json"]).expect(0);
+        told.records("run").len()
+    };
+    let next_pass = |before: &serde_json::Value| {
+        watching.wait_for("the next pass", || {
+            let flow = watching.flow();
+            flow["why"] == "waits for changes" && flow["last"]["began"] != *before
+        });
+        watching.flow()["last"]["began"].clone()
+    };
+    let mut last = next_pass(&serde_json::Value::Null);
+    assert_eq!(runs(), 1);
+    for number in 0..3 {
+        dropbox.put_folder(&format!("/Agencies/{number}")).unwrap();
+        last = next_pass(&last);
+    }
+    assert_eq!(runs(), 1, "nothing is new");
+    hold("second");
+    last = next_pass(&last);
+    assert_eq!(runs(), 2, "one more is held");
+    put(&sandbox, "whole.tif");
+    watching.wait_for("the file", || has(&sandbox, "whole.tif"));
+    last = next_pass(&last);
+    dropbox.put_folder("/Agencies/last").unwrap();
+    next_pass(&last);
+    assert_eq!(runs(), 3, "{}", watching.said());
+    assert_eq!(watching.flow()["backlog"]["held"], 2);
+    assert_eq!(watching.stop().0, Some(0));
+}
+
+#[test]
 fn where_no_daemon_answers_status_says_so_within_its_time_and_has_the_ledger() {
     let dir = tempfile::tempdir().unwrap();
     crate::plans::folders(dir.path(), "");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use windlass_console::Backlog;
 use windlass_core::{
-    Error, Finding, Kind, Ledger, Result, RunId, RunState, Sink, Source, StepState,
+    Blake3, Error, Finding, Kind, Ledger, Result, RunId, RunState, Sink, Source, StepState,
 };
 use windlass_flow::{
     Admission, Bell, Beside, CallForecast, Closed, Comparison, CoverageMap, Flow, Observer,
@@ -43,8 +43,8 @@ pub(super) enum Manner {
     /// For somebody who asked for it and reads its report.
     #[default]
     Asked,
-    /// For the daemon, which makes one after the other: a pass that finds nothing to do leaves no run behind, and what came
-    /// of others is told in a line by the daemon.
+    /// For the daemon, which makes one after the other: a pass that finds nothing to do and holds what the one before held
+    /// leaves no run behind, and what came of others is told in a line by the daemon.
     Daemon {
         /// Whether an interrupted run goes on first.
         resumes: bool,
@@ -52,6 +52,8 @@ pub(super) enum Manner {
         planned: CancellationToken,
         /// Rung when something may have changed while a run is worked on.
         bell: Arc<Bell>,
+        /// What passes before held and left out.
+        idle: Arc<Idle>,
     },
 }
 
@@ -187,6 +189,12 @@ struct Told<'a> {
     closed: &'a Closed,
 }
 
+/// How many steps that nobody acts on wait for one that somebody does.
+const IDLE_MAX: usize = 10_000;
+
+/// What the passes of a flow held and left out last, as a digest; `None` before the first.
+pub(super) type Idle = Mutex<Option<Blake3>>;
+
 /// Records steps as they are decided, and adds up what they cost.
 struct Recorded<'a> {
     calls: CallForecast,
@@ -196,6 +204,12 @@ struct Recorded<'a> {
     source: Arc<dyn Source>,
     /// `None` until there is a step, where a run without any is not wanted.
     recorder: Option<Recorder<'a>>,
+    /// What passes before held and left out; `None` where a run is wanted in any case.
+    before: Option<&'a Idle>,
+    /// The same of this one so far.
+    digest: Blake3,
+    /// The steps themselves, until somebody acts on one: a run that says only what the one before said is not wanted.
+    idle: Vec<PlannedStep>,
 }
 
 impl<'a> Recorded<'a> {
@@ -208,7 +222,27 @@ impl<'a> Recorded<'a> {
         self.recorder.as_mut().ok_or_else(missing)
     }
 
-    async fn complete(self, plan: &PlanSummary) -> Result<Option<RunId>> {
+    /// Records steps, and those before them that waited.
+    async fn record(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        let idle = std::mem::take(&mut self.idle);
+        let recorder = self.begin().await?;
+        if !idle.is_empty() {
+            recorder.steps(idle).await?;
+        }
+        recorder.steps(steps).await
+    }
+
+    async fn complete(mut self, plan: &PlanSummary) -> Result<Option<RunId>> {
+        if let Some(before) = self.before {
+            let digest = Some(self.digest);
+            let is_new = {
+                let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut *before, digest) != digest
+            };
+            if is_new && !self.idle.is_empty() {
+                self.record(Vec::new()).await?;
+            }
+        }
         match self.recorder {
             Some(recorder) => recorder.complete(plan).await.map(Some),
             None => Ok(None),
@@ -231,8 +265,33 @@ impl PlanWriter for Recorded<'_> {
         }
         let sink = self.sink.as_ref();
         steps.iter().for_each(|step| self.calls.add(step, sink));
-        self.begin().await?.steps(steps).await
+        let idle = steps.iter().filter(|step| !step.action.acts());
+        for step in idle.clone() {
+            let line = (
+                &self.digest,
+                step.action,
+                &step.asset.id,
+                &step.asset.revision,
+            );
+            self.digest = digest_of(&(line, &step.reason))?;
+        }
+        let waits = self.before.is_some()
+            && self.recorder.is_none()
+            && idle.count() == steps.len()
+            && self.idle.len() + steps.len() <= IDLE_MAX;
+        if waits {
+            self.idle.extend(steps);
+            return Ok(());
+        }
+        self.record(steps).await
     }
+}
+
+fn digest_of(value: &impl Serialize) -> Result<Blake3> {
+    let text = serde_json::to_vec(value).map_err(|error| {
+        Error::new(Kind::Unexpected, "a step cannot be written").with_source(error)
+    })?;
+    Ok(Blake3::of(&text))
 }
 
 impl Asked<'_> {
@@ -284,6 +343,13 @@ impl Asked<'_> {
             flow: self.flow,
             source,
             recorder: None,
+            before: match (&self.manner, &wired.flow) {
+                (Manner::Daemon { idle, .. }, Flow::Ingest(_) | Flow::Sync(_)) => Some(idle),
+                // What a release closes is told by its runs.
+                (Manner::Daemon { .. }, Flow::Release(_)) | (Manner::Asked, _) => None,
+            },
+            digest: Blake3::of(b""),
+            idle: Vec::new(),
         };
         if matches!(self.manner, Manner::Asked) {
             recorded.begin().await?;

@@ -26,6 +26,7 @@ use super::pass::{Did, Kept, Passed, Setup};
 use super::{bells, ears, notes, pass, rules};
 use crate::args::{Global, WatchArgs};
 use crate::commands::choices;
+use crate::commands::run::Idle;
 use crate::commands::{Ended, read};
 use crate::config::{Heard, Layered};
 use crate::interrupt::{Signal, Signals};
@@ -77,6 +78,8 @@ struct Daemon<'a> {
     /// By which each running pass is asked to look again, and to end.
     running: BTreeMap<String, (Arc<Bell>, CancellationToken)>,
     kept: BTreeMap<String, Kept>,
+    /// What each flow held and left out when it was looked at last.
+    idle: BTreeMap<String, Arc<Idle>>,
     listeners: Vec<AbortOnDropHandle<()>>,
     sender: mpsc::Sender<Event>,
     stop_now: CancellationToken,
@@ -115,6 +118,7 @@ pub(super) async fn run(
         passes: JoinSet::new(),
         running: BTreeMap::new(),
         kept: BTreeMap::new(),
+        idle: BTreeMap::new(),
         listeners: Vec::new(),
         sender,
         stop_now: CancellationToken::new(),
@@ -314,6 +318,7 @@ impl Daemon<'_> {
             cancel: cancel.clone(),
             planned: planned.clone(),
             bell: Arc::clone(&bell),
+            idle: Arc::clone(self.idle.entry(flow.clone()).or_default()),
             stop_now: self.stop_now.clone(),
             out: self.out,
             gauges: Arc::clone(self.board.gauges()),

@@ -17,7 +17,7 @@ use super::board::Left;
 use super::gauge::{Gauge, Gauges};
 use crate::args::RunArgs;
 use crate::commands::conflicts;
-use crate::commands::run::{Asked, Done, Manner};
+use crate::commands::run::{Asked, Done, Idle, Manner};
 use crate::config::Layered;
 use crate::out::Out;
 use crate::progress;
@@ -51,6 +51,8 @@ pub(super) struct Setup {
     pub(super) planned: CancellationToken,
     /// Rung when something may have changed while it works.
     pub(super) bell: Arc<Bell>,
+    /// What passes before held and left out.
+    pub(super) idle: Arc<Idle>,
     /// Ends it at once.
     pub(super) stop_now: CancellationToken,
     pub(super) out: Out,
@@ -209,6 +211,7 @@ impl Setup {
                 resumes: self.resumes,
                 planned: self.planned.clone(),
                 bell: Arc::clone(&self.bell),
+                idle: Arc::clone(&self.idle),
             },
         };
         asked.cap(wired);
