@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, AssetId, AssetPath, ChangePage, Cursor, Revision};
-use crate::digest::{ChecksumAlgorithm, ContentHash, Digests};
+use crate::digest::{Blake3, ChecksumAlgorithm, ContentHash, Digests};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Correlation, Destination, Draft, Fault};
 use crate::stamp::Stamp;
@@ -341,6 +341,8 @@ pub struct Expected {
     pub size: u64,
     /// Their block hash, where a listing states it or we computed it.
     pub content_hash: Option<ContentHash>,
+    /// Their BLAKE3, where we computed it.
+    pub blake3: Option<Blake3>,
 }
 
 impl From<&Digests> for Expected {
@@ -348,6 +350,7 @@ impl From<&Digests> for Expected {
         Expected {
             size: digests.size,
             content_hash: digests.content_hash,
+            blake3: Some(digests.blake3),
         }
     }
 }

@@ -23,16 +23,17 @@ use windlass_http::{
 use crate::errors::{
     ContinueError, CreateFolderError, DeleteError, DownloadError, Explain, Failure,
     ListFolderError, LongpollError, NoError, PathError, PollError, PropertyGroupError,
-    RelocationError, RestoreError, RevisionsError, TemplateRouteError,
+    RelocationError, RestoreError, RevisionsError, SearchPropertiesError, TemplateRouteError,
 };
 use crate::judge::{DropboxJudge, call_error, route_error};
 use crate::options::{Credential, DropboxOptions};
 use crate::wire::{
     Account, CursorArg, DeleteArg, Echo, EchoArg, Ignored, JobArg, LatestCursor, Launched,
     ListFolderArg, ListFolderResult, LongpollArg, LongpollResult, Metadata, MetadataArg, PathArg,
-    PathRootHeader, PropertiesArg, PropertyGroup, Relocated, RelocationArg, RelocationBatchArg,
-    RestoreArg, Revisions, RevisionsArg, TagsArg, TagsResult, Template, TemplateFilter, TemplateId,
-    TemplateIds, header_json,
+    PathRootHeader, PropertiesArg, PropertyGroup, PropertyMatches, PropertyMode, PropertyQuery,
+    Relocated, RelocationArg, RelocationBatchArg, RestoreArg, Revisions, RevisionsArg,
+    SearchPropertiesArg, TagsArg, TagsResult, Template, TemplateFilter, TemplateId, TemplateIds,
+    header_json,
 };
 
 mod sharing;
@@ -246,6 +247,27 @@ impl Api {
         // A second one of the same name does no harm: stamps of both are found.
         let route = "file_properties/templates/add_for_user";
         self.rpc(&self.lookups, route, template, Repeat::Idempotent)
+            .await
+    }
+
+    /// What has this value of a field of one of these templates, wherever it is.
+    pub(crate) async fn search_properties(
+        &self,
+        (field, value): (&str, &str),
+        templates: &[Arc<str>],
+    ) -> Routed<PropertyMatches, SearchPropertiesError> {
+        let arg = SearchPropertiesArg {
+            queries: [PropertyQuery {
+                query: value,
+                mode: PropertyMode::FieldName { field_name: field },
+                logical_operator: "or_operator",
+            }],
+            template_filter: TemplateFilter::FilterSome {
+                filter_some: templates,
+            },
+        };
+        let route = "file_properties/properties/search";
+        self.rpc(&self.lookups, route, &arg, Repeat::Idempotent)
             .await
     }
 

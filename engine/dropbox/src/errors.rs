@@ -314,6 +314,34 @@ impl Explain for TemplateRouteError {
 }
 
 union! {
+    /// `file_properties/properties/search`.
+    SearchPropertiesError {
+        "template_not_found" => TemplateNotFound(Option<String>),
+        "restricted_content" => RestrictedContent,
+        "property_group_lookup" => PropertyGroupLookup(LookUpPropertiesError),
+    }
+}
+
+union! {
+    /// Inside `property_group_lookup`.
+    LookUpPropertiesError {
+        "property_group_not_found" => PropertyGroupNotFound,
+    }
+}
+
+impl Explain for SearchPropertiesError {
+    fn explain(&self) -> Meaning {
+        match self {
+            SearchPropertiesError::TemplateNotFound(_) => Meaning::new(
+                Kind::NotFound,
+                "the property template is not there any more",
+            ),
+            _ => Meaning::undocumented(),
+        }
+    }
+}
+
+union! {
     /// `files/list_folder`.
     ListFolderError {
         "path" => Path(LookupError),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use windlass_core::{
     AssetId, AssetPath, Calls, Correlation, Destination, Digests, Draft, DraftPart, Endpoint,
-    Error, Evidence, Expected, Fault, Kind, Load, Placed, Result, Revision, Sink, Status,
+    Error, Evidence, Expected, Fault, Kind, Load, Placed, Result, Revision, Sink, Stamp, Status,
     UploadSession, fold_key, preflight_name,
 };
 
@@ -121,11 +121,11 @@ impl Sink for DropboxEndpoint {
     async fn find(
         &self,
         destination: &Destination,
-        _correlation: &Correlation,
+        correlation: &Correlation,
         expected: &Expected,
     ) -> Result<Option<Placed>> {
-        // Dropbox has no place for a correlation: the same bytes in the same place are ours. Without a
-        // hash to compare, a file of the same size proves nothing.
+        // The same bytes in the same place are ours, and those that carry our stamp wherever people moved them by now.
+        // Without a hash to compare, a file of the same size proves nothing.
         let Some(wanted) = expected.content_hash else {
             return Ok(None);
         };
@@ -133,10 +133,27 @@ impl Sink for DropboxEndpoint {
             Destination::New { draft } => wire_path(&target(draft)),
             Destination::Version { asset, .. } => asset.as_str().to_owned(),
         };
-        let found = file_at(&self.api, &path).await?;
-        Ok(found
-            .filter(|file| file.size == expected.size && file.content_hash == Some(wanted))
-            .map(|file| placed(file, Evidence::E2)))
+        let is_wanted =
+            |file: &FileMetadata| file.size == expected.size && file.content_hash == Some(wanted);
+        let found = file_at(&self.api, &path).await?.filter(is_wanted);
+        if let Some(file) = found {
+            return Ok(Some(placed(file, Evidence::E2)));
+        }
+        let (Destination::New { draft }, Some(blake3)) = (destination, expected.blake3) else {
+            return Ok(None);
+        };
+        let digests = Digests {
+            blake3,
+            content_hash: Some(wanted),
+            size: expected.size,
+        };
+        let stamp = Stamp::new(correlation, &digests, draft)?;
+        for id in self.stamps.find(&stamp).await? {
+            if let Some(file) = file_at(&self.api, &id).await?.filter(is_wanted) {
+                return Ok(Some(placed(file, Evidence::E2)));
+            }
+        }
+        Ok(None)
     }
 
     async fn set_metadata(&self, asset: &AssetId, draft: &Draft) -> Result<()> {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use windlass_core::{Result, Stamp};
 
 use crate::client::Api;
+use crate::errors::Failure;
 use crate::templates::{Pattern, Templates};
-use crate::wire::{PropertyField, PropertyGroup};
+use crate::wire::{PropertyField, PropertyGroup, PropertyMatch};
 
 /// The one field of the template.
 const FIELD: &str = "stamp";
@@ -25,6 +26,7 @@ const PATTERN: Pattern = Pattern {
 /// The templates by which files of one account are stamped.
 #[derive(Debug)]
 pub(crate) struct Stamps {
+    api: Api,
     templates: Templates,
     /// Whether files are stamped.
     wanted: bool,
@@ -33,7 +35,8 @@ pub(crate) struct Stamps {
 impl Stamps {
     pub(crate) fn new(api: Api, wanted: bool) -> Self {
         Stamps {
-            templates: Templates::new(api, PATTERN),
+            templates: Templates::new(api.clone(), PATTERN),
+            api,
             wanted,
         }
     }
@@ -46,6 +49,39 @@ impl Stamps {
     /// The templates that stamps belong to. Errors: what prevents looking.
     pub(crate) async fn templates(&self) -> Result<Arc<[Arc<str>]>> {
         self.templates.all().await
+    }
+
+    /// The ids of files that carry just this stamp, wherever they are. None where files carry none.
+    ///
+    /// Errors: what passes, so that it is tried again.
+    pub(crate) async fn find(&self, stamp: &Stamp) -> Result<Vec<String>> {
+        if !self.wanted {
+            return Ok(Vec::new());
+        }
+        let templates = self.templates().await?;
+        if templates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let value = stamp.to_string();
+        let found = self
+            .api
+            .search_properties((FIELD, &value), &templates)
+            .await;
+        let found = match found {
+            Ok(found) => found,
+            Err(Failure::Route(error, _)) => {
+                // Somebody removed the template, or the route does not do what it is said to: nothing is found by it.
+                tracing::info!(?error, "stamps cannot be looked for");
+                self.templates.forget().await;
+                return Ok(Vec::new());
+            }
+            Err(other) => return Err(other.into()),
+        };
+        let carries = |one: &PropertyMatch| {
+            !one.is_deleted && stamp_of(&one.property_groups).as_ref() == Some(stamp)
+        };
+        let found = found.matches.into_iter().filter(carries);
+        Ok(found.map(|one| one.id).collect())
     }
 
     /// The template of new stamps; `None` where there are none to be.

@@ -184,6 +184,41 @@ pub(crate) enum TemplateFilter<'a> {
     },
 }
 
+/// What is looked for among properties.
+#[derive(Debug, Serialize)]
+pub(crate) struct SearchPropertiesArg<'a> {
+    pub(crate) queries: [PropertyQuery<'a>; 1],
+    pub(crate) template_filter: TemplateFilter<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PropertyQuery<'a> {
+    pub(crate) query: &'a str,
+    pub(crate) mode: PropertyMode<'a>,
+    pub(crate) logical_operator: &'static str,
+}
+
+/// Where it is looked for.
+#[derive(Debug, Serialize)]
+#[serde(tag = ".tag", rename_all = "snake_case")]
+pub(crate) enum PropertyMode<'a> {
+    FieldName { field_name: &'a str },
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PropertyMatches {
+    pub(crate) matches: Vec<PropertyMatch>,
+}
+
+/// A file or folder with what was looked for among its properties.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PropertyMatch {
+    pub(crate) id: String,
+    pub(crate) is_deleted: bool,
+    #[serde(default)]
+    pub(crate) property_groups: Vec<PropertyGroup>,
+}
+
 #[derive(Debug, Serialize)]
 pub(crate) struct CursorArg<'a> {
     pub(crate) cursor: &'a str,

@@ -287,6 +287,7 @@ async fn a_lost_commit_is_found_and_nothing_else_is(subject: &Subject) {
     let longer = Expected {
         size: expected.size + 1,
         content_hash: Some(ContentHash::of(b"x")),
+        blake3: None,
     };
     let other = subject
         .sink

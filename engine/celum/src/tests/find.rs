@@ -21,6 +21,7 @@ fn expected() -> Expected {
     Expected {
         size: CONTENT.len() as u64,
         content_hash: Some(ContentHash::of(CONTENT)),
+        blake3: None,
     }
 }
 
@@ -439,6 +440,7 @@ async fn an_empty_content_is_compared_without_a_download() {
     let nothing = Expected {
         size: 0,
         content_hash: Some(ContentHash::of(b"")),
+        blake3: None,
     };
     assert!(
         find(&tenant, profile(), &new_asset(), nothing)

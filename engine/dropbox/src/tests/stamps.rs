@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use windlass_core::digest::BLOCK_BYTES;
-use windlass_core::{AssetPath, Change, Endpoint, Scope, Secret, Source, Stamp};
+use windlass_core::{AssetPath, Change, Endpoint, Expected, Scope, Secret, Sink, Source, Stamp};
 use windlass_sandbox::dropbox::{Dropbox, DropboxOptions as Account};
 
 use super::express::{at, digests, mark};
@@ -149,4 +149,48 @@ async fn a_template_that_somebody_removes_costs_the_stamp_and_not_the_file() {
         .into_iter()
         .filter(|entry| entry.file.is_some());
     assert_eq!(stored.count(), files.len() + 1);
+}
+
+/// What a resumed upload looks for: the file of these bytes that was to be at this path.
+async fn look_for(dropbox: &DropboxEndpoint, path: &str, bytes: &[u8]) -> Option<String> {
+    let expected = Expected::from(&digests(bytes));
+    let found = dropbox.find(&at(path), &mark(), &expected).await;
+    found.unwrap().map(|placed| placed.asset.to_string())
+}
+
+#[tokio::test]
+async fn a_file_that_was_placed_and_moved_before_anybody_heard_of_it_is_found_by_its_stamp() {
+    let (service, options) = stamping().await;
+    let dropbox = connect(options).await;
+    let bytes = Bytes::from_static(b"whose answer was lost");
+    let placed = place(&dropbox, "/Out/a.tif", &bytes).await.unwrap();
+    let id = Some(placed.asset.to_string());
+    assert_eq!(look_for(&dropbox, "/Out/a.tif", &bytes).await, id);
+    let searches = || service.calls("file_properties/properties/search");
+    assert_eq!(searches(), 0, "it is where it was put");
+
+    service.rename("/Out/a.tif", "/Elsewhere/b.tif").unwrap();
+    assert_eq!(look_for(&dropbox, "/Out/a.tif", &bytes).await, id);
+    assert_eq!(searches(), 1);
+    // Other bytes, another place or another asset are another file.
+    assert_eq!(look_for(&dropbox, "/Out/a.tif", b"of others").await, None);
+    assert_eq!(look_for(&dropbox, "/Out/c.tif", &bytes).await, None);
+    // What people did to its bytes since is not what was placed.
+    service
+        .put_file("/Elsewhere/b.tif", Bytes::from_static(b"edited"), None)
+        .unwrap();
+    assert_eq!(look_for(&dropbox, "/Out/a.tif", &bytes).await, None);
+    service.remove("/Elsewhere/b.tif").unwrap();
+    assert_eq!(look_for(&dropbox, "/Out/a.tif", &bytes).await, None);
+}
+
+#[tokio::test]
+async fn where_files_carry_no_stamps_nobody_looks_for_them() {
+    let (service, options) = listen(Account::default()).await;
+    let dropbox = connect(options).await;
+    let bytes = Bytes::from_static(b"whose answer was lost");
+    place(&dropbox, "/Out/a.tif", &bytes).await.unwrap();
+    service.rename("/Out/a.tif", "/b.tif").unwrap();
+    assert_eq!(look_for(&dropbox, "/Out/a.tif", &bytes).await, None);
+    assert_eq!(calls_of_templates(&service), 0);
 }

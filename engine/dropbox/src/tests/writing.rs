@@ -540,6 +540,7 @@ async fn a_commit_is_found_again_only_by_its_bytes() {
     let unread = Expected {
         size: 3,
         content_hash: None,
+        blake3: None,
     };
     assert_eq!(dropbox.find(&new(), &mark(), &unread).await.unwrap(), None);
     assert_eq!(script.seen(0).arg(), json!({"path":"/Out/a.tif"}));

@@ -338,6 +338,7 @@ async fn a_commit_whose_answer_was_lost_is_known_without_a_digest_until_somebody
     let expected = Expected {
         size: 4,
         content_hash: None,
+        blake3: None,
     };
     let find = async |mark: &Correlation| {
         let found = folder.endpoint.find(&new("/a"), mark, &expected).await;

@@ -88,6 +88,23 @@ struct GroupsArg {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct SearchArg {
+    queries: Vec<Query>,
+    #[serde(default)]
+    template_filter: Option<Union>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    query: String,
+    mode: Union,
+    #[serde(default)]
+    logical_operator: Option<Union>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RemoveArg {
     path: String,
     property_template_ids: Vec<String>,
@@ -150,6 +167,7 @@ impl Dropbox {
                 Ok(json!({ "template_ids": ids }))
             }
             "templates/remove_for_user" => self.template_remove(call),
+            "properties/search" => self.properties_search(call),
             "properties/remove" => {
                 let arg: RemoveArg = call.arg()?;
                 let path = call.path(&arg.path, Alias::WriteOrId)?;
@@ -268,6 +286,64 @@ impl Dropbox {
         };
         self.commit(&mut state, vec![event])?;
         Ok(Value::Null)
+    }
+
+    /// Items with just this value of a field. The service may find more, and later; whoever asks looks at what it finds.
+    fn properties_search(&self, call: &Call) -> Result<Value, ApiError> {
+        let arg: SearchArg = call.arg()?;
+        let mut wanted = Vec::with_capacity(arg.queries.len());
+        for query in arg.queries {
+            let name = query.mode.value.as_ref().and_then(Value::as_str);
+            let operator = query.logical_operator.map(|operator| operator.tag);
+            match (query.mode.tag.as_str(), name) {
+                ("field_name", Some(name)) => wanted.push((name.to_owned(), query.query)),
+                (other, _) => return Err(call.bad(&format!("mode: unknown tag '{other}'"))),
+            }
+            if let Some(other) = operator.filter(|operator| operator != "or_operator") {
+                return Err(call.bad(&format!("logical_operator: unknown tag '{other}'")));
+            }
+        }
+        if wanted.is_empty() {
+            return Err(call.bad("queries: List must have at least 1 items"));
+        }
+        let only = match arg.template_filter {
+            Some(union) if union.tag == "filter_none" => None,
+            union => filter(call, union)?,
+        };
+        let state = lock(&self.state);
+        let missing = only
+            .iter()
+            .flatten()
+            .find(|id| !state.templates.contains_key(*id));
+        if let Some(id) = missing {
+            return Err(no_template(id));
+        }
+        let is_wanted = |group: &&Group| {
+            let is_ours = only
+                .as_ref()
+                .is_none_or(|only| only.contains(&group.template_id));
+            let has = |(name, value): &(String, String)| {
+                let mut fields = group.fields.iter();
+                fields.any(|field| field.name == *name && field.value == *value)
+            };
+            is_ours && wanted.iter().any(has)
+        };
+        let mut homes: Vec<_> = state.homes.iter().collect();
+        homes.sort_unstable();
+        let matches: Vec<Value> = homes
+            .into_iter()
+            .filter_map(|(item, (ns, key))| {
+                let node = state.node(*ns, key)?;
+                let groups: Vec<&Group> = node.groups.iter().filter(is_wanted).collect();
+                (!groups.is_empty()).then(|| {
+                    json!({
+                        "id": format!("id:{}", state.ids.item(*item)), "path": node.display, "is_deleted": false,
+                        "property_groups": groups_value(groups.into_iter()),
+                    })
+                })
+            })
+            .collect();
+        Ok(json!({ "matches": matches }))
     }
 
     fn properties_remove(

@@ -158,6 +158,7 @@ const ROUTES: &[Route] = &[
     rpc("file_properties/properties/add", META_WRITE),
     rpc("file_properties/properties/overwrite", META_WRITE),
     rpc("file_properties/properties/remove", META_WRITE),
+    rpc("file_properties/properties/search", META_READ),
     rpc("sharing/share_folder", SHARE_WRITE),
     rpc("sharing/check_share_job_status", SHARE_WRITE),
     rpc("sharing/add_folder_member", SHARE_WRITE),

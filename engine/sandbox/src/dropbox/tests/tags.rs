@@ -149,3 +149,40 @@ async fn properties_are_added_once_overwritten_at_will_and_checked() {
     );
     assert_eq!(rig.paths(), ["/a", "/b"]);
 }
+
+#[tokio::test]
+async fn properties_are_found_wherever_their_file_is_and_not_in_its_copies() {
+    let rig = Rig::new();
+    let id = template(&rig).await;
+    let group = json!({"template_id": id, "fields": [{"name": "sku", "value": "1"}]});
+    let arg = json!({"path": "/a", "property_groups": [group]});
+    let file = rig.send_bytes("files/upload", arg, "x").await.ok();
+    let arg = json!({"from_path": "/a", "to_path": "/copy"});
+    rig.rpc("files/copy_v2", arg).await.ok();
+    let arg = json!({"from_path": "/a", "to_path": "/Elsewhere/b"});
+    rig.rpc("files/move_v2", arg).await.ok();
+    let search = |value: &str, only: Value| {
+        let mode = json!({".tag": "field_name", "field_name": "sku"});
+        let query = json!({"query": value, "mode": mode, "logical_operator": "or_operator"});
+        let arg = json!({"queries": [query], "template_filter": only});
+        rig.rpc("file_properties/properties/search", arg)
+    };
+    let ours = json!({".tag": "filter_some", "filter_some": [id]});
+    let found = search("1", ours.clone()).await.ok();
+    let one = json!({
+        "id": file["id"], "path": "/Elsewhere/b", "is_deleted": false, "property_groups": [group],
+    });
+    assert_eq!(found, json!({ "matches": [one] }));
+    let all = json!("filter_none");
+    assert_eq!(
+        search("1", all.clone()).await.ok()["matches"],
+        found["matches"]
+    );
+    assert_eq!(search("2", all).await.ok(), json!({ "matches": [] }));
+    let other = json!({".tag": "filter_some", "filter_some": ["ptid:1"]});
+    assert_eq!(search("1", other).await.refused(), "template_not_found/");
+    rig.rpc("files/delete_v2", json!({"path": "/Elsewhere/b"}))
+        .await
+        .ok();
+    assert_eq!(search("1", ours).await.ok(), json!({ "matches": [] }));
+}
