@@ -384,6 +384,10 @@ fn refused(reply: &Reply, options: &OAuth2Options) -> Error {
         .with_context("route", "oauth2/token")
         .with_context("status", reply.status.as_u16())
         .with_hint(hint);
+    if kind == Kind::Unexpected {
+        // It says nothing of the credential, so what waits for a token is not given up at once.
+        error = error.with_status(Status::Temporary);
+    }
     if let Some(refusal) = refusal {
         error = error.with_context("answer", &refusal.error);
         if let Some(description) = refusal.error_description {
