@@ -30,7 +30,7 @@ pub(super) struct Save {
 pub(super) struct Book {
     pub(super) saves: Vec<Save>,
     by_hash: BTreeMap<ContentHash, usize>,
-    /// What placements have told of: it was brought over.
+    /// What the ledger has told of: it was brought over.
     pub(super) known: BTreeSet<Blake3>,
     /// The content of each version of each asset that was current at some time.
     versions: BTreeMap<(u64, u64), usize>,
@@ -58,6 +58,11 @@ impl Book {
         });
         self.by_hash.insert(ContentHash::of(&bytes), index);
         (index, bytes.into())
+    }
+
+    /// All that anybody ever saved.
+    pub(super) fn contents(&self) -> Vec<ContentHash> {
+        self.by_hash.keys().copied().collect()
     }
 
     /// The content of a block hash; `None` where nobody ever saved it.

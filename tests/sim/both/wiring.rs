@@ -131,7 +131,8 @@ impl Halves {
         flow.settle(&plan.summary, run).await?;
         let gauges = runner.engine.gauges();
         assert!(gauges.at_rest(), "{gauges:?}");
-        assert_eq!(self.dropbox.in_flight(), 0);
+        // A list may be under way beside each of the two.
+        assert!(self.dropbox.in_flight() <= self.each.len());
         Ok(())
     }
 
