@@ -222,18 +222,28 @@ impl<'a> Recorder<'a> {
 
 #[async_trait]
 impl PlanWriter for Recorder<'_> {
-    async fn steps(&mut self, mut steps: Vec<PlannedStep>) -> Result<()> {
-        // What may not be seen any more does not wait for uploads: steps are taken in the order in which they are added.
-        steps.sort_by_key(|step| step.action != Action::Withdraw);
-        for steps in steps.chunks(STEPS_A_CALL) {
-            let steps = steps
-                .iter()
-                .map(|step| step.to_new_step(&self.source))
-                .collect::<Result<Vec<_>>>()?;
-            self.ledger.add_steps(self.run, &steps).await?;
-        }
-        Ok(())
+    async fn steps(&mut self, steps: Vec<PlannedStep>) -> Result<()> {
+        write_steps(self.ledger, self.run, &self.source, steps).await
     }
+}
+
+/// Adds steps to a run whose assets come from `source`.
+async fn write_steps(
+    ledger: &dyn Ledger,
+    run: RunId,
+    source: &str,
+    mut steps: Vec<PlannedStep>,
+) -> Result<()> {
+    // What may not be seen any more does not wait for uploads: steps are taken in the order in which they are added.
+    steps.sort_by_key(|step| step.action != Action::Withdraw);
+    for steps in steps.chunks(STEPS_A_CALL) {
+        let steps = steps
+            .iter()
+            .map(|step| step.to_new_step(source))
+            .collect::<Result<Vec<_>>>()?;
+        ledger.add_steps(run, &steps).await?;
+    }
+    Ok(())
 }
 
 impl Runner {

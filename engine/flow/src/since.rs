@@ -10,7 +10,7 @@
 //!
 //! Minutes of an import are many pages, and nearly everything shows within seconds. So whoever looks because of something
 //! else, and asks anew about what it acts on, need not go back that far each time: its looks go back by a [`GLANCE`], and as
-//! far as all others once [`FAR_EVERY`]. Each of the two windows is carried along by its own looks alone.
+//! far as all others after each [`FAR_EVERY`]. Each of the two windows is carried along by its own looks alone.
 
 use std::time::Duration;
 

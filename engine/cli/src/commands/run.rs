@@ -265,18 +265,15 @@ impl PlanWriter for Recorded<'_> {
         }
         let sink = self.sink.as_ref();
         steps.iter().for_each(|step| self.calls.add(step, sink));
+        if self.before.is_none() {
+            return self.record(steps).await;
+        }
         let idle = steps.iter().filter(|step| !step.action.acts());
         for step in idle.clone() {
-            let line = (
-                &self.digest,
-                step.action,
-                &step.asset.id,
-                &step.asset.revision,
-            );
-            self.digest = digest_of(&(line, &step.reason))?;
+            let asset = (&step.asset.id, &step.asset.revision);
+            self.digest = digest_of(&(&self.digest, step.action, asset, &step.reason))?;
         }
-        let waits = self.before.is_some()
-            && self.recorder.is_none()
+        let waits = self.recorder.is_none()
             && idle.count() == steps.len()
             && self.idle.len() + steps.len() <= IDLE_MAX;
         if waits {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use windlass_core::{Action, AssetId, Ledger, Result, RunId, StepState};
 
-use super::{RunOutcome, Runner, STEPS_A_CALL};
+use super::{RunOutcome, Runner, STEPS_A_CALL, write_steps};
 use crate::delivery::asset_of;
 use crate::flows::Flow;
 use crate::plan::{Cause, PlanWriter, PlannedStep, Work};
@@ -83,10 +83,10 @@ impl Growth {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, steps: &[PlannedStep]) {
+    fn add(&self, steps: u64, bytes: u64) {
         let mut told = self.told();
-        told.steps += steps.len() as u64;
-        told.bytes += steps.iter().map(|step| step.asset.size).sum::<u64>();
+        told.steps += steps;
+        told.bytes += bytes;
     }
 
     /// How many steps were added since this was asked last, and the bytes of their assets.
@@ -164,7 +164,7 @@ impl Runner {
                 found = &mut looking => (None, found),
             };
             let added = match found {
-                Ok(steps) => self.add(run, &steps, growth).await,
+                Ok(steps) => self.add(run, steps, growth).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = added {
@@ -178,16 +178,15 @@ impl Runner {
         }
     }
 
-    async fn add(&self, run: RunId, steps: &[PlannedStep], growth: &Growth) -> Result<()> {
-        for steps in steps.chunks(STEPS_A_CALL) {
-            let rows = steps
-                .iter()
-                .map(|step| step.to_new_step(self.source.name()))
-                .collect::<Result<Vec<_>>>()?;
-            self.ledger.add_steps(run, &rows).await?;
-            growth.add(steps);
-            tracing::info!(flow = self.flow, %run, steps = steps.len(), "steps were added to a run");
+    async fn add(&self, run: RunId, steps: Vec<PlannedStep>, growth: &Growth) -> Result<()> {
+        if steps.is_empty() {
+            return Ok(());
         }
+        let (flow, count) = (&self.flow, steps.len() as u64);
+        let bytes = steps.iter().map(|step| step.asset.size).sum();
+        write_steps(self.ledger.as_ref(), run, self.source.name(), steps).await?;
+        growth.add(count, bytes);
+        tracing::info!(flow, %run, steps = count, "steps were added to a run");
         Ok(())
     }
 }

@@ -195,6 +195,15 @@ async fn a_withdrawn_grant_is_permanent_and_not_asked_about_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_says_nothing_of_the_credential_is_no_last_word() {
+    let script = Script::new([Act::Answer(401, Vec::new(), "<html>proxy</html>"), first()]);
+    let issuer = issuer(&script);
+    let error = current(&issuer).await.unwrap_err();
+    assert_eq!(error.status(), Status::Temporary);
+    assert_eq!(current(&issuer).await.unwrap(), "Bearer sl.one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_caller_does_not_strand_the_others() {
     let script = Script::new([Act::Late(Duration::from_secs(10), Box::new(first()))]);
     let issuer = issuer(&script);

@@ -305,6 +305,26 @@ async fn who_is_rung_for_all_the_time_looks_a_fifth_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn beside_more_steps_than_it_is_worth_nobody_looks() {
+    let world = world();
+    for number in 0..10_000 {
+        world.file(&format!("{number}.tif"), 1);
+    }
+    let pass = Pass::of(&world).await;
+    let before = world.source.calls(Operation::Changes);
+    let people = async {
+        pass.save(&world, 2, "late.tif").await;
+        sleep(seconds(1)).await;
+        let looks = world.source.calls(Operation::Changes) - before;
+        assert_eq!(looks, 0, "it decides about nothing");
+        pass.cancel.cancel();
+    };
+    // None is done by then.
+    world.sink.takes(Operation::Append, seconds(600));
+    assert_eq!(pass.beside(&world, people).await, RunOutcome::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_admitted_is_not_added() {
     let world = world();
     let mut pass = Pass::of(&world).await;
